@@ -1,0 +1,1 @@
+//! lens (being founded)

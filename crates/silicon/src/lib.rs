@@ -1,0 +1,1 @@
+//! silicon (being founded)

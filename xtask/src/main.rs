@@ -1,0 +1,2 @@
+//! House chores (being founded).
+fn main() {}

@@ -1,1 +1,9 @@
-//! formats (being founded)
+//! Foreign model files: bytes that somebody else wrote come in, validated values go out.
+//!
+//! Everything else in Sprag may trust what this crate returns. So each format has one parser, with checked
+//! arithmetic throughout, an `attacks/` folder of hostile files, property tests and a fuzz target.
+//!
+//! This crate does not know what the values mean: which keys an architecture needs, or what a tensor is for,
+//! is for `models` and `text` to say.
+
+pub mod gguf;

@@ -1,1 +1,33 @@
-//! kernels (being founded)
+//! The fast versions of the operations that `ops` defines, the spin pool they run on, and the profile that tunes them.
+//!
+//! A reader's order: [`profile`] (every choice that a tuner may change), [`pool`] (one fork-join per step, barriers inside),
+//! `simd` (16 lanes, each kernel written once), [`packed`] (how weights lie in memory), then one folder per operation,
+//! and [`program`] with [`cpu`] that walks it.
+
+mod attention;
+mod causal_conv;
+pub mod cpu;
+mod embed;
+mod gated_delta;
+mod glu;
+mod matmul;
+pub mod memory;
+pub mod packed;
+pub mod pool;
+pub mod profile;
+pub mod program;
+mod quantize;
+mod rms_norm;
+mod rope;
+mod rows;
+mod simd;
+
+pub use attention::cache::KvCache;
+pub use embed::StoredRows;
+pub use gated_delta::cpu::DeltaShape;
+pub use glu::Activation;
+pub use matmul::cpu::amx_is_available;
+pub use packed::{PackError, PackedMatrix, StoredMatrix};
+pub use pool::Pool;
+pub use profile::{KvType, MatMulVariant, RuntimeProfile};
+pub use simd::Isa;

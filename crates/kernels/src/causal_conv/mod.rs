@@ -1,0 +1,5 @@
+//! Depthwise causal convolution of 4 taps with SiLU, and the three inputs that it carries from step to step.
+
+pub(crate) mod cpu;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! What a sequence carries from step to step: keys and values, DeltaNet matrices, convolution inputs.
+
+use crate::{
+    KvType,
+    attention::cache::KvCache,
+    memory::{Aligned, OutOfMemory},
+    program::{Program, conv_state_len},
+};
+
+/// The state of one sequence.
+pub struct State {
+    pub(crate) kv: Vec<KvCache>,
+    pub(crate) deltas: Vec<Aligned<f32>>,
+    pub(crate) convs: Vec<Aligned<f32>>,
+    pub(crate) positions: usize,
+    capacity: usize,
+}
+
+impl State {
+    /// An empty state with room for `positions` tokens.
+    ///
+    /// # Errors
+    /// The system refuses the memory.
+    pub fn new(program: &Program, kv_type: KvType, positions: usize) -> Result<Self, OutOfMemory> {
+        let kv = program
+            .kv
+            .iter()
+            .map(|s| KvCache::new(kv_type, s.kv_heads, s.head_dim, positions));
+        let deltas = program
+            .deltas
+            .iter()
+            .map(|s| Aligned::zeroed(s.state_len()));
+        let convs = program
+            .convs
+            .iter()
+            .map(|&channels| Aligned::zeroed(conv_state_len(channels)));
+        Ok(Self {
+            kv: kv.collect::<Result<_, _>>()?,
+            deltas: deltas.collect::<Result<_, _>>()?,
+            convs: convs.collect::<Result<_, _>>()?,
+            positions: 0,
+            capacity: positions,
+        })
+    }
+
+    /// Tokens that it has seen.
+    #[must_use]
+    pub fn positions(&self) -> usize {
+        self.positions
+    }
+
+    /// Tokens that fit.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Forgets everything.
+    pub fn reset(&mut self) {
+        self.positions = 0;
+        for recurrent in self.deltas.iter_mut().chain(&mut self.convs) {
+            recurrent.as_mut_slice().fill(0.0);
+        }
+    }
+
+    /// Forgets all tokens from `positions` on. Recurrent states hold only their last position, so they cannot: false then,
+    /// and nothing changes.
+    #[must_use]
+    pub fn truncate(&mut self, positions: usize) -> bool {
+        if positions >= self.positions {
+            return positions == self.positions;
+        }
+        if positions == 0 {
+            self.reset();
+            return true;
+        }
+        if !self.deltas.is_empty() || !self.convs.is_empty() {
+            return false;
+        }
+        self.positions = positions;
+        true
+    }
+
+    /// Pretends that `positions` tokens were seen, with whatever the caches hold: for timing at a depth.
+    pub fn pretend(&mut self, positions: usize) {
+        self.positions = positions.min(self.capacity);
+    }
+}

@@ -1,0 +1,541 @@
+//! One step: the checks, the fork, and each node's call of its kernel.
+
+use super::{Span, State, Trace, Workspace};
+use crate::{
+    Pool, RuntimeProfile, attention, causal_conv, embed, gated_delta, glu, matmul,
+    pool::Team,
+    program::{BufferId, Extent, HeadSpec, Node, Program, Projection},
+    quantize, rms_norm, rope,
+    rows::{QuantRows, Rows},
+};
+
+/// For which tokens logits are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outputs {
+    /// None: an earlier chunk of a prompt.
+    None,
+    /// The last one.
+    Last,
+    /// Every one.
+    All,
+}
+
+/// Tokens that follow what the state has seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// Token ids.
+    pub tokens: &'a [u32],
+    /// For which of them logits are computed.
+    pub outputs: Outputs,
+}
+
+impl Step<'_> {
+    fn output_rows(&self) -> usize {
+        match self.outputs {
+            Outputs::None => 0,
+            Outputs::Last => self.tokens.len().min(1),
+            Outputs::All => self.tokens.len(),
+        }
+    }
+}
+
+/// A step that cannot be run; nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExecuteError {
+    /// No tokens.
+    Empty,
+    /// More tokens or outputs than the workspace has rows.
+    Workspace {
+        /// Asked for.
+        asked: usize,
+        /// Rows there are.
+        rows: usize,
+    },
+    /// The state is full.
+    Context {
+        /// Positions needed.
+        needed: usize,
+        /// Positions there are.
+        capacity: usize,
+    },
+    /// A token beyond the vocabulary.
+    Token {
+        /// The id.
+        token: u32,
+        /// Rows of the embedding table.
+        vocabulary: usize,
+    },
+    /// The program was built from a file's header alone, to be looked at.
+    Hollow,
+    /// The workspace was made for fewer threads than the pool has.
+    Threads {
+        /// Of the pool.
+        pool: usize,
+        /// Of the workspace.
+        workspace: usize,
+    },
+}
+
+impl std::fmt::Display for ExecuteError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Empty => write!(f, "expected at least one token, got none"),
+            Self::Workspace { asked, rows } => {
+                write!(f, "a step of {asked} rows in a workspace of {rows}")
+            }
+            Self::Context { needed, capacity } => {
+                write!(
+                    f,
+                    "{needed} tokens do not fit the context of {capacity}; shorten the text or raise --context"
+                )
+            }
+            Self::Token { token, vocabulary } => {
+                write!(f, "token {token} is beyond the vocabulary of {vocabulary}")
+            }
+            Self::Hollow => write!(f, "the model's weights were not loaded; load it to run it"),
+            Self::Threads { pool, workspace } => {
+                write!(f, "a pool of {pool} threads, a workspace for {workspace}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ExecuteError {}
+
+/// Runs all nodes and moves the state on by the step's tokens.
+///
+/// # Errors
+/// The step does not fit; the state is unchanged then.
+pub fn execute(
+    program: &Program,
+    state: &mut State,
+    workspace: &mut Workspace,
+    step: Step<'_>,
+    pool: &Pool,
+    profile: &RuntimeProfile,
+    trace: Option<&mut Trace>,
+) -> Result<(), ExecuteError> {
+    check(program, state, workspace, &step, pool)?;
+    workspace.filled = step.output_rows();
+    let nodes = 0..program.nodes.len();
+    walk(
+        &Walk {
+            program,
+            state,
+            workspace,
+            step,
+            profile,
+        },
+        nodes,
+        pool,
+        trace,
+    );
+    state.positions += step.tokens.len();
+    Ok(())
+}
+
+/// Runs some of the nodes, in the order given, over whatever the buffers hold, without moving the state on: for timing a
+/// part of the model over its own weights. Results are meaningless.
+///
+/// # Errors
+/// As [`execute`].
+///
+/// # Panics
+/// If an index is not one of the program's nodes.
+pub fn execute_nodes(
+    program: &Program,
+    state: &mut State,
+    workspace: &mut Workspace,
+    step: Step<'_>,
+    pool: &Pool,
+    profile: &RuntimeProfile,
+    nodes: &[usize],
+) -> Result<(), ExecuteError> {
+    check(program, state, workspace, &step, pool)?;
+    assert!(
+        nodes.iter().all(|&n| n < program.nodes.len()),
+        "expected indices of the program's nodes"
+    );
+    workspace.filled = 0;
+    walk(
+        &Walk {
+            program,
+            state,
+            workspace,
+            step,
+            profile,
+        },
+        nodes.iter().copied(),
+        pool,
+        None,
+    );
+    Ok(())
+}
+
+fn check(
+    program: &Program,
+    state: &State,
+    workspace: &Workspace,
+    step: &Step<'_>,
+    pool: &Pool,
+) -> Result<(), ExecuteError> {
+    if program.is_hollow() {
+        return Err(ExecuteError::Hollow);
+    }
+    let tokens = step.tokens.len();
+    if tokens == 0 {
+        return Err(ExecuteError::Empty);
+    }
+    if tokens > workspace.tokens {
+        return Err(ExecuteError::Workspace {
+            asked: tokens,
+            rows: workspace.tokens,
+        });
+    }
+    if step.output_rows() > workspace.outputs {
+        return Err(ExecuteError::Workspace {
+            asked: step.output_rows(),
+            rows: workspace.outputs,
+        });
+    }
+    let (needed, capacity) = (
+        state.positions + tokens,
+        state.capacity().min(workspace.capacity),
+    );
+    if needed > capacity {
+        return Err(ExecuteError::Context { needed, capacity });
+    }
+    if pool.threads() > workspace.threads() {
+        return Err(ExecuteError::Threads {
+            pool: pool.threads(),
+            workspace: workspace.threads(),
+        });
+    }
+    let vocabulary = program.embedding.rows();
+    match step.tokens.iter().find(|&&t| t as usize >= vocabulary) {
+        Some(&token) => Err(ExecuteError::Token { token, vocabulary }),
+        None => Ok(()),
+    }
+}
+
+/// Everything that the threads share in a step.
+struct Walk<'a> {
+    program: &'a Program,
+    state: &'a State,
+    workspace: &'a Workspace,
+    step: Step<'a>,
+    profile: &'a RuntimeProfile,
+}
+
+fn walk(
+    walk: &Walk<'_>,
+    nodes: impl Iterator<Item = usize> + Clone + Sync,
+    pool: &Pool,
+    trace: Option<&mut Trace>,
+) {
+    let trace = trace.map(|t| {
+        t.begin();
+        &*t
+    });
+    pool.run(|team| {
+        for node in nodes.clone() {
+            let start_ns = trace.map(Trace::now);
+            // SAFETY: `check` and the builder established what the kernels need; one node at a time (module head, 1 to 3).
+            unsafe { walk.node(&walk.program.nodes[node].node, team) };
+            if let (Some(trace), Some(start_ns)) = (trace, start_ns) {
+                trace.record(
+                    team.index,
+                    Span {
+                        node,
+                        start_ns,
+                        end_ns: trace.now(),
+                    },
+                );
+            }
+            team.barrier();
+        }
+    });
+}
+
+impl Walk<'_> {
+    fn count(&self, id: BufferId) -> usize {
+        match self.program.buffers[id.0].extent {
+            Extent::Tokens => self.step.tokens.len(),
+            Extent::Outputs => self.step.output_rows(),
+        }
+    }
+
+    fn rows(&self, id: BufferId) -> Rows {
+        self.workspace.rows(id)
+    }
+
+    fn quantised_if(&self, wanted: bool, id: BufferId) -> Option<QuantRows> {
+        if wanted {
+            self.workspace.quantised(id)
+        } else {
+            None
+        }
+    }
+
+    fn heads<'a>(&'a self, spec: &HeadSpec) -> rope::cpu::Heads<'a> {
+        rope::cpu::Heads {
+            rows: self.rows(spec.buffer),
+            count: spec.count,
+            norm: spec.norm.map(|id| self.program.vector(id)),
+            scale: spec.scale,
+        }
+    }
+
+    /// # Safety
+    /// The invariants of the module's head.
+    unsafe fn node(&self, node: &Node, team: &Team<'_>) {
+        let (isa, tokens) = (self.profile.isa, self.step.tokens.len());
+        let start = self.state.positions;
+        // SAFETY: the contract of each kernel is what the builder and `check` established.
+        unsafe {
+            match node {
+                Node::Embed { out, scale } => {
+                    embed::embed(
+                        &*self.program.embedding,
+                        self.step.tokens,
+                        *scale,
+                        self.rows(*out),
+                        team,
+                    );
+                }
+                Node::RmsNorm {
+                    input,
+                    out,
+                    weight,
+                    eps,
+                    width,
+                    gate,
+                    add,
+                    quantise,
+                } => {
+                    let norm = rms_norm::cpu::Norm {
+                        input: self.rows(*input),
+                        out: self.rows(*out),
+                        weight: self.program.vector(*weight),
+                        eps: *eps,
+                        width: *width,
+                        groups: self.program.buffers[input.0].width / width,
+                        gate: gate.map(|g| self.rows(g)),
+                        then: if *add {
+                            rms_norm::cpu::Then::Add
+                        } else {
+                            rms_norm::cpu::Then::Write
+                        },
+                        quantised: self.quantised_if(*quantise, *out),
+                    };
+                    rms_norm::cpu::rms_norm(isa, norm, self.count(*input), team);
+                }
+                Node::Quantise { buffer } => {
+                    if let Some(to) = self.workspace.quantised(*buffer) {
+                        quantize::cpu::quantize(
+                            isa,
+                            self.rows(*buffer),
+                            to,
+                            self.count(*buffer),
+                            team,
+                        );
+                    }
+                }
+                Node::MatMul { input, projections } => self.matmul(*input, projections, team),
+                Node::RopeTable { out, rope } => {
+                    let factors = rope.factors.map(|id| self.program.vector(id));
+                    let angles = rope::cpu::Angles {
+                        dims: rope.dims,
+                        theta: rope.theta,
+                        scale: rope.scale,
+                        factors,
+                    };
+                    rope::cpu::fill_table(self.rows(*out), angles, start, tokens, team);
+                }
+                Node::Heads {
+                    q,
+                    k,
+                    v,
+                    head_dim,
+                    eps,
+                    table,
+                    cache,
+                } => {
+                    let turn = rope::cpu::Turn {
+                        q: self.heads(q),
+                        k: self.heads(k),
+                        v: self.rows(*v),
+                        head_dim: *head_dim,
+                        eps: *eps,
+                        table: table.map(|(id, dims)| (self.rows(id), dims)),
+                        cache: &self.state.kv[cache.0],
+                        start,
+                    };
+                    rope::cpu::turn(isa, turn, tokens, team);
+                }
+                Node::Attention {
+                    q,
+                    out,
+                    gate,
+                    cache,
+                    heads,
+                    head_dim,
+                    window,
+                } => {
+                    let call = attention::cpu::Attention {
+                        q: self.rows(*q),
+                        out: self.rows(*out),
+                        gate: gate.map(|g| self.rows(g)),
+                        cache: &self.state.kv[cache.0],
+                        heads: *heads,
+                        head_dim: *head_dim,
+                        window: *window,
+                        start,
+                        tokens,
+                    };
+                    let (scratch, splits) =
+                        (self.workspace.scratch(team.index), self.workspace.splits());
+                    attention::cpu::attention(self.profile, call, scratch, splits, team);
+                }
+                Node::Glu {
+                    gate,
+                    up,
+                    out,
+                    activation,
+                    quantise,
+                } => {
+                    let call = glu::cpu::Glu {
+                        gate: self.rows(*gate),
+                        up: self.rows(*up),
+                        out: self.rows(*out),
+                        activation: *activation,
+                        width: self.program.buffers[gate.0].width,
+                        quantised: self.quantised_if(*quantise, *out),
+                    };
+                    glu::cpu::glu(isa, call, self.count(*gate), team);
+                }
+                Node::SelectOutputs { input, out } => self.select(*input, *out, team),
+                Node::CausalConv { .. } | Node::DeltaPrepare { .. } | Node::GatedDelta { .. } => {
+                    self.recurrent(node, team);
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Walk::node`].
+    unsafe fn recurrent(&self, node: &Node, team: &Team<'_>) {
+        let (isa, tokens) = (self.profile.isa, self.step.tokens.len());
+        // SAFETY: as `node`.
+        unsafe {
+            match node {
+                Node::CausalConv {
+                    input,
+                    out,
+                    weight,
+                    state,
+                } => {
+                    let conv = causal_conv::cpu::Conv {
+                        input: self.rows(*input),
+                        out: self.rows(*out),
+                        weight: self.program.vector(*weight),
+                        channels: self.program.convs[state.0],
+                        state: self.state.convs[state.0].as_mut_pointer(),
+                        tokens,
+                    };
+                    causal_conv::cpu::causal_conv(isa, conv, team);
+                }
+                Node::DeltaPrepare {
+                    qkv,
+                    a,
+                    b,
+                    decay_rate,
+                    dt_bias,
+                    eps,
+                    shape,
+                } => {
+                    let call = gated_delta::cpu::Prepare {
+                        qkv: self.rows(*qkv),
+                        a: self.rows(*a),
+                        b: self.rows(*b),
+                        decay_rate: self.program.vector(*decay_rate),
+                        dt_bias: self.program.vector(*dt_bias),
+                        eps: *eps,
+                        shape: *shape,
+                    };
+                    gated_delta::cpu::prepare(isa, call, tokens, team);
+                }
+                Node::GatedDelta {
+                    qkv,
+                    alpha,
+                    beta,
+                    out,
+                    state,
+                    shape,
+                } => {
+                    let call = gated_delta::cpu::Step {
+                        qkv: self.rows(*qkv),
+                        alpha: self.rows(*alpha),
+                        beta: self.rows(*beta),
+                        out: self.rows(*out),
+                        state: self.state.deltas[state.0].as_mut_pointer(),
+                        shape: *shape,
+                        tokens,
+                    };
+                    gated_delta::cpu::step(isa, call, team);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Walk::node`].
+    unsafe fn matmul(&self, input: BufferId, projections: &[Projection], team: &Team<'_>) {
+        let tokens = self.count(input);
+        if tokens == 0 {
+            return;
+        }
+        // A buffer that no integer product reads has no 8-bit form; the null view is never followed then.
+        let none = QuantRows {
+            pointer: std::ptr::null_mut(),
+            cols: self.program.buffers[input.0].width,
+        };
+        let both = matmul::cpu::Input {
+            plain: self.rows(input),
+            quantised: self.workspace.quantised(input).unwrap_or(none),
+            tokens,
+        };
+        const MOST: usize = 4;
+        for some in projections.chunks(MOST) {
+            let product = |p: &Projection| matmul::cpu::Product {
+                weights: self.program.matrix(p.matrix),
+                out: self.rows(p.out),
+                bias: p.bias.map(|id| self.program.vector(id)),
+                add: p.add,
+            };
+            let mut products = [product(&some[0]); MOST];
+            for (slot, p) in products.iter_mut().zip(some) {
+                *slot = product(p);
+            }
+            // SAFETY: as `node`.
+            unsafe { matmul::cpu::matmul(self.profile, &products[..some.len()], both, team) };
+        }
+    }
+
+    /// # Safety
+    /// As [`Walk::node`].
+    unsafe fn select(&self, input: BufferId, out: BufferId, team: &Team<'_>) {
+        let (outputs, tokens) = (self.count(out), self.step.tokens.len());
+        let width = self.program.buffers[out.0].width;
+        for row in team.share(outputs) {
+            // SAFETY: `outputs` is at most `tokens`; both buffers have the rows.
+            unsafe {
+                let from = self.rows(input).row(tokens - outputs + row);
+                self.rows(out)
+                    .row(row)
+                    .copy_from_nonoverlapping(from, width);
+            }
+        }
+    }
+}

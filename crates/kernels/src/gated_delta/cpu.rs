@@ -1,0 +1,238 @@
+//! Lanes over value columns; work is split over (value head, tile of 32 columns).
+
+use ops::gated_delta::HeadMap;
+
+use crate::{
+    pool::Team,
+    rms_norm::cpu::sum_of_squares,
+    rows::Rows,
+    simd::{Isa, Kernel, LANES, Simd, dispatch},
+};
+
+/// Vectors of value columns in a tile: with 128 rows the tile of S is 16 KiB.
+const VECTORS: usize = 2;
+
+/// Dimensions of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeltaShape {
+    /// Key (and query) heads.
+    pub key_heads: usize,
+    /// Value heads.
+    pub value_heads: usize,
+    /// Width of a key head.
+    pub key_dim: usize,
+    /// Width of a value head; a multiple of 16.
+    pub value_dim: usize,
+    /// Which key head a value head uses.
+    pub head_map: HeadMap,
+}
+
+impl DeltaShape {
+    /// Columns of queries (and of keys).
+    #[must_use]
+    pub const fn keys(&self) -> usize {
+        self.key_heads * self.key_dim
+    }
+
+    /// Columns of values.
+    #[must_use]
+    pub const fn values(&self) -> usize {
+        self.value_heads * self.value_dim
+    }
+
+    /// Elements of the state.
+    #[must_use]
+    pub const fn state_len(&self) -> usize {
+        self.value_heads * self.key_dim * self.value_dim
+    }
+}
+
+/// Inputs of [`prepare`].
+#[derive(Clone, Copy)]
+pub(crate) struct Prepare<'a> {
+    /// `q | k | v`, normalised in place.
+    pub qkv: Rows,
+    /// Becomes alpha.
+    pub a: Rows,
+    /// Becomes beta.
+    pub b: Rows,
+    /// -exp(A_log) per value head.
+    pub decay_rate: &'a [f32],
+    pub dt_bias: &'a [f32],
+    pub eps: f32,
+    pub shape: DeltaShape,
+}
+
+/// Normalises queries and keys, turns `a` and `b` into alpha and beta: this thread's tokens.
+///
+/// # Safety
+/// The views have `tokens` rows, padded to whole vectors.
+pub(crate) unsafe fn prepare(isa: Isa, call: Prepare<'_>, tokens: usize, team: &Team<'_>) {
+    let share = team.share(tokens);
+    // SAFETY: the caller's contract; tokens are disjoint.
+    unsafe { dispatch(isa, RunPrepare { call, share }) }
+}
+
+struct RunPrepare<'a> {
+    call: Prepare<'a>,
+    share: std::ops::Range<usize>,
+}
+
+impl Kernel for RunPrepare<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let shape = self.call.shape;
+        let scale = 1.0 / (shape.key_dim as f32).sqrt();
+        for token in self.share {
+            // SAFETY: the contract of `prepare`.
+            unsafe {
+                let row = self.call.qkv.row(token);
+                for head in 0..2 * shape.key_heads {
+                    let x = row.add(head * shape.key_dim);
+                    let norm = 1.0 / (sum_of_squares::<S>(x, shape.key_dim) + self.call.eps).sqrt();
+                    let factor = if head < shape.key_heads {
+                        norm * scale
+                    } else {
+                        norm
+                    };
+                    for i in 0..shape.key_dim {
+                        *x.add(i) *= factor;
+                    }
+                }
+                for head in 0..shape.value_heads {
+                    let (a, b) = (
+                        self.call.a.row(token).add(head),
+                        self.call.b.row(token).add(head),
+                    );
+                    *a = alpha(*a + self.call.dt_bias[head], self.call.decay_rate[head]);
+                    *b = 1.0 / (1.0 + (-*b).exp());
+                }
+            }
+        }
+    }
+}
+
+/// exp(rate * softplus(x)); a few values per token, so plain scalar code.
+fn alpha(x: f32, rate: f32) -> f32 {
+    let softplus = if x > 20.0 { x } else { x.exp().ln_1p() };
+    (rate * softplus).exp()
+}
+
+/// Inputs of [`step`].
+#[derive(Clone, Copy)]
+pub(crate) struct Step {
+    pub qkv: Rows,
+    pub alpha: Rows,
+    pub beta: Rows,
+    pub out: Rows,
+    /// `(value head, key_dim, value_dim)`.
+    pub state: *mut f32,
+    pub shape: DeltaShape,
+    pub tokens: usize,
+}
+
+// SAFETY: threads use disjoint tiles of the state.
+unsafe impl Sync for Step {}
+
+/// All tokens of this thread's share of the tiles.
+///
+/// # Safety
+/// The views have `tokens` rows of prepared inputs, `state` the shape's elements; `value_dim` is a multiple of 16.
+pub(crate) unsafe fn step(isa: Isa, call: Step, team: &Team<'_>) {
+    let tiles = call.shape.value_dim.div_ceil(VECTORS * LANES);
+    let share = team.share(call.shape.value_heads * tiles);
+    // SAFETY: the caller's contract; tiles are disjoint.
+    unsafe { dispatch(isa, RunStep { call, tiles, share }) }
+}
+
+struct RunStep {
+    call: Step,
+    tiles: usize,
+    share: std::ops::Range<usize>,
+}
+
+impl Kernel for RunStep {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let shape = self.call.shape;
+        for item in self.share {
+            let (head, column) = (item / self.tiles, item % self.tiles * VECTORS * LANES);
+            // SAFETY: the contract of `step`.
+            unsafe {
+                if column + VECTORS * LANES <= shape.value_dim {
+                    tile::<S, VECTORS>(&self.call, head, column);
+                } else {
+                    tile::<S, 1>(&self.call, head, column);
+                }
+            }
+        }
+    }
+}
+
+/// `V` vectors of value columns of one head, all tokens.
+#[inline(always)]
+unsafe fn tile<S: Simd, const V: usize>(call: &Step, head: usize, column: usize) {
+    let shape = &call.shape;
+    let key_head = shape
+        .head_map
+        .key_head(head, shape.key_heads, shape.value_heads);
+    // SAFETY: as `step`; the tile's columns exist.
+    unsafe {
+        let state = call
+            .state
+            .add(head * shape.key_dim * shape.value_dim + column);
+        // The update that the next sweep writes: none before the first token.
+        let (mut decay, mut delta, mut key) =
+            (S::splat(1.0), [S::splat(0.0); V], std::ptr::null::<f32>());
+        for token in 0..call.tokens {
+            let row = call.qkv.row(token).cast_const();
+            let q = row.add(key_head * shape.key_dim);
+            let k = row.add(shape.keys() + key_head * shape.key_dim);
+            let v = row.add(2 * shape.keys() + head * shape.value_dim + column);
+            let alpha = S::splat(*call.alpha.row(token).add(head));
+            let beta = S::splat(*call.beta.row(token).add(head));
+            let (mut u, mut w) = ([S::splat(0.0); V], [S::splat(0.0); V]);
+            let mut dot = 0.0f32;
+            for i in 0..shape.key_dim {
+                let (ki, qi) = (S::splat(*k.add(i)), S::splat(*q.add(i)));
+                dot = (*k.add(i)).mul_add(*q.add(i), dot);
+                let at = state.add(i * shape.value_dim);
+                for j in 0..V {
+                    let mut s = S::load(at.add(j * LANES));
+                    if !key.is_null() {
+                        s = S::fma(S::splat(*key.add(i)), delta[j], S::mul(decay, s));
+                        S::store(at.add(j * LANES), s);
+                    }
+                    u[j] = S::fma(ki, s, u[j]);
+                    w[j] = S::fma(qi, s, w[j]);
+                }
+            }
+            let out = call.out.row(token).add(head * shape.value_dim + column);
+            for j in 0..V {
+                let wrong = S::sub(S::load(v.add(j * LANES)), S::mul(alpha, u[j]));
+                delta[j] = S::mul(beta, wrong);
+                S::store(
+                    out.add(j * LANES),
+                    S::fma(S::splat(dot), delta[j], S::mul(alpha, w[j])),
+                );
+            }
+            (decay, key) = (alpha, k);
+        }
+        if !key.is_null() {
+            for i in 0..shape.key_dim {
+                let at = state.add(i * shape.value_dim);
+                for j in 0..V {
+                    let s = S::mul(decay, S::load(at.add(j * LANES)));
+                    S::store(
+                        at.add(j * LANES),
+                        S::fma(S::splat(*key.add(i)), delta[j], s),
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Every format, instruction set and variant against the plain reference, and the same bits from all of them.
+
+use ops::matmul::{self as reference, Shape};
+
+use super::cpu::{Input, Product, matmul};
+use crate::{
+    Isa, PackedMatrix, Pool, StoredMatrix,
+    memory::Aligned,
+    profile::{MatMulVariant, RuntimeProfile},
+    quantize,
+    rows::{QuantRows, Rows},
+};
+
+/// Outputs `(tokens, outputs)` with the given choices.
+fn run(
+    profile: &RuntimeProfile,
+    pool: &Pool,
+    shape: &Shape,
+    weights: &PackedMatrix,
+    x: &[f32],
+) -> Vec<f32> {
+    let Shape {
+        tokens,
+        inputs,
+        outputs,
+        ..
+    } = *shape;
+    let mut plain = Aligned::<f32>::zeroed(x.len()).expect("memory");
+    plain.as_mut_slice().copy_from_slice(x);
+    let quantised = Aligned::<u8>::zeroed(tokens * QuantRows::row_bytes(inputs)).expect("memory");
+    let stride = outputs.next_multiple_of(16);
+    let out = Aligned::<f32>::zeroed(tokens * stride).expect("memory");
+    pool.run(|team| {
+        let input = Input {
+            plain: Rows {
+                pointer: plain.as_mut_pointer(),
+                stride: inputs,
+            },
+            quantised: QuantRows {
+                pointer: quantised.as_mut_pointer(),
+                cols: inputs,
+            },
+            tokens,
+        };
+        let rows = Rows {
+            pointer: out.as_mut_pointer(),
+            stride,
+        };
+        // SAFETY: the buffers above have the shapes named; threads write disjoint panels.
+        unsafe {
+            if weights.is_integer() {
+                quantize::cpu::quantize(profile.isa, input.plain, input.quantised, tokens, team);
+                team.barrier();
+            }
+            matmul(
+                profile,
+                &[Product {
+                    weights,
+                    out: rows,
+                    bias: None,
+                    add: false,
+                }],
+                input,
+                team,
+            );
+        }
+    });
+    out.as_slice()
+        .chunks_exact(stride)
+        .flat_map(|row| row[..outputs].iter().copied())
+        .collect()
+}
+
+fn profiles() -> Vec<RuntimeProfile> {
+    let mut all = Vec::new();
+    for isa in Isa::available() {
+        for (matmul_tile, matmul_variant) in [
+            (4, MatMulVariant::Lanes),
+            (8, MatMulVariant::Lanes),
+            (12, MatMulVariant::Lanes),
+            (12, MatMulVariant::Amx),
+        ] {
+            all.push(RuntimeProfile {
+                isa,
+                matmul_tile,
+                matmul_variant,
+                ..RuntimeProfile::default()
+            });
+        }
+    }
+    all
+}
+
+#[test]
+fn all_formats_are_right_and_all_variants_give_the_same_bits() {
+    let pools = [
+        Pool::new(1, 100).expect("threads"),
+        Pool::new(3, 100).expect("threads"),
+    ];
+    for case in reference::cases() {
+        let shape = case.shape;
+        let bytes = ops::input::weights(11, shape.dtype, shape.inputs * shape.outputs);
+        let x = ops::input::normal(5, shape.tokens * shape.inputs);
+        let stored = StoredMatrix {
+            dtype: shape.dtype,
+            rows: shape.outputs,
+            cols: shape.inputs,
+            bytes: &bytes,
+        };
+        let packed = PackedMatrix::pack(stored, shape.outputs, &|r| r, 2).expect("valid weights");
+        let want = if packed.is_integer() {
+            reference::reference_int8(&shape, &bytes, &x)
+        } else {
+            reference::reference(&shape, &bytes, &x)
+        }
+        .expect("valid weights");
+        let mut first: Option<Vec<f32>> = None;
+        for profile in profiles() {
+            for pool in &pools {
+                let got = run(&profile, pool, &shape, &packed, &x);
+                let error = ops::relative_error(&got, &want);
+                assert!(
+                    error <= reference::TOLERANCE,
+                    "{} {shape:?} {profile:?}: {error:e}",
+                    case.name
+                );
+                let first = first.get_or_insert_with(|| got.clone());
+                let same = first
+                    .iter()
+                    .zip(&got)
+                    .all(|(a, b)| a.to_bits() == b.to_bits());
+                assert!(same, "{} {shape:?} {profile:?}: other bits", case.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_token_alone_has_the_bits_it_has_among_others() {
+    let pool = Pool::new(2, 100).expect("threads");
+    let profile = RuntimeProfile::default();
+    for dtype in ops::Dtype::ALL {
+        let shape = Shape {
+            tokens: 45,
+            inputs: 512,
+            outputs: 40,
+            dtype,
+        };
+        let bytes = ops::input::weights(3, dtype, shape.inputs * shape.outputs);
+        let x = ops::input::normal(9, shape.tokens * shape.inputs);
+        let stored = StoredMatrix {
+            dtype,
+            rows: shape.outputs,
+            cols: shape.inputs,
+            bytes: &bytes,
+        };
+        let packed = PackedMatrix::pack(stored, shape.outputs, &|r| r, 1).expect("valid weights");
+        let together = run(&profile, &pool, &shape, &packed, &x);
+        for token in [0, 17, 33, 44] {
+            let alone = Shape { tokens: 1, ..shape };
+            let got = run(
+                &profile,
+                &pool,
+                &alone,
+                &packed,
+                &x[token * shape.inputs..][..shape.inputs],
+            );
+            assert_eq!(
+                got,
+                together[token * shape.outputs..][..shape.outputs],
+                "{dtype} token {token}"
+            );
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Zeroed, cache-line-aligned memory for weights, activations and state.
+//!
+//! Zeroed memory is left to the system until it is touched, so a cache for a long context costs what is used of it.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+
+/// Plain numbers for which all-zero bytes are a value.
+pub trait Plain: Copy + Send + Sync + 'static {}
+impl Plain for u8 {}
+impl Plain for i8 {}
+impl Plain for u16 {}
+impl Plain for f32 {}
+impl Plain for i32 {}
+
+/// Alignment of every buffer: a cache line.
+pub const ALIGN: usize = 64;
+
+/// A fixed-size, zero-initialised buffer on cache-line boundaries.
+pub struct Aligned<T: Plain> {
+    pointer: *mut T,
+    len: usize,
+}
+
+// SAFETY: it owns its memory like a `Vec<T>` of `Send + Sync` numbers.
+unsafe impl<T: Plain> Send for Aligned<T> {}
+// SAFETY: as above; shared access reads only, unless a kernel writes disjoint parts through `as_mut_pointer`.
+unsafe impl<T: Plain> Sync for Aligned<T> {}
+
+/// Memory could not be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfMemory {
+    /// Bytes asked for; `None` when the size itself overflowed.
+    pub bytes: Option<usize>,
+}
+
+impl std::fmt::Display for OutOfMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.bytes {
+            Some(bytes) => write!(f, "the system refused {bytes} bytes of memory"),
+            None => write!(f, "a buffer larger than the address space was asked for"),
+        }
+    }
+}
+
+impl std::error::Error for OutOfMemory {}
+
+impl<T: Plain> Aligned<T> {
+    /// `len` zeros.
+    ///
+    /// # Errors
+    /// The size overflows or the system refuses it.
+    pub fn zeroed(len: usize) -> Result<Self, OutOfMemory> {
+        if len == 0 {
+            return Ok(Self {
+                pointer: std::ptr::without_provenance_mut(ALIGN),
+                len,
+            });
+        }
+        let layout = Self::layout(len).ok_or(OutOfMemory { bytes: None })?;
+        // SAFETY: the layout has a non-zero size, since `len` and the size of every `Plain` type are.
+        let pointer = unsafe { alloc_zeroed(layout) }.cast::<T>();
+        if pointer.is_null() {
+            return Err(OutOfMemory {
+                bytes: Some(layout.size()),
+            });
+        }
+        Ok(Self { pointer, len })
+    }
+
+    fn layout(len: usize) -> Option<Layout> {
+        let bytes = len.checked_mul(size_of::<T>())?;
+        Layout::from_size_align(bytes, ALIGN).ok()
+    }
+
+    /// Elements.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn as_slice(&self) -> &[T] {
+        // SAFETY: `pointer` is valid for `len` initialised elements.
+        unsafe { std::slice::from_raw_parts(self.pointer, self.len) }
+    }
+
+    /// All of it, to write.
+    #[must_use]
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
+        // SAFETY: as above, and `self` is borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer, self.len) }
+    }
+
+    /// The first element's address, for kernels whose threads write disjoint parts.
+    pub(crate) fn as_mut_pointer(&self) -> *mut T {
+        self.pointer
+    }
+}
+
+impl<T: Plain> Drop for Aligned<T> {
+    fn drop(&mut self) {
+        if let Some(layout) = Self::layout(self.len)
+            && self.len > 0
+        {
+            // SAFETY: allocated in `zeroed` with this very layout.
+            unsafe { dealloc(self.pointer.cast(), layout) }
+        }
+    }
+}

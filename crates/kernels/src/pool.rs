@@ -1,0 +1,248 @@
+//! The spin pool: one fork-join for a whole step, and a barrier between its nodes.
+//!
+//! Threads are started once. [`Pool::run`] publishes a job by raising an epoch; workers spin on it for a while (a profile
+//! field) and then park. The caller works as thread 0 and returns when all are done. Inside a job the threads meet at
+//! [`Team::barrier`], which spins and, when it takes long (more threads than cores, a preempted peer), yields.
+//!
+//! Invariant: the job is borrowed from the caller's stack; `run` does not return, and does not unwind, before every worker
+//! has finished with it. A panic in a worker is caught there and raised again in the caller; it would leave the others at a
+//! barrier for ever, so the barrier checks a `poisoned` flag and panics too.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::*},
+    },
+    thread::{self, JoinHandle, Thread},
+};
+
+/// Spins of a barrier before it starts to yield the processor at each turn.
+const SPINS_BEFORE_YIELD: u32 = 20_000;
+
+/// Keeps two frequently written values in different cache lines (two lines: adjacent-line prefetch).
+#[repr(align(128))]
+struct Alone<T>(T);
+
+type Job = *const (dyn Fn(&Team<'_>) + Sync);
+
+/// A job's address, handed to the workers.
+#[derive(Clone, Copy)]
+struct JobPointer(Job);
+// SAFETY: the pointee is `Sync`, and `Pool::run` keeps it alive until every worker has finished.
+unsafe impl Send for JobPointer {}
+
+struct Shared {
+    threads: usize,
+    spins: u32,
+    /// Raised once per job.
+    epoch: Alone<AtomicUsize>,
+    /// Workers still busy with the job.
+    busy: Alone<AtomicUsize>,
+    /// Arrivals at the current barrier, and the number of barriers passed.
+    arrived: Alone<AtomicUsize>,
+    passed: Alone<AtomicUsize>,
+    poisoned: AtomicBool,
+    stop: AtomicBool,
+    job: Mutex<Option<JobPointer>>,
+    panic: Mutex<Option<Box<dyn std::any::Any + Send>>>,
+}
+
+/// A fixed set of threads that run jobs together.
+pub struct Pool {
+    shared: Arc<Shared>,
+    workers: Vec<(Thread, JoinHandle<()>)>,
+    /// One job at a time: two callers would share the barrier.
+    turn: Mutex<()>,
+}
+
+/// A thread's place in the job: which of how many it is, and the way to meet the others.
+pub struct Team<'a> {
+    shared: &'a Shared,
+    /// This thread, 0 for the caller.
+    pub index: usize,
+    /// How many threads work on the job.
+    pub size: usize,
+}
+
+impl Pool {
+    /// Starts `threads - 1` workers (the caller is the other one). `spins` is how often an idle worker looks for a job
+    /// before it parks.
+    ///
+    /// # Errors
+    /// The system refused a thread.
+    pub fn new(threads: usize, spins: u32) -> std::io::Result<Self> {
+        let threads = threads.max(1);
+        let shared = Arc::new(Shared {
+            threads,
+            spins,
+            epoch: Alone(AtomicUsize::new(0)),
+            busy: Alone(AtomicUsize::new(0)),
+            arrived: Alone(AtomicUsize::new(0)),
+            passed: Alone(AtomicUsize::new(0)),
+            poisoned: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            job: Mutex::new(None),
+            panic: Mutex::new(None),
+        });
+        let mut pool = Self {
+            shared,
+            workers: Vec::new(),
+            turn: Mutex::new(()),
+        };
+        for index in 1..threads {
+            let shared = Arc::clone(&pool.shared);
+            let handle = thread::Builder::new()
+                .name(format!("sprag-{index}"))
+                .spawn(move || work(&shared, index))?;
+            pool.workers.push((handle.thread().clone(), handle));
+        }
+        Ok(pool)
+    }
+
+    /// Threads of the pool, the caller included.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.shared.threads
+    }
+
+    /// Runs `job` once on every thread, and returns when all have finished.
+    ///
+    /// # Panics
+    /// With the first panic of the job, after all threads have left it.
+    pub fn run(&self, job: impl Fn(&Team<'_>) + Sync) {
+        let _turn = lock(&self.turn);
+        let shared = &*self.shared;
+        let job: &(dyn Fn(&Team<'_>) + Sync) = &job;
+        if !self.workers.is_empty() {
+            // SAFETY: only the lifetime is erased; this function waits for `busy == 0` before it returns or unwinds.
+            let erased = unsafe {
+                std::mem::transmute::<
+                    &(dyn Fn(&Team<'_>) + Sync),
+                    &'static (dyn Fn(&Team<'_>) + Sync),
+                >(job)
+            };
+            *lock(&shared.job) = Some(JobPointer(erased));
+            shared.busy.0.store(self.workers.len(), Relaxed);
+            shared.epoch.0.fetch_add(1, Release);
+            for (thread, _) in &self.workers {
+                thread.unpark();
+            }
+        }
+        attend(shared, 0, job);
+        let mut turns = 0;
+        while shared.busy.0.load(Acquire) != 0 {
+            pause(&mut turns);
+        }
+        if shared.poisoned.load(Relaxed) {
+            shared.poisoned.store(false, Relaxed);
+            shared.arrived.0.store(0, Relaxed);
+            if let Some(payload) = lock(&shared.panic).take() {
+                resume_unwind(payload);
+            }
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Relaxed);
+        self.shared.epoch.0.fetch_add(1, Release);
+        for (thread, handle) in self.workers.drain(..) {
+            thread.unpark();
+            // A worker's panic was already raised in `run`.
+            drop(handle.join());
+        }
+    }
+}
+
+impl Team<'_> {
+    /// Waits until every thread of the team is here. What was written before it is visible to all after it.
+    #[inline]
+    pub fn barrier(&self) {
+        if self.size == 1 {
+            return;
+        }
+        let shared = self.shared;
+        let round = shared.passed.0.load(Relaxed);
+        if shared.arrived.0.fetch_add(1, AcqRel) + 1 == self.size {
+            shared.arrived.0.store(0, Relaxed);
+            shared.passed.0.store(round.wrapping_add(1), Release);
+            return;
+        }
+        let mut turns = 0;
+        while shared.passed.0.load(Acquire) == round {
+            assert!(
+                !shared.poisoned.load(Relaxed),
+                "another thread of the team panicked"
+            );
+            pause(&mut turns);
+        }
+    }
+
+    /// This thread's share of `items`: contiguous, in order, sizes differing by one at most.
+    #[must_use]
+    pub fn share(&self, items: usize) -> std::ops::Range<usize> {
+        items * self.index / self.size..items * (self.index + 1) / self.size
+    }
+}
+
+/// Poisoning says only that some thread panicked while holding the lock; the values stay whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[inline]
+fn pause(turns: &mut u32) {
+    *turns += 1;
+    if *turns < SPINS_BEFORE_YIELD {
+        std::hint::spin_loop();
+    } else {
+        thread::yield_now();
+    }
+}
+
+fn attend(shared: &Shared, index: usize, job: &(dyn Fn(&Team<'_>) + Sync)) {
+    let team = Team {
+        shared,
+        index,
+        size: shared.threads,
+    };
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job(&team))) {
+        let mut first = lock(&shared.panic);
+        if first.is_none() {
+            *first = Some(payload);
+        }
+        shared.poisoned.store(true, Relaxed);
+    }
+}
+
+fn work(shared: &Shared, index: usize) {
+    let mut seen = 0;
+    loop {
+        let mut turns = 0;
+        while shared.epoch.0.load(Acquire) == seen {
+            turns += 1;
+            if turns < shared.spins {
+                std::hint::spin_loop();
+            } else {
+                thread::park();
+            }
+        }
+        seen = seen.wrapping_add(1);
+        if shared.stop.load(Relaxed) {
+            return;
+        }
+        let job = *lock(&shared.job);
+        if let Some(JobPointer(job)) = job {
+            // SAFETY: the caller waits in `run` until `busy` is 0, so the job is alive.
+            attend(shared, index, unsafe { &*job });
+        }
+        shared.busy.0.fetch_sub(1, Release);
+    }
+}
+
+#[cfg(test)]
+mod tests;

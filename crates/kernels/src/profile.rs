@@ -1,0 +1,83 @@
+//! The runtime profile: every choice about how to run that does not change what is computed.
+//!
+//! It is passed in, never a constant in the code: the ratchet tunes it for a machine, and a judge compares two of them.
+//! All fields but `kv_type` leave every output bit as it is; `kv_type` is a precision.
+
+use crate::Isa;
+
+/// How keys and values are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KvType {
+    /// binary16: half the bytes; the default.
+    F16,
+    /// binary32: for comparisons with f32 references.
+    F32,
+}
+
+impl KvType {
+    /// Bytes of one stored number.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F16 => 2,
+            Self::F32 => 4,
+        }
+    }
+
+    /// The name used in profiles and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+        }
+    }
+}
+
+/// How a product over many tokens is computed. All variants give the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MatMulVariant {
+    /// Lanes over 16 output rows, a register tile of tokens.
+    Lanes,
+    /// Integer products on AMX tiles where the processor has them, else as `Lanes`.
+    Amx,
+}
+
+/// The choices. `Default` is right for an unknown machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuntimeProfile {
+    /// Threads of the pool.
+    pub threads: usize,
+    /// Instruction set of the kernels.
+    pub isa: Isa,
+    /// Tokens per pass of a prefill; a multiple of 64 keeps results independent of it.
+    pub prefill_chunk: usize,
+    /// Tokens that share a pass over a weight panel's registers: 4, 8 or 12.
+    pub matmul_tile: usize,
+    /// Products over at least `matmul_tile` tokens.
+    pub matmul_variant: MatMulVariant,
+    /// Bytes ahead that a one-token product prefetches; 0 for none.
+    pub prefetch_bytes: usize,
+    /// Query rows (tokens x heads of a group) that share a pass over keys and values.
+    pub attention_tile: usize,
+    /// Precision of the KV cache.
+    pub kv_type: KvType,
+    /// How often an idle worker looks for work before it parks.
+    pub pool_spins: u32,
+}
+
+impl Default for RuntimeProfile {
+    fn default() -> Self {
+        Self {
+            threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            isa: Isa::detect(),
+            prefill_chunk: 256,
+            matmul_tile: 12,
+            matmul_variant: MatMulVariant::Amx,
+            prefetch_bytes: 1024,
+            attention_tile: 16,
+            kv_type: KvType::F16,
+            pool_spins: 50_000,
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! Building a program: shapes are checked as nodes are added, 8-bit forms are placed at the end.
+
+use super::{
+    Buffer, BufferId, ConvId, DeltaId, Extent, HeadSpec, KvId, KvSpec, Label, Labelled, MatrixId,
+    Node, Program, Projection, VectorId,
+};
+use crate::{
+    PackedMatrix,
+    embed::StoredRows,
+    gated_delta::cpu::DeltaShape,
+    memory::{Aligned, OutOfMemory},
+};
+
+/// A description that does not fit together. An architecture's own checks come first, so a user sees this only for a file
+/// whose metadata contradict its tensors in a way that those checks do not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramError {
+    /// The part of the model.
+    pub label: Label,
+    /// What was expected and what came.
+    pub problem: String,
+}
+
+impl std::fmt::Display for ProgramError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.label.layer {
+            Some(layer) => write!(f, "layer {layer}, {}: {}", self.label.part, self.problem),
+            None => write!(f, "{}: {}", self.label.part, self.problem),
+        }
+    }
+}
+
+impl std::error::Error for ProgramError {}
+
+/// Collects buffers, weights and nodes.
+pub struct ProgramBuilder {
+    nodes: Vec<Labelled>,
+    buffers: Vec<Buffer>,
+    matrices: Vec<PackedMatrix>,
+    vectors: Vec<(Aligned<f32>, usize)>,
+    embedding: Box<dyn StoredRows>,
+    kv: Vec<KvSpec>,
+    deltas: Vec<DeltaShape>,
+    convs: Vec<usize>,
+    label: Label,
+}
+
+impl ProgramBuilder {
+    /// Starts with the embedding table.
+    #[must_use]
+    pub fn new(embedding: Box<dyn StoredRows>) -> Self {
+        Self {
+            nodes: Vec::new(),
+            buffers: Vec::new(),
+            matrices: Vec::new(),
+            vectors: Vec::new(),
+            embedding,
+            kv: Vec::new(),
+            deltas: Vec::new(),
+            convs: Vec::new(),
+            label: Label {
+                layer: None,
+                part: "start",
+            },
+        }
+    }
+
+    /// A buffer; each name is one buffer, reused by all layers.
+    pub fn buffer(&mut self, name: &'static str, width: usize, extent: Extent) -> BufferId {
+        if let Some(i) = self
+            .buffers
+            .iter()
+            .position(|b| b.name == name && b.width == width && b.extent == extent)
+        {
+            return BufferId(i);
+        }
+        self.buffers.push(Buffer {
+            name,
+            width,
+            extent,
+            quantised: false,
+        });
+        BufferId(self.buffers.len() - 1)
+    }
+
+    /// Takes a packed matrix.
+    pub fn matrix(&mut self, matrix: PackedMatrix) -> MatrixId {
+        self.matrices.push(matrix);
+        MatrixId(self.matrices.len() - 1)
+    }
+
+    /// Takes a vector of weights.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn vector(&mut self, values: &[f32]) -> Result<VectorId, OutOfMemory> {
+        let mut padded = Aligned::zeroed(values.len().next_multiple_of(16))?;
+        padded.as_mut_slice()[..values.len()].copy_from_slice(values);
+        self.vectors.push((padded, values.len()));
+        Ok(VectorId(self.vectors.len() - 1))
+    }
+
+    /// A KV cache for one layer.
+    pub fn kv_cache(&mut self, spec: KvSpec) -> KvId {
+        self.kv.push(spec);
+        KvId(self.kv.len() - 1)
+    }
+
+    /// A DeltaNet state for one layer.
+    pub fn delta_state(&mut self, shape: DeltaShape) -> DeltaId {
+        self.deltas.push(shape);
+        DeltaId(self.deltas.len() - 1)
+    }
+
+    /// A convolution state for one layer.
+    pub fn conv_state(&mut self, channels: usize) -> ConvId {
+        self.convs.push(channels);
+        ConvId(self.convs.len() - 1)
+    }
+
+    /// The layer of the nodes that follow.
+    pub fn layer(&mut self, layer: Option<usize>) {
+        self.label.layer = layer;
+    }
+
+    /// Adds a node.
+    ///
+    /// # Errors
+    /// Its shapes do not fit.
+    pub fn push(&mut self, part: &'static str, node: Node) -> Result<(), ProgramError> {
+        self.label.part = part;
+        self.check(&node)?;
+        self.nodes.push(Labelled {
+            label: self.label,
+            node,
+        });
+        Ok(())
+    }
+
+    /// The last node's rows are the logits.
+    ///
+    /// # Errors
+    /// The logits are not one row per output.
+    pub fn finish(mut self, logits: BufferId) -> Result<Program, ProgramError> {
+        self.label = Label {
+            layer: None,
+            part: "logits",
+        };
+        self.expect(self.buffers[logits.0].extent == Extent::Outputs, || {
+            "not one row per output".into()
+        })?;
+        self.place_quantisation()?;
+        Ok(Program {
+            nodes: self.nodes,
+            buffers: self.buffers,
+            matrices: self.matrices,
+            vectors: self.vectors,
+            embedding: self.embedding,
+            kv: self.kv,
+            deltas: self.deltas,
+            convs: self.convs,
+            logits,
+        })
+    }
+
+    fn expect(&self, holds: bool, problem: impl FnOnce() -> String) -> Result<(), ProgramError> {
+        if holds {
+            Ok(())
+        } else {
+            Err(ProgramError {
+                label: self.label,
+                problem: problem(),
+            })
+        }
+    }
+
+    fn width(&self, id: BufferId, want: usize) -> Result<(), ProgramError> {
+        let buffer = &self.buffers[id.0];
+        self.expect(buffer.width == want, || {
+            format!(
+                "expected {want} columns in `{}`, got {}",
+                buffer.name, buffer.width
+            )
+        })
+    }
+
+    fn len(&self, id: VectorId, want: usize) -> Result<(), ProgramError> {
+        let got = self.vectors[id.0].1;
+        self.expect(got == want, || {
+            format!("expected {want} weights, got {got}")
+        })
+    }
+
+    fn check(&self, node: &Node) -> Result<(), ProgramError> {
+        match node {
+            Node::Embed { out, .. } => self.check_embed(*out),
+            Node::RmsNorm {
+                input,
+                out,
+                weight,
+                width,
+                gate,
+                ..
+            } => {
+                let columns = self.buffers[input.0].width;
+                self.len(*weight, *width)?;
+                self.width(*out, columns)?;
+                gate.map_or(Ok(()), |g| self.width(g, columns))?;
+                self.expect(*width > 0 && columns % width == 0, || {
+                    format!("{columns} columns are not whole norms of {width}")
+                })
+            }
+            Node::Quantise { .. } => Ok(()),
+            Node::MatMul { input, projections } => projections
+                .iter()
+                .try_for_each(|p| self.check_projection(*input, p)),
+            Node::RopeTable { out, rope } => {
+                self.expect(rope.dims > 0 && rope.dims.is_multiple_of(2), || {
+                    format!(
+                        "expected an even number of rotary dimensions, got {}",
+                        rope.dims
+                    )
+                })?;
+                rope.factors
+                    .map_or(Ok(()), |f| self.len(f, rope.dims / 2))?;
+                self.width(*out, rope.dims)
+            }
+            Node::Heads {
+                q,
+                k,
+                v,
+                head_dim,
+                table,
+                cache,
+                ..
+            } => {
+                self.check_heads(q, *head_dim)?;
+                self.check_heads(k, *head_dim)?;
+                self.width(*v, k.count * head_dim)?;
+                self.check_cache(*cache, k.count, *head_dim)?;
+                self.expect(table.is_none_or(|(_, dims)| dims <= *head_dim), || {
+                    format!("more rotary dimensions than the head's {head_dim}")
+                })
+            }
+            Node::Attention {
+                q,
+                out,
+                gate,
+                cache,
+                heads,
+                head_dim,
+                window,
+            } => {
+                let kv_heads = self.kv[cache.0].kv_heads;
+                self.check_cache(*cache, kv_heads, *head_dim)?;
+                self.expect(kv_heads > 0 && heads % kv_heads == 0, || {
+                    format!("{heads} query heads are not whole groups for {kv_heads} key heads")
+                })?;
+                self.expect(*window != Some(0), || "a sliding window of 0 keys".into())?;
+                gate.map_or(Ok(()), |g| self.width(g, heads * head_dim))?;
+                self.width(*q, heads * head_dim)?;
+                self.width(*out, heads * head_dim)
+            }
+            Node::Glu { gate, up, out, .. } => {
+                let width = self.buffers[gate.0].width;
+                self.width(*up, width)?;
+                self.width(*out, width)
+            }
+            Node::CausalConv {
+                input,
+                out,
+                weight,
+                state,
+            } => {
+                let channels = self.convs[state.0];
+                self.width(*input, channels)?;
+                self.width(*out, channels)?;
+                self.len(
+                    *weight,
+                    crate::causal_conv::cpu::TAPS * channels.next_multiple_of(16),
+                )
+            }
+            Node::DeltaPrepare {
+                qkv,
+                a,
+                b,
+                decay_rate,
+                dt_bias,
+                shape,
+                ..
+            } => {
+                self.check_delta(*qkv, shape)?;
+                self.width(*a, shape.value_heads)?;
+                self.width(*b, shape.value_heads)?;
+                self.len(*decay_rate, shape.value_heads)?;
+                self.len(*dt_bias, shape.value_heads)
+            }
+            Node::GatedDelta {
+                qkv,
+                alpha,
+                beta,
+                out,
+                state,
+                shape,
+            } => {
+                self.check_delta(*qkv, shape)?;
+                self.width(*alpha, shape.value_heads)?;
+                self.width(*beta, shape.value_heads)?;
+                self.width(*out, shape.values())?;
+                self.expect(self.deltas[state.0] == *shape, || {
+                    "a state of other dimensions".into()
+                })
+            }
+            Node::SelectOutputs { input, out } => {
+                self.expect(self.buffers[out.0].extent == Extent::Outputs, || {
+                    "not one row per output".into()
+                })?;
+                self.width(*out, self.buffers[input.0].width)
+            }
+        }
+    }
+
+    fn check_embed(&self, out: BufferId) -> Result<(), ProgramError> {
+        let (dtype, cols) = (self.embedding.dtype(), self.embedding.cols());
+        self.expect(cols % dtype.block_len() == 0, || {
+            format!("rows of {cols} are not whole {dtype} blocks")
+        })?;
+        self.width(out, cols)
+    }
+
+    fn check_projection(&self, input: BufferId, p: &Projection) -> Result<(), ProgramError> {
+        let matrix = &self.matrices[p.matrix.0];
+        self.width(input, matrix.cols())?;
+        self.width(p.out, matrix.rows())?;
+        p.bias.map_or(Ok(()), |b| self.len(b, matrix.rows()))
+    }
+
+    fn check_heads(&self, heads: &HeadSpec, head_dim: usize) -> Result<(), ProgramError> {
+        heads.norm.map_or(Ok(()), |n| self.len(n, head_dim))?;
+        self.width(heads.buffer, heads.count * head_dim)
+    }
+
+    fn check_cache(
+        &self,
+        cache: KvId,
+        kv_heads: usize,
+        head_dim: usize,
+    ) -> Result<(), ProgramError> {
+        let spec = self.kv[cache.0];
+        self.expect(spec == KvSpec { kv_heads, head_dim }, || {
+            format!("the cache has other dimensions: {spec:?}")
+        })
+    }
+
+    fn check_delta(&self, qkv: BufferId, shape: &DeltaShape) -> Result<(), ProgramError> {
+        let heads = shape.key_heads > 0
+            && shape.value_heads > 0
+            && shape.value_heads.is_multiple_of(shape.key_heads);
+        self.expect(heads, || {
+            format!(
+                "{} value heads are not whole groups for {} key heads",
+                shape.value_heads, shape.key_heads
+            )
+        })?;
+        self.expect(
+            shape.value_dim.is_multiple_of(16) && shape.value_dim > 0 && shape.key_dim > 0,
+            || {
+                format!(
+                    "expected value heads of a multiple of 16 columns, got {}",
+                    shape.value_dim
+                )
+            },
+        )?;
+        self.width(qkv, 2 * shape.keys() + shape.values())
+    }
+
+    /// Gives every input of an integer product its 8-bit form: from the node that writes it where that can, else by a node
+    /// of its own behind it.
+    fn place_quantisation(&mut self) -> Result<(), ProgramError> {
+        let mut index = 0;
+        while index < self.nodes.len() {
+            let label = self.nodes[index].label;
+            if let Node::MatMul { input, projections } = &self.nodes[index].node {
+                let input = *input;
+                let integers = projections
+                    .iter()
+                    .filter(|p| self.matrices[p.matrix.0].is_integer())
+                    .count();
+                if integers > 0 && !self.is_quantised_before(index, input) {
+                    self.label = label;
+                    let width = self.buffers[input.0].width;
+                    self.expect(width.is_multiple_of(32), || {
+                        format!("{width} inputs are not whole blocks of 32")
+                    })?;
+                    self.buffers[input.0].quantised = true;
+                    let writer = self.nodes[..index]
+                        .iter()
+                        .rposition(|n| written(&n.node) == Some(input));
+                    if !writer.is_some_and(|w| set_quantise(&mut self.nodes[w].node)) {
+                        let part = "quantise";
+                        let node = Labelled {
+                            label: Label { part, ..label },
+                            node: Node::Quantise { buffer: input },
+                        };
+                        self.nodes.insert(index, node);
+                        index += 1;
+                    }
+                }
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether the last thing that happened to `input` before `index` was being rounded.
+    fn is_quantised_before(&self, index: usize, input: BufferId) -> bool {
+        self.nodes[..index]
+            .iter()
+            .rev()
+            .find_map(|n| match &n.node {
+                Node::Quantise { buffer } if *buffer == input => Some(true),
+                Node::RmsNorm { out, quantise, .. } | Node::Glu { out, quantise, .. }
+                    if *out == input =>
+                {
+                    Some(*quantise)
+                }
+                node if written(node) == Some(input) => Some(false),
+                _ => None,
+            })
+            == Some(true)
+    }
+}
+
+/// The buffer that a node writes and a product may read.
+fn written(node: &Node) -> Option<BufferId> {
+    match node {
+        Node::Embed { out, .. }
+        | Node::RmsNorm { out, .. }
+        | Node::Attention { out, .. }
+        | Node::Glu { out, .. }
+        | Node::CausalConv { out, .. }
+        | Node::GatedDelta { out, .. }
+        | Node::SelectOutputs { out, .. } => Some(*out),
+        _ => None,
+    }
+}
+
+/// Asks the writing node to round as it writes; false where it cannot.
+fn set_quantise(node: &mut Node) -> bool {
+    match node {
+        Node::RmsNorm { quantise, .. } | Node::Glu { quantise, .. } => {
+            *quantise = true;
+            true
+        }
+        _ => false,
+    }
+}

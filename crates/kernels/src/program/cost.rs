@@ -1,0 +1,177 @@
+//! What a node must move and compute in a step, by the formulas of `ops`; weights count as packed.
+
+use ops::{
+    Cost, attention, causal_conv, delta_gates, embed, gated_delta, gated_rms_norm, matmul,
+    rms_norm, rope, swiglu,
+};
+
+use super::{Extent, Node, Program};
+use crate::KvType;
+
+/// The size of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepShape {
+    /// Tokens computed.
+    pub tokens: usize,
+    /// Tokens already in the state.
+    pub depth: usize,
+    /// Rows of logits.
+    pub outputs: usize,
+    /// Precision of the cache.
+    pub kv_type: KvType,
+}
+
+impl Program {
+    /// The cost of one node in a step of this size.
+    #[must_use]
+    pub fn cost(&self, node: &Node, step: StepShape) -> Cost {
+        let rows = |id: super::BufferId| match self.buffers[id.0].extent {
+            Extent::Tokens => step.tokens,
+            Extent::Outputs => step.outputs,
+        };
+        let width = |id: super::BufferId| self.buffers[id.0].width;
+        match node {
+            Node::Embed { out, scale } => embed::cost(&embed::Shape {
+                tokens: step.tokens,
+                rows: self.embedding.rows(),
+                width: width(*out),
+                dtype: self.embedding.dtype(),
+                scale: *scale,
+            }),
+            Node::RmsNorm {
+                input,
+                width: norm,
+                eps,
+                gate,
+                ..
+            } => {
+                let rows = rows(*input) * (width(*input) / norm);
+                match gate {
+                    Some(_) => gated_rms_norm::cost(&gated_rms_norm::Shape {
+                        rows,
+                        width: *norm,
+                        eps: *eps,
+                    }),
+                    None => rms_norm::cost(&rms_norm::Shape {
+                        rows,
+                        width: *norm,
+                        eps: *eps,
+                    }),
+                }
+            }
+            Node::Quantise { buffer } => ops::activation::cost(&ops::activation::Shape {
+                tokens: rows(*buffer),
+                width: width(*buffer),
+            }),
+            Node::MatMul { input, projections } => projections
+                .iter()
+                .map(|p| self.product_cost(p.matrix, rows(*input)))
+                .sum(),
+            Node::RopeTable { out, .. } => Cost {
+                written_bytes: (4 * width(*out) * step.tokens) as u64,
+                ..Cost::default()
+            },
+            Node::Heads {
+                q,
+                k,
+                head_dim,
+                table,
+                ..
+            } => {
+                let mut cost = rope::cost(&rope::Shape {
+                    tokens: step.tokens,
+                    heads: q.count + k.count,
+                    head_dim: *head_dim,
+                    rotary_dims: table.map_or(0, |(_, dims)| dims),
+                    pairing: rope::Pairing::Half,
+                    theta: 1.0,
+                    position_scale: 1.0,
+                });
+                cost.written_bytes +=
+                    (2 * step.tokens * k.count * head_dim * step.kv_type.bytes()) as u64;
+                cost
+            }
+            Node::Attention {
+                gate,
+                cache,
+                heads,
+                head_dim,
+                window,
+                ..
+            } => {
+                let mut cost = attention::cost(&attention::Shape {
+                    tokens: step.tokens,
+                    depth: step.depth,
+                    heads: *heads,
+                    kv_heads: self.kv[cache.0].kv_heads,
+                    head_dim: *head_dim,
+                    scale: 1.0,
+                    window: *window,
+                    softcap: None,
+                    gated: gate.is_some(),
+                });
+                if step.kv_type == KvType::F32 {
+                    let keys = window.map_or(step.depth + step.tokens, |w| {
+                        (step.depth + step.tokens).min(w + step.tokens)
+                    });
+                    cost.read_bytes += (2 * keys * self.kv[cache.0].kv_heads * head_dim * 2) as u64;
+                }
+                cost
+            }
+            Node::Glu { gate, .. } => swiglu::cost(&swiglu::Shape {
+                tokens: rows(*gate),
+                width: width(*gate),
+            }),
+            Node::CausalConv { input, .. } => causal_conv::cost(&causal_conv::Shape {
+                tokens: step.tokens,
+                channels: width(*input),
+            }),
+            Node::DeltaPrepare { shape, .. } => delta_gates::cost(&delta_gates::Shape {
+                tokens: step.tokens,
+                value_heads: shape.value_heads,
+            }),
+            Node::GatedDelta { shape, .. } => gated_delta::cost(&gated_delta::Shape {
+                tokens: step.tokens,
+                key_heads: shape.key_heads,
+                value_heads: shape.value_heads,
+                key_dim: shape.key_dim,
+                value_dim: shape.value_dim,
+                head_map: shape.head_map,
+            }),
+            Node::SelectOutputs { out, .. } => {
+                let bytes = (4 * step.outputs * width(*out)) as u64;
+                Cost {
+                    read_bytes: bytes,
+                    written_bytes: bytes,
+                    ..Cost::default()
+                }
+            }
+        }
+    }
+
+    fn product_cost(&self, id: super::MatrixId, tokens: usize) -> Cost {
+        if tokens == 0 {
+            return Cost::default();
+        }
+        let matrix = self.matrix(id);
+        let shape = matmul::Shape {
+            tokens,
+            inputs: matrix.cols(),
+            outputs: matrix.rows(),
+            dtype: matrix.dtype(),
+        };
+        let mut cost = if matrix.is_integer() {
+            matmul::cost_int8(&shape)
+        } else {
+            matmul::cost(&shape)
+        };
+        cost.read_bytes = cost.read_bytes - matmul::weight_bytes(&shape) + matrix.bytes() as u64;
+        cost
+    }
+
+    /// The sum over all nodes.
+    #[must_use]
+    pub fn step_cost(&self, step: StepShape) -> Cost {
+        self.nodes.iter().map(|n| self.cost(&n.node, step)).sum()
+    }
+}

@@ -1,0 +1,161 @@
+//! Normalisation on the lanes, two passes over a row that stays in L1.
+
+use crate::{
+    pool::Team,
+    quantize,
+    rows::{QuantRows, Rows},
+    simd::{Isa, Kernel, LANES, Simd, dispatch, math},
+};
+
+/// What becomes of a normalised row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// It is written.
+    Write,
+    /// It is added to what the output holds.
+    Add,
+}
+
+/// One call: `groups` normalisations of `width` columns in each row.
+#[derive(Clone, Copy)]
+pub(crate) struct Norm<'a> {
+    pub input: Rows,
+    pub out: Rows,
+    pub weight: &'a [f32],
+    pub eps: f32,
+    pub width: usize,
+    pub groups: usize,
+    /// Multiplies by SiLU of these rows.
+    pub gate: Option<Rows>,
+    pub then: Then,
+    /// Also rounds the output row to 8 bits.
+    pub quantised: Option<QuantRows>,
+}
+
+/// This thread's share of the rows.
+///
+/// # Safety
+/// The views have `tokens` rows of `groups * width` columns, padded to whole vectors; `weight` holds `width` values, padded
+/// likewise.
+pub(crate) unsafe fn rms_norm(isa: Isa, norm: Norm<'_>, tokens: usize, team: &Team<'_>) {
+    let share = team.share(tokens);
+    // SAFETY: the caller's contract; shares are disjoint.
+    unsafe { dispatch(isa, Run { norm, share }) }
+}
+
+struct Run<'a> {
+    norm: Norm<'a>,
+    share: std::ops::Range<usize>,
+}
+
+impl Kernel for Run<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let n = &self.norm;
+        for token in self.share {
+            // SAFETY: the contract of `rms_norm`.
+            unsafe {
+                for group in 0..n.groups {
+                    let at = group * n.width;
+                    let gate = n.gate.map(|g| g.row(token).add(at).cast_const());
+                    let out = n.out.row(token).add(at);
+                    row::<S>(
+                        n.input.row(token).add(at),
+                        out,
+                        n.weight,
+                        n.eps,
+                        n.width,
+                        gate,
+                        n.then,
+                    );
+                }
+                if let Some(to) = n.quantised {
+                    quantize::cpu::row::<S>(n.out.row(token), to.row(token), 0, to.cols);
+                }
+            }
+        }
+    }
+}
+
+/// 16 values, zeros from `width` on.
+#[inline(always)]
+unsafe fn load_padded<S: Simd>(p: *const f32, col: usize, width: usize) -> S::F {
+    // SAFETY: rows are padded to whole vectors.
+    unsafe {
+        let x = S::load(p.add(col));
+        if col + LANES <= width {
+            x
+        } else {
+            S::keep(x, S::splat(0.0), 0, width - col)
+        }
+    }
+}
+
+/// 1 / sqrt(mean of squares + eps) of `width` values.
+///
+/// # Safety
+/// `x` holds `width` values, padded to whole vectors.
+#[inline(always)]
+pub(crate) unsafe fn inverse_rms<S: Simd>(x: *const f32, width: usize, eps: f32) -> f32 {
+    // SAFETY: the caller's contract.
+    unsafe { 1.0 / (sum_of_squares::<S>(x, width) / width as f32 + eps).sqrt() }
+}
+
+/// Sum of the squares of `width` values.
+///
+/// # Safety
+/// As [`inverse_rms`].
+#[inline(always)]
+pub(crate) unsafe fn sum_of_squares<S: Simd>(x: *const f32, width: usize) -> f32 {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut sum = S::splat(0.0);
+        let mut col = 0;
+        while col < width {
+            let v = load_padded::<S>(x, col, width);
+            sum = S::fma(v, v, sum);
+            col += LANES;
+        }
+        S::sum(sum)
+    }
+}
+
+#[inline(always)]
+unsafe fn row<S: Simd>(
+    x: *const f32,
+    out: *mut f32,
+    weight: &[f32],
+    eps: f32,
+    width: usize,
+    gate: Option<*const f32>,
+    then: Then,
+) {
+    // SAFETY: the contract of `rms_norm`; a partial last vector is stored only up to `width`, since another group follows.
+    unsafe {
+        let scale = S::splat(inverse_rms::<S>(x, width, eps));
+        let mut col = 0;
+        while col < width {
+            let w = S::load(weight.as_ptr().add(col));
+            let mut y = S::mul(S::mul(S::load(x.add(col)), scale), w);
+            if let Some(gate) = gate {
+                y = S::mul(y, math::silu::<S>(S::load(gate.add(col))));
+            }
+            let old = S::load(out.add(col));
+            if then == Then::Add {
+                y = S::add(old, y);
+            }
+            let left = width - col;
+            S::store(
+                out.add(col),
+                if left >= LANES {
+                    y
+                } else {
+                    S::keep(y, old, 0, left)
+                },
+            );
+            col += LANES;
+        }
+    }
+}

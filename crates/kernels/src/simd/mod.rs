@@ -1,0 +1,155 @@
+//! Sixteen f32 lanes, on whatever the processor offers.
+//!
+//! Every kernel is written once over [`Simd`] and compiled for each instruction set; [`dispatch`] picks one at run time.
+//! All implementations have the same 16 lanes, the same fused multiply-add and the same reduction trees, so a kernel's
+//! result has the same bits on AVX-512, on AVX2 and on the portable path: the instruction set changes the speed only.
+//!
+//! The pattern: a kernel is a small struct of arguments that implements [`Kernel`]; `Kernel::run::<S>` is
+//! `#[inline(always)]` and ends up inside a function with the right `#[target_feature]`, where the intrinsics inline.
+//! Closures do not inherit target features reliably, so kernels use plain loops.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod isa;
+pub(crate) mod math;
+mod portable;
+#[cfg(test)]
+mod tests;
+
+pub use isa::Isa;
+pub(crate) use portable::Portable;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use {avx2::Avx2, avx512::Avx512};
+
+/// Lanes of every vector.
+pub(crate) const LANES: usize = 16;
+
+/// The vocabulary of the kernels: 16 f32 (`F`), 16 i32 (`I`) and 64 bytes (`B`).
+///
+/// # Safety
+/// Every method may execute instructions of the implementing set: callers run on a processor that has them
+/// (guaranteed by [`dispatch`]). Pointer arguments must be valid for the stated number of elements; no alignment is needed.
+pub(crate) trait Simd: Copy {
+    /// 16 f32.
+    type F: Copy;
+    /// 16 i32.
+    type I: Copy;
+    /// 64 bytes.
+    type B: Copy;
+
+    unsafe fn splat(x: f32) -> Self::F;
+    unsafe fn load(p: *const f32) -> Self::F;
+    unsafe fn store(p: *mut f32, x: Self::F);
+    /// 16 binary16 values, widened exactly.
+    unsafe fn load_f16(p: *const u16) -> Self::F;
+    /// Rounds to nearest even.
+    unsafe fn store_f16(p: *mut u16, x: Self::F);
+    /// 16 bfloat16 values, widened exactly.
+    unsafe fn load_bf16(p: *const u16) -> Self::F;
+    /// 16 unsigned bytes as f32.
+    unsafe fn load_u8(p: *const u8) -> Self::F;
+    /// 16 signed bytes as f32.
+    unsafe fn load_i8(p: *const i8) -> Self::F;
+
+    unsafe fn add(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn sub(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn mul(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn div(a: Self::F, b: Self::F) -> Self::F;
+    /// `a * b + c`, rounded once.
+    unsafe fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// Where either is NaN the result is `b`.
+    unsafe fn max(a: Self::F, b: Self::F) -> Self::F;
+    /// Where either is NaN the result is `b`.
+    unsafe fn min(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn abs(a: Self::F) -> Self::F;
+    /// To the nearest integer, ties to even.
+    unsafe fn round(a: Self::F) -> Self::F;
+    /// 2^n for integral n in -126..=127.
+    unsafe fn exp2i(n: Self::F) -> Self::F;
+    /// Sum of the lanes as the tree ((8) (4) (2) (1)).
+    unsafe fn sum(a: Self::F) -> f32;
+    /// Largest lane.
+    unsafe fn largest(a: Self::F) -> f32;
+    /// Lanes `from..to` of `a`, the others of `b`.
+    unsafe fn keep(a: Self::F, b: Self::F, from: usize, to: usize) -> Self::F;
+
+    /// `y` where `x >= limit`, or `x` is NaN; else 0.
+    unsafe fn zero_below(x: Self::F, limit: Self::F, y: Self::F) -> Self::F;
+
+    unsafe fn splat_i32(x: i32) -> Self::I;
+    unsafe fn shl_i32<const N: u32>(a: Self::I) -> Self::I;
+    unsafe fn add_i32(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn to_f32(a: Self::I) -> Self::F;
+    /// Rounds to nearest even and keeps the low byte of each lane; for values within -128..=127.
+    unsafe fn store_as_i8(p: *mut i8, a: Self::F);
+
+    unsafe fn load_bytes(p: *const u8) -> Self::B;
+    unsafe fn and_byte(a: Self::B, mask: u8) -> Self::B;
+    unsafe fn or_bytes(a: Self::B, b: Self::B) -> Self::B;
+    /// Every 16-bit pair shifted right: bits cross from the odd byte into the even one, so mask afterwards.
+    unsafe fn shr16<const N: u32>(a: Self::B) -> Self::B;
+    /// Every 16-bit pair shifted left; mask afterwards.
+    unsafe fn shl16<const N: u32>(a: Self::B) -> Self::B;
+    unsafe fn store_bytes(p: *mut u8, a: Self::B);
+
+    /// Every byte minus `x`, wrapping.
+    unsafe fn sub_byte(a: Self::B, x: u8) -> Self::B;
+    unsafe fn load_i32(p: *const i32) -> Self::I;
+
+    /// Per lane: `acc + sum of 4 products` of unsigned codes below 128 with the 4 signed bytes at `a`.
+    unsafe fn dot4(acc: Self::I, codes: Self::B, a: *const i8) -> Self::I;
+    /// As [`Simd::dot4`] for codes over the whole unsigned byte; the bytes at `a` are within -127..=127.
+    unsafe fn dot4_wide(acc: Self::I, codes: Self::B, a: *const i8) -> Self::I;
+
+    /// Asks for the cache line at `p`.
+    unsafe fn prefetch(p: *const u8);
+}
+
+/// A kernel with its arguments, ready to run on any instruction set.
+pub(crate) trait Kernel {
+    /// What it returns.
+    type Out;
+    /// Runs on `S`.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `S`; what the arguments need is stated by the kernel.
+    unsafe fn run<S: Simd>(self) -> Self::Out;
+}
+
+/// Runs `kernel` on `isa`.
+///
+/// # Safety
+/// The kernel's own contract. That the processor has `isa` is guaranteed by [`Isa`]'s constructors.
+#[inline]
+pub(crate) unsafe fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Out {
+    match isa {
+        // SAFETY: the portable path needs nothing of the processor; the kernel's contract is passed on.
+        Isa::Portable => unsafe { kernel.run::<Portable>() },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: an `Isa::Avx2` value exists only where detection found the features that `enter_avx2` enables.
+        Isa::Avx2 => unsafe { enter_avx2(kernel) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: likewise for `Isa::Avx512`.
+        Isa::Avx512 => unsafe { enter_avx512(kernel) },
+        #[cfg(not(target_arch = "x86_64"))]
+        // SAFETY: detection never yields these elsewhere; the portable path is correct for them all the same.
+        Isa::Avx2 | Isa::Avx512 => unsafe { kernel.run::<Portable>() },
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn enter_avx2<K: Kernel>(kernel: K) -> K::Out {
+    // SAFETY: the caller's contract.
+    unsafe { kernel.run::<Avx2>() }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn enter_avx512<K: Kernel>(kernel: K) -> K::Out {
+    // SAFETY: the caller's contract.
+    unsafe { kernel.run::<Avx512>() }
+}

@@ -1,0 +1,180 @@
+//! Peak arithmetic: multiply-adds on operands that stay in registers (or in L1, where noted).
+//!
+//! A pipe is full when as many independent chains are in flight as its latency has cycles, times the number of pipes: 2 x 4 for FMA
+//! on current cores, so 16 accumulators have room to spare. Operands are hidden from the compiler, so that it can neither fold the
+//! chains nor merge equal ones. A multiply-add counts as two operations.
+//!
+//! The list of kernels is fixed by detection; each function behind it may only run where its features were detected.
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod amx;
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use std::hint::black_box;
+
+use measure::Stopwatch;
+use serde::{Deserialize, Serialize};
+
+use super::{Depth, Rate, RooflineError, team};
+use crate::Fact;
+
+/// Number types of a peak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// f32 times f32 into f32.
+    F32,
+    /// bf16 times bf16 into f32.
+    Bf16,
+    /// int8 times int8 into int32.
+    Int8,
+}
+
+/// Which part of the core does the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Vector pipes.
+    Vector,
+    /// Matrix tiles.
+    Matrix,
+}
+
+/// Peak of one kind of arithmetic, in 10^9 operations per second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ComputePeak {
+    /// Number types.
+    pub precision: Precision,
+    /// Part of the core.
+    pub unit: Unit,
+    /// Instruction that was run.
+    pub instruction: String,
+    /// One thread.
+    pub one_thread_gop_s: Rate,
+    /// All threads together.
+    pub all_threads_gop_s: Rate,
+}
+
+/// A loop of multiply-adds.
+pub(super) struct Kernel {
+    precision: Precision,
+    unit: Unit,
+    pub(super) instruction: &'static str,
+    /// Multiplications and additions of one iteration.
+    ops_per_iteration: f64,
+    /// Runs that many iterations. Only listed where the processor has what it needs.
+    run: fn(u64),
+}
+
+/// The kernels that this processor can run: the widest vector form of each precision, then the matrix forms.
+///
+/// Not taken from a `Machine`, which may describe another one: whatever is listed was detected on this processor.
+pub(super) fn kernels() -> Vec<Kernel> {
+    let mut kernels = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    kernels.extend(x86::kernels());
+    if !kernels
+        .iter()
+        .any(|kernel| kernel.precision == Precision::F32)
+    {
+        kernels.push(portable::F32);
+    }
+    if !kernels
+        .iter()
+        .any(|kernel| kernel.precision == Precision::Int8)
+    {
+        kernels.push(portable::INT8);
+    }
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    kernels.extend(amx::kernels());
+    kernels
+}
+
+impl Kernel {
+    /// Measures one thread and all threads in rounds of a few milliseconds.
+    pub(super) fn measure(
+        &self,
+        threads: usize,
+        depth: Depth,
+    ) -> Result<ComputePeak, RooflineError> {
+        let (round_ns, rounds) = if depth == Depth::Quick {
+            (3e6, 15)
+        } else {
+            (6e6, 31)
+        };
+        let iterations = self.calibrate(round_ns);
+        let run = |threads: usize| {
+            // The first round warms up: wide units may first have to be powered, and the clock to settle.
+            let walls = team::timed_rounds(vec![(); threads], rounds + 1, |(), _| {
+                (self.run)(iterations)
+            });
+            Rate::giga_per_s(
+                self.ops_per_iteration * iterations as f64 * threads as f64,
+                &walls[1..],
+            )
+        };
+        Ok(ComputePeak {
+            precision: self.precision,
+            unit: self.unit,
+            instruction: self.instruction.to_owned(),
+            one_thread_gop_s: run(1)?,
+            all_threads_gop_s: run(threads)?,
+        })
+    }
+
+    /// Iterations that take about `round_ns`: doubled until the time is long enough to extrapolate from.
+    fn calibrate(&self, round_ns: f64) -> u64 {
+        let mut iterations = 1024u64;
+        loop {
+            let clock = Stopwatch::start();
+            (self.run)(iterations);
+            let elapsed_ns = clock.elapsed_ns().max(1.0);
+            if elapsed_ns >= round_ns / 8.0 || iterations >= 1 << 40 {
+                return ((iterations as f64 * round_ns / elapsed_ns) as u64).max(1);
+            }
+            iterations *= 2;
+        }
+    }
+}
+
+/// The clock of one busy core: a chain of rotations and exclusive-ors, each of which takes exactly one cycle on x86.
+///
+/// # Errors
+/// [`RooflineError::Samples`] if the clock gives impossible samples.
+pub(super) fn core_clock_ghz() -> Result<Fact<Rate>, RooflineError> {
+    if !cfg!(target_arch = "x86_64") {
+        return Ok(Fact::unknown(
+            "no chain of known cycle count is implemented for this architecture",
+        ));
+    }
+    const STEPS: u64 = 200_000;
+    const CYCLES_PER_STEP: f64 = 2.0;
+    let mut ghz = Vec::new();
+    for sample in 0..16 {
+        let clock = Stopwatch::start();
+        black_box(rotate_chain(black_box(sample), STEPS));
+        // The first samples let the clock rise.
+        if sample >= 5 {
+            ghz.push(STEPS as f64 * CYCLES_PER_STEP / clock.elapsed_ns().max(1.0));
+        }
+    }
+    Ok(Fact::known(
+        Rate::new(ghz)?,
+        "chain of rotate and exclusive-or, two cycles per step",
+    ))
+}
+
+fn rotate_chain(mut x: u64, steps: u64) -> u64 {
+    let key = black_box(0x9e37_79b9_7f4a_7c15u64);
+    for _ in 0..steps / 8 {
+        for _ in 0..8 {
+            x = x.rotate_left(7) ^ key;
+        }
+    }
+    x
+}
+
+#[cfg(test)]
+mod tests;

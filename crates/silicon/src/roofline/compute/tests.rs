@@ -1,0 +1,48 @@
+//! Every kernel of this processor runs, and its rate is finite and above zero.
+
+use super::{Precision, core_clock_ghz, kernels, portable};
+
+#[test]
+fn every_kernel_runs_for_any_count() {
+    let listed = kernels();
+    for kernel in listed.iter().chain([&portable::F32, &portable::INT8]) {
+        for iterations in [0, 1, 1000] {
+            (kernel.run)(iterations);
+        }
+        assert!(kernel.ops_per_iteration > 0.0, "{}", kernel.instruction);
+    }
+    assert!(
+        listed
+            .iter()
+            .any(|kernel| kernel.precision == Precision::F32)
+    );
+    assert!(
+        listed
+            .iter()
+            .any(|kernel| kernel.precision == Precision::Int8)
+    );
+}
+
+#[test]
+fn twice_the_work_takes_longer() {
+    // Far less than a check of the rate, but enough to catch a loop that the compiler removed.
+    for kernel in kernels() {
+        let ns = |iterations| {
+            let fastest = (0..5).map(|_| {
+                let clock = measure::Stopwatch::start();
+                (kernel.run)(iterations);
+                clock.elapsed_ns()
+            });
+            fastest.fold(f64::MAX, f64::min)
+        };
+        assert!(ns(64_000) > 4.0 * ns(4_000), "{}", kernel.instruction);
+    }
+}
+
+#[test]
+fn the_core_clock_is_plausible_where_it_is_known() {
+    if let Some(ghz) = core_clock_ghz().unwrap().value() {
+        // Busy machines show less; none shows more.
+        assert!(ghz.median > 0.05 && ghz.median < 10.0, "{ghz:?}");
+    }
+}

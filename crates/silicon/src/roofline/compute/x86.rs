@@ -1,0 +1,195 @@
+//! Vector peaks of x86: AVX-512 and AVX2, FMA, VNNI and BF16.
+//!
+//! Throughput needs 2 pipes x 4 to 5 cycles of latency in flight: 16 accumulators of 512 bits (32 registers) or 12 of 256 bits
+//! (16 registers, some for the operands).
+
+use std::arch::x86_64::{
+    __m256i, _mm256_add_epi32, _mm256_dpbusd_avx_epi32, _mm256_fmadd_ps, _mm256_loadu_si256,
+    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_set1_epi8, _mm256_set1_epi16,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256,
+    _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_set1_epi8,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+};
+use std::hint::black_box;
+
+use super::{Kernel, Precision, Unit};
+
+const CHAINS_512: usize = 16;
+const CHAINS_256: usize = 12;
+/// AVX2 without dot products needs three instructions per product, whose results are also live.
+const CHAINS_MADDUBS: usize = 8;
+
+pub(super) fn kernels() -> Vec<Kernel> {
+    let mut kernels = Vec::new();
+    let mut list = |precision, instruction, ops: usize, run| {
+        kernels.push(Kernel {
+            precision,
+            unit: Unit::Vector,
+            instruction,
+            ops_per_iteration: ops as f64,
+            run,
+        });
+    };
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: avx512f was detected above.
+        list(
+            Precision::F32,
+            "vfmadd213ps zmm",
+            CHAINS_512 * 16 * 2,
+            |n| unsafe { f32_512(n) },
+        );
+    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        // SAFETY: avx2 and fma were detected above.
+        list(
+            Precision::F32,
+            "vfmadd213ps ymm",
+            CHAINS_256 * 8 * 2,
+            |n| unsafe { f32_256(n) },
+        );
+    }
+    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
+        // SAFETY: avx512f and avx512vnni were detected above.
+        list(
+            Precision::Int8,
+            "vpdpbusd zmm",
+            CHAINS_512 * 64 * 2,
+            |n| unsafe { int8_512(n) },
+        );
+    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni") {
+        // SAFETY: avx2 and avxvnni were detected above.
+        list(
+            Precision::Int8,
+            "vpdpbusd ymm",
+            CHAINS_256 * 32 * 2,
+            |n| unsafe { int8_256(n) },
+        );
+    } else if is_x86_feature_detected!("avx2") {
+        // SAFETY: avx2 was detected above.
+        list(
+            Precision::Int8,
+            "vpmaddubsw ymm",
+            CHAINS_MADDUBS * 32 * 2,
+            |n| unsafe { int8_maddubs(n) },
+        );
+    }
+    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16") {
+        // SAFETY: avx512f and avx512bf16 were detected above.
+        list(
+            Precision::Bf16,
+            "vdpbf16ps zmm",
+            CHAINS_512 * 32 * 2,
+            |n| unsafe { bf16_512(n) },
+        );
+    }
+    kernels
+}
+
+#[target_feature(enable = "avx512f")]
+fn f32_512(iterations: u64) {
+    let (factor, term) = (
+        _mm512_set1_ps(black_box(0.5)),
+        _mm512_set1_ps(black_box(1.0)),
+    );
+    let mut chains = [_mm512_setzero_ps(); CHAINS_512];
+    for (index, chain) in chains.iter_mut().enumerate() {
+        *chain = _mm512_set1_ps(black_box(index as f32));
+    }
+    for _ in 0..iterations {
+        for chain in &mut chains {
+            *chain = _mm512_fmadd_ps(*chain, factor, term);
+        }
+    }
+    black_box(chains);
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn f32_256(iterations: u64) {
+    let (factor, term) = (
+        _mm256_set1_ps(black_box(0.5)),
+        _mm256_set1_ps(black_box(1.0)),
+    );
+    let mut chains = [_mm256_setzero_ps(); CHAINS_256];
+    for (index, chain) in chains.iter_mut().enumerate() {
+        *chain = _mm256_set1_ps(black_box(index as f32));
+    }
+    for _ in 0..iterations {
+        for chain in &mut chains {
+            *chain = _mm256_fmadd_ps(*chain, factor, term);
+        }
+    }
+    black_box(chains);
+}
+
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn int8_512(iterations: u64) {
+    let (a, b) = (
+        _mm512_set1_epi8(black_box(3)),
+        _mm512_set1_epi8(black_box(-2)),
+    );
+    let mut chains = [_mm512_setzero_si512(); CHAINS_512];
+    for (index, chain) in chains.iter_mut().enumerate() {
+        *chain = _mm512_set1_epi32(black_box(index as i32));
+    }
+    for _ in 0..iterations {
+        for chain in &mut chains {
+            *chain = _mm512_dpbusd_epi32(*chain, a, b);
+        }
+    }
+    black_box(chains);
+}
+
+#[target_feature(enable = "avx2,avxvnni")]
+fn int8_256(iterations: u64) {
+    let (a, b) = (
+        _mm256_set1_epi8(black_box(3)),
+        _mm256_set1_epi8(black_box(-2)),
+    );
+    let mut chains = [_mm256_setzero_si256(); CHAINS_256];
+    for (index, chain) in chains.iter_mut().enumerate() {
+        *chain = _mm256_set1_epi32(black_box(index as i32));
+    }
+    for _ in 0..iterations {
+        for chain in &mut chains {
+            *chain = _mm256_dpbusd_avx_epi32(*chain, a, b);
+        }
+    }
+    black_box(chains);
+}
+
+/// Three instructions per product; the left operand comes from L1, or the products would be the same in every round.
+#[target_feature(enable = "avx2")]
+fn int8_maddubs(iterations: u64) {
+    let operands = black_box([3u8; CHAINS_MADDUBS * size_of::<__m256i>()]);
+    let (factor, ones) = (_mm256_set1_epi8(black_box(-2)), _mm256_set1_epi16(1));
+    let mut chains = [_mm256_setzero_si256(); CHAINS_MADDUBS];
+    for _ in 0..iterations {
+        let operands = black_box(&operands);
+        for (index, chain) in chains.iter_mut().enumerate() {
+            // SAFETY: index < CHAINS_MADDUBS, and the array holds CHAINS_MADDUBS vectors.
+            let operand =
+                unsafe { _mm256_loadu_si256(operands.as_ptr().cast::<__m256i>().add(index)) };
+            let pairs = _mm256_maddubs_epi16(operand, factor);
+            *chain = _mm256_add_epi32(*chain, _mm256_madd_epi16(pairs, ones));
+        }
+    }
+    black_box(chains);
+}
+
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn bf16_512(iterations: u64) {
+    let half = _mm512_set1_ps(black_box(0.5));
+    let (a, b) = (
+        _mm512_cvtne2ps_pbh(half, half),
+        _mm512_cvtne2ps_pbh(half, half),
+    );
+    let mut chains = [_mm512_setzero_ps(); CHAINS_512];
+    for (index, chain) in chains.iter_mut().enumerate() {
+        *chain = _mm512_set1_ps(black_box(index as f32));
+    }
+    for _ in 0..iterations {
+        for chain in &mut chains {
+            *chain = _mm512_dpbf16_ps(*chain, a, b);
+        }
+    }
+    black_box(chains);
+}

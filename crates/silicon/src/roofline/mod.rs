@@ -1,0 +1,258 @@
+//! What the machine really does: the ceilings that every kernel and every step is held against.
+//!
+//! 1. **Arithmetic** ([`compute`]): multiply-adds on registers only, enough independent chains to fill the pipes.
+//! 2. **Bandwidth** ([`bandwidth`]): reading a working set far beyond the last cache; in a full run, every size from L1 upwards too,
+//!    and the cliffs between them ([`cliff`]).
+//! 3. **Latency** ([`latency`]): dependent loads at addresses that no prefetcher guesses.
+//! 4. **Fork-join** ([`fork_join`]): what it costs to hand work to threads and wait.
+//!
+//! Threads are started once per measurement and released together by a barrier; a round's time runs from the first thread's start to
+//! the last one's end ([`team`]). Every figure is the median of short repetitions, whose samples are kept. Threads are not pinned:
+//! nor are those of an ordinary program.
+//!
+//! The machine is rarely alone: on a shared host the figures are what was left for us, and vary from run to run.
+
+pub mod bandwidth;
+pub mod cliff;
+pub mod compute;
+pub mod fork_join;
+pub mod latency;
+mod team;
+mod working_set;
+
+use measure::{Interval, SampleError, Samples, Stopwatch};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::Fact;
+use crate::probe::Machine;
+pub use bandwidth::{BandwidthPoint, Dram};
+pub use cliff::Cliff;
+pub use compute::{ComputePeak, Precision};
+pub use fork_join::ForkJoin;
+pub use latency::LatencyPoint;
+
+/// How much to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Depth {
+    /// Memory and arithmetic only; about 3 seconds.
+    Quick,
+    /// Every cache level too; about 20 seconds.
+    Full,
+}
+
+/// A step of the measurement, reported before it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is measured now.
+    pub step: String,
+    /// Steps that are done.
+    pub done: usize,
+    /// Steps in all.
+    pub of: usize,
+}
+
+/// The measurement cannot be made.
+#[derive(Debug, Error)]
+pub enum RooflineError {
+    /// No thread to measure with.
+    #[error("expected from 1 to {max} threads, got {threads}")]
+    Threads {
+        /// What was asked for.
+        threads: usize,
+        /// The most that is accepted.
+        max: usize,
+    },
+    /// Too little memory for a working set beyond the caches.
+    #[error(
+        "expected at least {need_bytes} bytes of available memory for the working set, got {available_bytes}: close other programs"
+    )]
+    Memory {
+        /// Needed.
+        need_bytes: u64,
+        /// Available.
+        available_bytes: u64,
+    },
+    /// The system refuses the memory.
+    #[error(
+        "the system refuses a working set of {bytes} bytes: close other programs, or raise the memory limit"
+    )]
+    Map {
+        /// Asked for.
+        bytes: usize,
+        /// The system's own words.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The clock gave samples that cannot be true.
+    #[error(
+        "the measurements make no sense; the clock may have been set or the machine suspended: run again"
+    )]
+    Samples(#[from] SampleError),
+}
+
+/// A median with the samples behind it, in the unit of the field that holds it.
+///
+/// On a quiet machine the samples agree. On a busy one the median is what was left for us, and the extreme sample of a figure of
+/// arithmetic is the better ceiling; of a figure of memory it is not, since a lucky round may have read from a cache.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rate {
+    /// Median of the samples.
+    pub median: f64,
+    /// 95% interval of the median; `None` below 6 samples.
+    pub interval: Option<Interval>,
+    /// Every repetition, in order.
+    pub samples: Samples,
+}
+
+impl Rate {
+    fn new(samples: Vec<f64>) -> Result<Self, SampleError> {
+        let samples = Samples::new(samples)?;
+        Ok(Self {
+            median: samples.median(),
+            interval: samples.median_interval(0.95).ok(),
+            samples,
+        })
+    }
+
+    /// From wall times and the amount of work in each: amount / ns, that is 10^9 per second.
+    fn giga_per_s(amount: f64, wall_ns: &[f64]) -> Result<Self, SampleError> {
+        Self::new(wall_ns.iter().map(|ns| amount / ns).collect())
+    }
+}
+
+/// The measured ceilings of this machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Roofline {
+    /// Version of this structure's serialised form.
+    pub schema: u32,
+    /// How much was measured.
+    pub depth: Depth,
+    /// Threads of every all-threads figure.
+    pub threads: usize,
+    /// Clock that one busy core ran at.
+    pub core_clock_ghz: Fact<Rate>,
+    /// Peaks of arithmetic, the vector units before the matrix units.
+    pub compute: Vec<ComputePeak>,
+    /// Reading from memory.
+    pub dram: Dram,
+    /// Reading working sets of rising size; empty in a quick run.
+    pub by_size: Vec<BandwidthPoint>,
+    /// Steep falls of one thread's bandwidth along `by_size`.
+    pub cliffs: Vec<Cliff>,
+    /// Load latency; only the memory's in a quick run.
+    pub latency: Vec<LatencyPoint>,
+    /// Fork-join of the standard library's threads.
+    pub fork_join: ForkJoin,
+    /// Time that the whole measurement took.
+    pub elapsed_ms: f64,
+    /// What limits the trust in the figures.
+    pub warnings: Vec<String>,
+}
+
+/// Beyond this many threads the barrier itself would be what is measured.
+const MAX_THREADS: usize = 1024;
+
+/// Measures the machine with `threads` threads; `progress` hears of each step before it starts.
+///
+/// # Errors
+/// [`RooflineError`] when the working set cannot be had or the clock misbehaves.
+pub fn measure(
+    machine: &Machine,
+    threads: usize,
+    depth: Depth,
+    mut progress: impl FnMut(Progress),
+) -> Result<Roofline, RooflineError> {
+    if !(1..=MAX_THREADS).contains(&threads) {
+        return Err(RooflineError::Threads {
+            threads,
+            max: MAX_THREADS,
+        });
+    }
+    let clock = Stopwatch::start();
+    let kernels = compute::kernels();
+    let of = kernels.len() + if depth == Depth::Full { 7 } else { 5 };
+    let mut done = 0;
+    let mut step = |name: &str| {
+        progress(Progress {
+            step: name.to_owned(),
+            done,
+            of,
+        });
+        done += 1;
+    };
+
+    step("core clock");
+    let core_clock_ghz = compute::core_clock_ghz()?;
+    let mut compute = Vec::with_capacity(kernels.len());
+    for kernel in &kernels {
+        step(kernel.instruction);
+        compute.push(kernel.measure(threads, depth)?);
+    }
+    step("fork-join");
+    let fork_join = fork_join::of_std_threads(threads)?;
+
+    step("touching the working set");
+    let set = working_set::prepare(machine, threads, depth)?;
+    step("memory bandwidth");
+    let dram = bandwidth::of_dram(&set, threads, depth)?;
+    let (mut by_size, mut latency) = (Vec::new(), Vec::new());
+    if depth == Depth::Full {
+        step("bandwidth by working set");
+        by_size = bandwidth::by_size(set.bytes(), threads)?;
+        step("cache latency");
+        latency = latency::of_caches(machine)?;
+    }
+    step("memory latency");
+    latency.push(latency::of(set.bytes(), depth)?);
+
+    let warnings = warnings(machine, threads, &dram);
+    let cliffs = cliff::find(&by_size, machine);
+    let elapsed_ms = clock.elapsed_ms();
+    Ok(Roofline {
+        schema: 1,
+        depth,
+        threads,
+        core_clock_ghz,
+        compute,
+        dram,
+        by_size,
+        cliffs,
+        latency,
+        fork_join,
+        elapsed_ms,
+        warnings,
+    })
+}
+
+fn warnings(machine: &Machine, threads: usize, dram: &Dram) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let usable = machine.cores.usable;
+    if threads > usable {
+        warnings.push(format!("{threads} threads share {usable} usable processors: the all-threads figures are too low"));
+    }
+    if threads < usable {
+        warnings.push(format!(
+            "only {threads} of {usable} usable processors were measured"
+        ));
+    }
+    if machine.is_virtual() == Some(true) {
+        warnings.push(
+            "this is a virtual machine: other guests share the memory and the last cache".into(),
+        );
+    }
+    if dram.working_set_bytes < dram.wanted_bytes {
+        warnings.push(format!(
+            "the working set is {} MiB instead of {} MiB ({}): part of it may have been read from the last cache",
+            dram.working_set_bytes >> 20,
+            dram.wanted_bytes >> 20,
+            dram.why
+        ));
+    }
+    let spread = |rate: &Rate| rate.samples.mad() / rate.median;
+    if spread(&dram.all_threads_gb_s) > 0.1 {
+        warnings.push("the memory bandwidth varied by more than 10% between repetitions: the machine was busy".into());
+    }
+    warnings
+}

@@ -1,0 +1,83 @@
+//! Token ids of real models equal llama.cpp's on a corpus of difficult text.
+//!
+//! `tests/corpus/make.py` made the expected ids. The models are not in the repository: the environment variable
+//! SPRAG_TEST_MODELS names a folder that holds them, and without it these tests say that they were skipped.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use formats::gguf::Gguf;
+use serde_json::Value;
+use text::{Specials, Tokenizer, Utf8Stream};
+
+const TEXTS: &str = include_str!("corpus/texts.json");
+const SMOLLM2: (&str, &str) = ("smollm2-135m-instruct-q4_1.gguf", include_str!("corpus/smollm2.json"));
+const GEMMA3: (&str, &str) = ("gemma-3-270m-q4_k_m.gguf", include_str!("corpus/gemma3.json"));
+
+/// The model, unless there are no models to test with.
+fn model(file: &str) -> Option<Gguf> {
+    let Some(folder) = std::env::var_os("SPRAG_TEST_MODELS") else {
+        eprintln!("SKIPPED: set SPRAG_TEST_MODELS to a folder that holds {file}");
+        return None;
+    };
+    let path = PathBuf::from(folder).join(file);
+    if !path.exists() {
+        eprintln!("SKIPPED: {} does not exist", path.display());
+        return None;
+    }
+    Some(Gguf::open(&path).expect("a test model opens"))
+}
+
+fn check((file, expected): (&str, &str)) {
+    let Some(gguf) = model(file) else { return };
+    let start = Instant::now();
+    let tokenizer = Tokenizer::from_gguf(gguf.metadata()).unwrap();
+    eprintln!("{file}: {} tokens in {:.1?}", tokenizer.vocab_size(), start.elapsed());
+    let texts: Vec<String> = serde_json::from_str(TEXTS).unwrap();
+    let expected: Value = serde_json::from_str(expected).unwrap();
+    let mut wrong = 0;
+    for (mode, specials) in [("parse", Specials::Parse), ("plain", Specials::Plain)] {
+        let expected = expected[mode].as_array().unwrap();
+        assert_eq!(expected.len(), texts.len());
+        for (text, expected) in texts.iter().zip(expected) {
+            let expected: Vec<u32> = serde_json::from_value(expected.clone()).unwrap();
+            let found = tokenizer.encode(text, specials);
+            if found != expected {
+                wrong += 1;
+                eprintln!("{mode} {text:?}\n  expected {expected:?}\n  found    {found:?}");
+            }
+        }
+    }
+    decodes_back(&tokenizer, &texts);
+    assert_eq!(wrong, 0, "texts whose ids differ from llama.cpp's");
+}
+
+/// The bytes of a text's tokens, streamed, are the text, unless the vocabulary cannot spell some byte of it.
+fn decodes_back(tokenizer: &Tokenizer, texts: &[String]) {
+    let mut spelt = [false; 256];
+    for id in 0..u32::try_from(tokenizer.vocab_size()).unwrap() {
+        if let [byte] = *tokenizer.bytes_of(id) {
+            spelt[usize::from(byte)] = true;
+        }
+    }
+    let has_bytes = |text: &&String| text.bytes().all(|byte| spelt[usize::from(byte)]);
+    for text in texts.iter().filter(has_bytes) {
+        let mut stream = Utf8Stream::new();
+        let ids = tokenizer.encode(text, Specials::Plain);
+        let mut back: String = ids.iter().map(|&id| stream.push(tokenizer.bytes_of(id)).to_owned()).collect();
+        back.push_str(stream.finish());
+        // SentencePiece writes spaces as a character that text may hold too, so that one comes back as a space.
+        let expected = if tokenizer.pretokenizer().is_some() { text.clone() } else { text.replace('▁', " ") };
+        assert_eq!(back, expected);
+    }
+}
+
+#[test]
+fn smollm2_ids_equal_llama_cpp() {
+    check(SMOLLM2);
+}
+
+#[test]
+fn gemma3_ids_equal_llama_cpp() {
+    check(GEMMA3);
+}

@@ -2,11 +2,13 @@
 
 One round is A B B A: Sprag, llama.cpp, llama.cpp, Sprag, each in a fresh process. A process gives the median of its own
 samples; a round gives two such values for each engine. Reported for prefill and decode: the ratio of the two engines' medians
-(above 1: Sprag is faster) with a 95% interval from resampling whole rounds, and every raw sample with the machine's load before it.
+(above 1: Sprag is faster) with a 95% interval from resampling whole rounds, and every raw sample with the machine's load
+before it.
 
 Usage: `python bench/peer.py MODEL.gguf [--rounds 5] [--depth 0] [--threads 2] [--repeat 3] [--json]`.
 `--peer-only` runs llama.cpp alone. `--realtime` gives both engines real-time priority (`chrt`, needs root): on a busy machine
-that is the difference between noise and numbers; never ask for more threads than there are cores then. Needs llama-cpp-python; environment LLAMA_CPP_LIB_PATH picks another build of its libraries.
+that is the difference between noise and numbers; never ask for more threads than there are cores then. Needs
+llama-cpp-python; the environment variable LLAMA_CPP_LIB_PATH picks another build of its libraries.
 """
 
 from __future__ import annotations

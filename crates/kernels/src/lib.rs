@@ -8,6 +8,8 @@ mod attention;
 mod causal_conv;
 pub mod cpu;
 mod embed;
+#[cfg(test)]
+mod fixture;
 mod gated_delta;
 mod glu;
 mod matmul;

@@ -18,6 +18,8 @@ pub const ALIGN: usize = 64;
 /// A fixed-size, zero-initialised buffer on cache-line boundaries.
 pub struct Aligned<T: Plain> {
     pointer: *mut T,
+    /// What the allocator gave: up to a line before `pointer`.
+    base: *mut u8,
     len: usize,
 }
 
@@ -53,23 +55,28 @@ impl<T: Plain> Aligned<T> {
         if len == 0 {
             return Ok(Self {
                 pointer: std::ptr::without_provenance_mut(ALIGN),
+                base: std::ptr::null_mut(),
                 len,
             });
         }
         let layout = Self::layout(len).ok_or(OutOfMemory { bytes: None })?;
         // SAFETY: the layout has a non-zero size, since `len` and the size of every `Plain` type are.
-        let pointer = unsafe { alloc_zeroed(layout) }.cast::<T>();
-        if pointer.is_null() {
+        let base = unsafe { alloc_zeroed(layout) };
+        if base.is_null() {
             return Err(OutOfMemory {
                 bytes: Some(layout.size()),
             });
         }
-        Ok(Self { pointer, len })
+        // SAFETY: the layout has `ALIGN - 1` bytes more than the elements need, and no byte is further from a line's start.
+        let pointer = unsafe { base.add(base.align_offset(ALIGN)) }.cast::<T>();
+        Ok(Self { pointer, base, len })
     }
 
+    /// Of the natural alignment, with room to move up to a line: for larger alignments the standard allocator writes the
+    /// zeros itself, which touches every page.
     fn layout(len: usize) -> Option<Layout> {
-        let bytes = len.checked_mul(size_of::<T>())?;
-        Layout::from_size_align(bytes, ALIGN).ok()
+        let bytes = len.checked_mul(size_of::<T>())?.checked_add(ALIGN - 1)?;
+        Layout::from_size_align(bytes, align_of::<T>()).ok()
     }
 
     /// Elements.
@@ -110,7 +117,10 @@ impl<T: Plain> Drop for Aligned<T> {
             && self.len > 0
         {
             // SAFETY: allocated in `zeroed` with this very layout.
-            unsafe { dealloc(self.pointer.cast(), layout) }
+            unsafe { dealloc(self.base, layout) }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,17 @@
-//! models (being founded)
+//! Models: a file's metadata and tensors in, a checked [`kernels::program::Program`] out.
+//!
+//! An architecture ([`arch`]) is a list of blocks ([`blocks`]); a block adds nodes and takes the weights that they read through
+//! the [`load::Loader`]. Each block is written once: no rotary embedding, no feed-forward layer exists twice. The same code
+//! builds a program with its weights ([`Model::load`]) or without ([`Model::describe`], for costs and memory from the header
+//! alone), so what `inspect` says is what runs.
+
+mod arch;
+mod blocks;
+mod config;
+mod error;
+mod load;
+mod model;
+
+pub use config::Config;
+pub use error::ModelError;
+pub use model::{Footprint, Model, TensorGroup};

@@ -1,1 +1,18 @@
-//! runtime (being founded)
+//! Running a model: sessions that prefill and decode, sampling, generation, perplexity. Synchronous; knows no sockets.
+//!
+//! An [`Engine`] is a loaded model with its pool and profile; a [`Session`] is one sequence's state and buffers. Everything
+//! above (chat, benchmarks, the lens) is calls of [`Session::prefill`] and [`Session::decode`].
+
+mod engine;
+mod error;
+mod generate;
+mod perplexity;
+mod sampler;
+mod session;
+
+pub use engine::Engine;
+pub use error::RuntimeError;
+pub use generate::{Event, Finish, Generation, GenerationOptions, Timings, generate};
+pub use perplexity::{Perplexity, PerplexityOptions, perplexity};
+pub use sampler::{Sampler, SamplingOptions};
+pub use session::Session;

@@ -87,7 +87,10 @@ impl Interner<'_> {
             return symbol;
         }
         // llama.cpp's fallback looks up the single bytes of the spelling, so that only ASCII characters can be found.
-        let fallback = spelling.iter().filter_map(|&byte| self.index.id(&[byte])).collect();
+        let fallback = spelling
+            .iter()
+            .filter_map(|&byte| self.index.id(&[byte]))
+            .collect();
         let symbol = (self.index.len() + self.fallbacks.len()) as u32;
         self.fallbacks.push(fallback);
         self.extra.insert(spelling.to_vec(), symbol);
@@ -105,16 +108,27 @@ impl BytePairs {
         // Each merge may add three spellings; all symbol ids must fit 32 bits.
         let limit = (u32::MAX as usize - index.len() - 256) / 3;
         if merges.len() > limit {
-            return Err(TokenizerError::TooLarge { key: "tokenizer.ggml.merges", found: merges.len(), limit });
+            return Err(TokenizerError::TooLarge {
+                key: "tokenizer.ggml.merges",
+                found: merges.len(),
+                limit,
+            });
         }
-        let mut interner = Interner { index, extra: HashMap::default(), fallbacks: Vec::new() };
+        let mut interner = Interner {
+            index,
+            extra: HashMap::default(),
+            fallbacks: Vec::new(),
+        };
         let mut spelling = [0; 4];
-        let byte_symbols =
-            (0..=255).map(|byte| interner.symbol(byte_character(byte).encode_utf8(&mut spelling).as_bytes())).collect();
+        let byte_symbols = (0..=255)
+            .map(|byte| interner.symbol(byte_character(byte).encode_utf8(&mut spelling).as_bytes()))
+            .collect();
         let mut ranks = HashMap::with_capacity_and_hasher(merges.len(), RandomState::default());
         let mut joined = Vec::new();
         for (rank, line) in (0_u32..).zip(merges) {
-            let Some(space) = line.iter().skip(1).position(|&byte| byte == b' ') else { continue };
+            let Some(space) = line.iter().skip(1).position(|&byte| byte == b' ') else {
+                continue;
+            };
             let (left, right) = (&line[..space + 1], &line[space + 2..]);
             joined.clear();
             joined.extend(left);
@@ -137,7 +151,13 @@ impl BytePairs {
     }
 
     /// Appends the tokens of one word.
-    pub(crate) fn encode_word(&self, word: &str, index: &TokenIndex, scratch: &mut Scratch, out: &mut Vec<u32>) {
+    pub(crate) fn encode_word(
+        &self,
+        word: &str,
+        index: &TokenIndex,
+        scratch: &mut Scratch,
+        out: &mut Vec<u32>,
+    ) {
         if self.pretokenizer.whole_words_first {
             scratch.spelling.clear();
             scratch.spelling.extend(word.bytes().map(byte_character));
@@ -147,8 +167,13 @@ impl BytePairs {
             }
         }
         scratch.symbols.clear();
-        scratch.symbols.extend(word.bytes().map(|byte| self.byte_symbols[usize::from(byte)]));
-        merge(&mut scratch.symbols, |left, right| self.ranks.get(&pair(left, right)).copied());
+        scratch.symbols.extend(
+            word.bytes()
+                .map(|byte| self.byte_symbols[usize::from(byte)]),
+        );
+        merge(&mut scratch.symbols, |left, right| {
+            self.ranks.get(&pair(left, right)).copied()
+        });
         for &symbol in &scratch.symbols {
             match symbol.checked_sub(self.vocab_size) {
                 None => out.push(symbol),

@@ -54,7 +54,10 @@ pub struct Message {
 impl Message {
     /// A message of that role.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self { role: role.into(), content: content.into() }
+        Self {
+            role: role.into(),
+            content: content.into(),
+        }
     }
 }
 
@@ -83,7 +86,9 @@ impl ChatTemplate {
     /// # Errors
     /// [`TemplateError::Missing`] without one, [`TemplateError::Syntax`] if it does not parse.
     pub fn from_gguf(metadata: &Metadata, tokenizer: &Tokenizer) -> Result<Self, TemplateError> {
-        let source = metadata.opt_str("tokenizer.chat_template")?.ok_or(TemplateError::Missing)?;
+        let source = metadata
+            .opt_str("tokenizer.chat_template")?
+            .ok_or(TemplateError::Missing)?;
         Self::from_source(source, tokenizer)
     }
 
@@ -95,7 +100,9 @@ impl ChatTemplate {
         let mut environment = environment()?;
         environment
             .add_template_owned(NAME, source.to_owned())
-            .map_err(|error| TemplateError::Syntax { reason: describe(&error) })?;
+            .map_err(|error| TemplateError::Syntax {
+                reason: describe(&error),
+            })?;
         let special = tokenizer.special_ids();
         let text = |id: Option<u32>| id.map(|id| tokenizer.spelling(id)).unwrap_or_default();
         Ok(Self {
@@ -112,7 +119,10 @@ impl ChatTemplate {
     /// # Errors
     /// None in practice: the source is a constant.
     pub fn chatml(tokenizer: &Tokenizer) -> Result<Self, TemplateError> {
-        Ok(Self { origin: TemplateOrigin::ChatMlFallback, ..Self::from_source(CHATML, tokenizer)? })
+        Ok(Self {
+            origin: TemplateOrigin::ChatMlFallback,
+            ..Self::from_source(CHATML, tokenizer)?
+        })
     }
 
     /// Where this template comes from.
@@ -131,10 +141,17 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// When the template refuses the conversation, runs out of fuel, or fails.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, TemplateError> {
+    pub fn render(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+    ) -> Result<String, TemplateError> {
         let template = self.environment.get_template(NAME).map_err(failure)?;
         let turn = |message: &Message| {
-            Value::from_pairs([("role", message.role.as_str()), ("content", message.content.as_str())])
+            Value::from_pairs([
+                ("role", message.role.as_str()),
+                ("content", message.content.as_str()),
+            ])
         };
         let messages: Vec<Value> = messages.iter().map(turn).collect();
         let context = context! {
@@ -149,9 +166,14 @@ impl ChatTemplate {
 }
 
 fn environment() -> Result<Environment<'static>, TemplateError> {
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .build();
     let mut environment = Environment::new();
-    environment.set_syntax(syntax.map_err(|error| TemplateError::Syntax { reason: describe(&error) })?);
+    environment.set_syntax(syntax.map_err(|error| TemplateError::Syntax {
+        reason: describe(&error),
+    })?);
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.set_fuel(Some(FUEL));
@@ -175,14 +197,21 @@ fn failure(error: Error) -> TemplateError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(inner) = cause {
         if let Some(Refusal(message)) = inner.downcast_ref::<Refusal>() {
-            return TemplateError::Refused { message: message.clone() };
+            return TemplateError::Refused {
+                message: message.clone(),
+            };
         }
-        if inner.downcast_ref::<Error>().is_some_and(|inner| inner.kind() == ErrorKind::OutOfFuel) {
+        if inner
+            .downcast_ref::<Error>()
+            .is_some_and(|inner| inner.kind() == ErrorKind::OutOfFuel)
+        {
             return TemplateError::OutOfFuel { fuel: FUEL };
         }
         cause = inner.source();
     }
-    TemplateError::Render { reason: describe(&error) }
+    TemplateError::Render {
+        reason: describe(&error),
+    }
 }
 
 fn describe(error: &Error) -> String {

@@ -12,13 +12,17 @@ pub enum TokenizerError {
     #[error("the model file has no usable tokenizer")]
     Metadata(#[from] formats::gguf::GgufError),
     /// `tokenizer.ggml.model` names a kind of tokenizer that is not implemented.
-    #[error("`tokenizer.ggml.model` is `{found}`; supported: `gpt2` (byte-level BPE), `llama` (SentencePiece)")]
+    #[error(
+        "`tokenizer.ggml.model` is `{found}`; supported: `gpt2` (byte-level BPE), `llama` (SentencePiece)"
+    )]
     UnknownModel {
         /// The name in the file.
         found: String,
     },
     /// `tokenizer.ggml.pre` names a pre-tokenizer that is not implemented.
-    #[error("`tokenizer.ggml.pre` is `{found}`, an unknown pre-tokenizer; token ids would be wrong, so loading stops here; known: {known}")]
+    #[error(
+        "`tokenizer.ggml.pre` is `{found}`, an unknown pre-tokenizer; token ids would be wrong, so loading stops here; known: {known}"
+    )]
     UnknownPretokenizer {
         /// The name in the file.
         found: String,
@@ -26,7 +30,9 @@ pub enum TokenizerError {
         known: String,
     },
     /// Two arrays that run in parallel over the vocabulary differ in length.
-    #[error("`{key}` has {found} entries for {expected} tokens; the model file is damaged or was converted wrongly")]
+    #[error(
+        "`{key}` has {found} entries for {expected} tokens; the model file is damaged or was converted wrongly"
+    )]
     LengthMismatch {
         /// The metadata key of the array that does not fit.
         key: &'static str,
@@ -36,7 +42,9 @@ pub enum TokenizerError {
         found: usize,
     },
     /// Two ids spell the same token, so that text would have two encodings.
-    #[error("tokens {first} and {second} of `tokenizer.ggml.tokens` are both `{text}`; each token must be unique")]
+    #[error(
+        "tokens {first} and {second} of `tokenizer.ggml.tokens` are both `{text}`; each token must be unique"
+    )]
     DuplicateToken {
         /// The lower id.
         first: u32,
@@ -62,7 +70,9 @@ pub enum TokenizerError {
         limit: usize,
     },
     /// A special token's id lies outside the vocabulary.
-    #[error("`{key}` is {id}, but the vocabulary ends at {vocab_size}; the model file is damaged or was converted wrongly")]
+    #[error(
+        "`{key}` is {id}, but the vocabulary ends at {vocab_size}; the model file is damaged or was converted wrongly"
+    )]
     SpecialOutOfRange {
         /// The metadata key.
         key: &'static str,
@@ -72,7 +82,9 @@ pub enum TokenizerError {
         vocab_size: usize,
     },
     /// A SentencePiece vocabulary that cannot spell every byte.
-    #[error("the vocabulary has neither a byte token for 0x{byte:02X} nor an unknown token; some text could not be encoded")]
+    #[error(
+        "the vocabulary has neither a byte token for 0x{byte:02X} nor an unknown token; some text could not be encoded"
+    )]
     NoByteFallback {
         /// The first byte without a token.
         byte: u8,
@@ -86,7 +98,9 @@ pub enum TokenizerError {
         key: &'static str,
     },
     /// Text to encode is not UTF-8.
-    #[error("the text is not UTF-8: the byte at offset {offset} is invalid; convert it to UTF-8 first")]
+    #[error(
+        "the text is not UTF-8: the byte at offset {offset} is invalid; convert it to UTF-8 first"
+    )]
     InvalidUtf8 {
         /// Offset of the first invalid byte.
         offset: usize,
@@ -100,7 +114,9 @@ pub enum TemplateError {
     #[error("the model file has no usable chat template")]
     Metadata(#[from] formats::gguf::GgufError),
     /// The model file carries no template.
-    #[error("the model file has no `tokenizer.chat_template`; use a plain prompt, or choose the ChatML fallback explicitly")]
+    #[error(
+        "the model file has no `tokenizer.chat_template`; use a plain prompt, or choose the ChatML fallback explicitly"
+    )]
     Missing,
     /// The template is not valid Jinja.
     #[error("`tokenizer.chat_template` does not parse: {reason}")]
@@ -115,7 +131,9 @@ pub enum TemplateError {
         message: String,
     },
     /// The template ran longer than any honest template needs.
-    #[error("the chat template used up its {fuel} steps without finishing; it is broken or hostile, so rendering stopped")]
+    #[error(
+        "the chat template used up its {fuel} steps without finishing; it is broken or hostile, so rendering stopped"
+    )]
     OutOfFuel {
         /// The step limit that was in force.
         fuel: u64,

@@ -5,7 +5,9 @@ use crate::vocabulary::{SpecialIds, TokenType, Vocabulary, VocabularyKind};
 
 /// Byte-level BPE: ids 0 to 255 are the bytes, then one token per merge, then the control tokens.
 pub(crate) fn byte_pairs(merges: &[(&str, &str)], control: &[&str]) -> Vocabulary {
-    let mut tokens: Vec<String> = (0..=255).map(|byte| byte_character(byte).to_string()).collect();
+    let mut tokens: Vec<String> = (0..=255)
+        .map(|byte| byte_character(byte).to_string())
+        .collect();
     tokens.extend(merges.iter().map(|(left, right)| format!("{left}{right}")));
     let mut types = vec![TokenType::Normal; tokens.len()];
     tokens.extend(control.iter().map(|&text| text.to_owned()));
@@ -15,7 +17,10 @@ pub(crate) fn byte_pairs(merges: &[(&str, &str)], control: &[&str]) -> Vocabular
         tokens: tokens.into_iter().map(String::into_bytes).collect(),
         scores: Vec::new(),
         types,
-        merges: merges.iter().map(|(left, right)| format!("{left} {right}").into_bytes()).collect(),
+        merges: merges
+            .iter()
+            .map(|(left, right)| format!("{left} {right}").into_bytes())
+            .collect(),
         pre: Some("gpt-2".to_owned()),
         special: SpecialIds::default(),
         add_bos: None,

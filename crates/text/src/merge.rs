@@ -76,7 +76,9 @@ type Candidate<S> = Reverse<(u32, u32, u32, S, S, S)>;
 
 fn merge_by_heap<S: Copy + Eq + Ord>(symbols: &mut Vec<S>, join: impl Fn(S, S) -> Joined<S>) {
     // Positions are 32-bit to keep candidates small; a word beyond 4 GiB is left to its smallest symbols.
-    let Ok(count) = u32::try_from(symbols.len()) else { return };
+    let Ok(count) = u32::try_from(symbols.len()) else {
+        return;
+    };
     let mut links: Vec<Link<S>> = (0..count)
         .zip(symbols.iter())
         .map(|(at, &symbol)| Link {
@@ -91,9 +93,12 @@ fn merge_by_heap<S: Copy + Eq + Ord>(symbols: &mut Vec<S>, join: impl Fn(S, S) -
             return None;
         }
         let (first, second) = (links[left as usize].symbol, links[right as usize].symbol);
-        join(first, second).map(|(priority, joined)| Reverse((priority, left, right, first, second, joined)))
+        join(first, second)
+            .map(|(priority, joined)| Reverse((priority, left, right, first, second, joined)))
     };
-    let mut heap: BinaryHeap<Candidate<S>> = (1..count).filter_map(|at| candidate(&links, at - 1, at)).collect();
+    let mut heap: BinaryHeap<Candidate<S>> = (1..count)
+        .filter_map(|at| candidate(&links, at - 1, at))
+        .collect();
     while let Some(Reverse((_, left, right, first, second, joined))) = heap.pop() {
         let (l, r) = (links[left as usize], links[right as usize]);
         if !l.alive || !r.alive || l.next != right || l.symbol != first || r.symbol != second {
@@ -109,7 +114,12 @@ fn merge_by_heap<S: Copy + Eq + Ord>(symbols: &mut Vec<S>, join: impl Fn(S, S) -
         heap.extend(candidate(&links, left, r.next));
     }
     symbols.clear();
-    symbols.extend(links.iter().filter(|link| link.alive).map(|link| link.symbol));
+    symbols.extend(
+        links
+            .iter()
+            .filter(|link| link.alive)
+            .map(|link| link.symbol),
+    );
 }
 
 #[cfg(test)]

@@ -28,27 +28,85 @@ pub struct Pretokenizer {
 
 const GPT2: &[Stage] = &[Stage::Gpt2];
 const DIGITS_THEN_GPT2: &[Stage] = &[Stage::EachNumber, Stage::Gpt2];
-const LLAMA3: &[Stage] = &[Stage::Words { digits: 3, marks: false }];
-const QWEN2: &[Stage] = &[Stage::Words { digits: 1, marks: false }];
-const QWEN35: &[Stage] = &[Stage::Words { digits: 1, marks: true }];
-const DEFAULT: &[Stage] =
-    &[Stage::PunctuationRuns { backtick: false }, Stage::Gpt2, Stage::NumberRuns, Stage::DigitTriples];
-const FALCON: &[Stage] = &[Stage::PunctuationRuns { backtick: true }, Stage::Gpt2, Stage::DigitTriples];
+const LLAMA3: &[Stage] = &[Stage::Words {
+    digits: 3,
+    marks: false,
+}];
+const QWEN2: &[Stage] = &[Stage::Words {
+    digits: 1,
+    marks: false,
+}];
+const QWEN35: &[Stage] = &[Stage::Words {
+    digits: 1,
+    marks: true,
+}];
+const DEFAULT: &[Stage] = &[
+    Stage::PunctuationRuns { backtick: false },
+    Stage::Gpt2,
+    Stage::NumberRuns,
+    Stage::DigitTriples,
+];
+const FALCON: &[Stage] = &[
+    Stage::PunctuationRuns { backtick: true },
+    Stage::Gpt2,
+    Stage::DigitTriples,
+];
 
 /// (names, stages, whole words first, adds BOS)
 type Family = (&'static [&'static str], &'static [Stage], bool, bool);
 
 const FAMILIES: &[Family] = &[
     (&["default"], DEFAULT, false, false),
-    (&["gpt-2", "phi-2", "gigachat", "a.x-4.0", "mellum", "mpt", "olmo", "jais", "trillion"], GPT2, false, false),
+    (
+        &[
+            "gpt-2", "phi-2", "gigachat", "a.x-4.0", "mellum", "mpt", "olmo", "jais", "trillion",
+        ],
+        GPT2,
+        false,
+        false,
+    ),
     (&["granite-docling", "exaone4"], GPT2, false, false),
-    (&["smollm", "starcoder", "refact", "command-r", "codeshell"], DIGITS_THEN_GPT2, false, false),
-    (&["exaone", "minerva-7b", "mellum2"], DIGITS_THEN_GPT2, false, false),
-    (&["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"], LLAMA3, true, true),
+    (
+        &["smollm", "starcoder", "refact", "command-r", "codeshell"],
+        DIGITS_THEN_GPT2,
+        false,
+        false,
+    ),
+    (
+        &["exaone", "minerva-7b", "mellum2"],
+        DIGITS_THEN_GPT2,
+        false,
+        false,
+    ),
+    (
+        &[
+            "llama-bpe",
+            "llama3",
+            "llama-v3",
+            "falcon3",
+            "falcon-h1",
+            "pixtral",
+            "midm-2.0",
+            "lfm2",
+        ],
+        LLAMA3,
+        true,
+        true,
+    ),
     (&["glm4", "glm5"], LLAMA3, true, false),
     (&["dbrx", "smaug-bpe", "chatglm-bpe"], LLAMA3, false, false),
-    (&["qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez"], QWEN2, false, false),
-    (&["stablelm2", "hunyuan", "solar-open", "grok-2"], QWEN2, false, false),
+    (
+        &["qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez"],
+        QWEN2,
+        false,
+        false,
+    ),
+    (
+        &["stablelm2", "hunyuan", "solar-open", "grok-2"],
+        QWEN2,
+        false,
+        false,
+    ),
     (&["qwen35"], QWEN35, false, false),
     (&["falcon"], FALCON, false, false),
 ];
@@ -61,11 +119,23 @@ impl Pretokenizer {
     pub fn by_name(name: &str) -> Result<Self, TokenizerError> {
         for &(names, stages, whole_words_first, adds_bos) in FAMILIES {
             if let Some(&name) = names.iter().find(|&&known| known == name) {
-                return Ok(Self { name, stages, whole_words_first, adds_bos });
+                return Ok(Self {
+                    name,
+                    stages,
+                    whole_words_first,
+                    adds_bos,
+                });
             }
         }
-        let known: Vec<&str> = FAMILIES.iter().flat_map(|family| family.0).copied().collect();
-        Err(TokenizerError::UnknownPretokenizer { found: name.chars().take(64).collect(), known: known.join(", ") })
+        let known: Vec<&str> = FAMILIES
+            .iter()
+            .flat_map(|family| family.0)
+            .copied()
+            .collect();
+        Err(TokenizerError::UnknownPretokenizer {
+            found: name.chars().take(64).collect(),
+            known: known.join(", "),
+        })
     }
 
     /// The name it was asked for by.
@@ -80,7 +150,9 @@ impl Pretokenizer {
 }
 
 fn split<'t>(stages: &[Stage], text: &'t str, word: &mut impl FnMut(&'t str)) {
-    let Some((stage, later)) = stages.split_first() else { return word(text) };
+    let Some((stage, later)) = stages.split_first() else {
+        return word(text);
+    };
     let mut rest = text;
     while !rest.is_empty() {
         let (piece, tail) = rest.split_at(stage.first_piece(rest));

@@ -61,10 +61,18 @@ impl SentencePiece {
         }
         let byte_token = |byte: u8| {
             let named = index.id(format!("<0x{byte:02X}>").as_bytes());
-            named.or_else(|| index.id(&[byte])).or(unknown).ok_or(TokenizerError::NoByteFallback { byte })
+            named
+                .or_else(|| index.id(&[byte]))
+                .or(unknown)
+                .ok_or(TokenizerError::NoByteFallback { byte })
         };
         let byte_tokens = (0..=255).map(byte_token).collect::<Result<_, _>>()?;
-        Ok(Self { priorities, byte_tokens, joins_space, add_space_prefix })
+        Ok(Self {
+            priorities,
+            byte_tokens,
+            joins_space,
+            add_space_prefix,
+        })
     }
 
     /// Calls `word` with the parts of `text` (with its spaces already marked) that can be encoded alone.
@@ -83,42 +91,71 @@ impl SentencePiece {
     }
 
     /// Appends the tokens of one part of a text.
-    pub(crate) fn encode_word(&self, word: &str, index: &TokenIndex, pieces: &mut Vec<Piece>, out: &mut Vec<u32>) {
+    pub(crate) fn encode_word(
+        &self,
+        word: &str,
+        index: &TokenIndex,
+        pieces: &mut Vec<Piece>,
+        out: &mut Vec<u32>,
+    ) {
         let bytes = word.as_bytes();
         pieces.clear();
         pieces.extend(word.char_indices().map(|(start, character)| {
             let end = start + character.len_utf8();
-            Piece { start, end, token: self.token(index, &bytes[start..end]).map(|(_, id)| id) }
+            Piece {
+                start,
+                end,
+                token: self.token(index, &bytes[start..end]).map(|(_, id)| id),
+            }
         }));
         merge(pieces, |left, right| {
             let (start, end) = (left.start, right.end);
             let (priority, id) = self.token(index, &bytes[start..end])?;
-            Some((priority, Piece { start, end, token: Some(id) }))
+            Some((
+                priority,
+                Piece {
+                    start,
+                    end,
+                    token: Some(id),
+                },
+            ))
         });
         for piece in pieces.iter() {
             match piece.token {
                 Some(id) => out.push(id),
-                None => {
-                    out.extend(bytes[piece.start..piece.end].iter().map(|&byte| self.byte_tokens[usize::from(byte)]))
-                }
+                None => out.extend(
+                    bytes[piece.start..piece.end]
+                        .iter()
+                        .map(|&byte| self.byte_tokens[usize::from(byte)]),
+                ),
             }
         }
     }
 
     fn token(&self, index: &TokenIndex, spelling: &[u8]) -> Option<(u32, u32)> {
         let id = index.id(spelling)?;
-        self.priorities.get(id as usize).copied().flatten().map(|priority| (priority, id))
+        self.priorities
+            .get(id as usize)
+            .copied()
+            .flatten()
+            .map(|priority| (priority, id))
     }
 }
 
 /// Maps scores to integers in reverse order, equal for equal scores. `score` is not NaN.
 fn priority(score: f32) -> u32 {
     let bits = (score + 0.0).to_bits(); // -0.0 becomes 0.0
-    if bits >> 31 == 1 { bits } else { !bits & 0x7FFF_FFFF }
+    if bits >> 31 == 1 {
+        bits
+    } else {
+        !bits & 0x7FFF_FFFF
+    }
 }
 
 fn note_joins(spelling: &[u8], joins_space: &mut HashSet<char>) {
-    let Ok(spelling) = std::str::from_utf8(spelling) else { return };
+    let Ok(spelling) = std::str::from_utf8(spelling) else {
+        return;
+    };
     for (at, _) in spelling.match_indices(SPACE_MARK) {
         joins_space.extend(spelling[..at].chars().next_back());
     }

@@ -70,7 +70,13 @@ const FIM_MIDDLE: &[&str] = &[
     "<|middle|>",
 ];
 const FIM_PADDING: &[&str] = &["<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"];
-const FIM_REPOSITORY: &[&str] = &["<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"];
+const FIM_REPOSITORY: &[&str] = &[
+    "<|fim_repo|>",
+    "<|repo_name|>",
+    "<fim-repo>",
+    "<REPO>",
+    "<reponame>",
+];
 const FIM_SEPARATOR: &[&str] = &["<|file_sep|>"];
 
 /// Control-looking tokens that must stay visible, whatever their type says.
@@ -98,7 +104,11 @@ pub(crate) fn settle(
         (special.fim_sep, FIM_SEPARATOR, true),
     ];
     for (named, names, ends_generation) in roles {
-        let found = if named.is_some() { None } else { by_name(names) };
+        let found = if named.is_some() {
+            None
+        } else {
+            by_name(names)
+        };
         if let Some(id) = found {
             set_type(id, TokenType::Control);
         }
@@ -113,12 +123,21 @@ pub(crate) fn settle(
     for id in ALWAYS_SHOWN.iter().filter_map(|name| id_of(name)) {
         set_type(id, TokenType::UserDefined);
     }
-    ends.extend([special.eos, special.eot, special.eom].into_iter().flatten());
+    ends.extend(
+        [special.eos, special.eot, special.eom]
+            .into_iter()
+            .flatten(),
+    );
 
     let is_end = |name: &str| id_of(name).filter(|id| ends.contains(id));
     let calls = is_end("<|call|>").or(is_end("<|calls|>"));
-    let part_end = is_end("<|end|>").filter(|_| calls.is_some() && (is_end("<|return|>").or(is_end("<|flush|>"))).is_some());
-    let plain_s = is_end("</s>").filter(|_| is_end("<|tool_response>").or(is_end("<|plamo:eos|>")).is_some());
+    let part_end = is_end("<|end|>")
+        .filter(|_| calls.is_some() && (is_end("<|return|>").or(is_end("<|flush|>"))).is_some());
+    let plain_s = is_end("</s>").filter(|_| {
+        is_end("<|tool_response>")
+            .or(is_end("<|plamo:eos|>"))
+            .is_some()
+    });
     if let Some(id) = part_end {
         set_type(id, TokenType::UserDefined);
     }

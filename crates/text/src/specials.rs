@@ -61,7 +61,11 @@ const PAIRS: usize = 1 << 16;
 impl SpecialTrie {
     /// Builds the trie of `(id, text, is_control)`. Texts are unique and not empty.
     pub(crate) fn new<'a>(tokens: impl Iterator<Item = (u32, &'a str, bool)>) -> Self {
-        let mut trie = Self { edges: HashMap::default(), terminals: vec![None], starts: vec![0; PAIRS / 64] };
+        let mut trie = Self {
+            edges: HashMap::default(),
+            terminals: vec![None],
+            starts: vec![0; PAIRS / 64],
+        };
         for (id, text, is_control) in tokens {
             let bytes = text.as_bytes();
             let mut node = 0_u32;
@@ -99,12 +103,16 @@ impl SpecialTrie {
             node = *self.edges.get(&(node, byte))?;
             Some(node)
         });
-        (1..).zip(path).filter_map(|(length, node)| self.terminals[node as usize].map(|found| (length, found)))
+        (1..)
+            .zip(path)
+            .filter_map(|(length, node)| self.terminals[node as usize].map(|found| (length, found)))
     }
 
     /// The longest token that `text` begins with, as (length, id).
     fn longest(&self, text: &[u8], specials: Specials) -> Option<(usize, u32)> {
-        let allowed = self.prefixes(text).filter(|(_, found)| specials != Specials::Plain || !found.is_control);
+        let allowed = self
+            .prefixes(text)
+            .filter(|(_, found)| specials != Specials::Plain || !found.is_control);
         allowed.last().map(|(length, found)| (length, found.id))
     }
 
@@ -112,12 +120,20 @@ impl SpecialTrie {
     pub(crate) fn control_starts(&self, text: &[u8]) -> impl Iterator<Item = usize> {
         (0..text.len()).filter(move |&start| {
             let second = text.get(start + 1).copied().unwrap_or(0);
-            self.may_start(text[start], second) && self.prefixes(&text[start..]).any(|(_, found)| found.is_control)
+            self.may_start(text[start], second)
+                && self
+                    .prefixes(&text[start..])
+                    .any(|(_, found)| found.is_control)
         })
     }
 
     /// Cuts `text` at its special tokens and calls `each` with the pieces in order.
-    pub(crate) fn partition<'t>(&self, text: &'t str, specials: Specials, each: &mut impl FnMut(Fragment<'t>)) {
+    pub(crate) fn partition<'t>(
+        &self,
+        text: &'t str,
+        specials: Specials,
+        each: &mut impl FnMut(Fragment<'t>),
+    ) {
         let mut at = 0;
         for (start, length, id) in self.occurrences(text.as_bytes(), specials) {
             if at < start {
@@ -169,10 +185,18 @@ struct Taken {
 impl Taken {
     /// How many bytes from `start` on are free; `usize::MAX` if all are.
     fn free_from(&self, start: usize) -> usize {
-        if self.intervals.range(..=start).next_back().is_some_and(|(_, &end)| end > start) {
+        if self
+            .intervals
+            .range(..=start)
+            .next_back()
+            .is_some_and(|(_, &end)| end > start)
+        {
             return 0;
         }
-        self.intervals.range(start..).next().map_or(usize::MAX, |(&next, _)| next - start)
+        self.intervals
+            .range(start..)
+            .next()
+            .map_or(usize::MAX, |(&next, _)| next - start)
     }
 
     fn take(&mut self, start: usize, length: usize) {

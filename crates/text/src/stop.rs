@@ -26,26 +26,51 @@ pub struct Checked {
 impl StopMatcher {
     /// Watches for `stops`. Empty strings never match.
     pub fn new(stops: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { stops: stops.into_iter().map(Into::into).collect(), held: String::new(), stopped: false }
+        Self {
+            stops: stops.into_iter().map(Into::into).collect(),
+            held: String::new(),
+            stopped: false,
+        }
     }
 
     /// Takes the next text. After a stop string was found, everything is swallowed.
     pub fn push(&mut self, text: &str) -> Checked {
         if self.stopped {
-            return Checked { text: String::new(), stop: None };
+            return Checked {
+                text: String::new(),
+                stop: None,
+            };
         }
         self.held.push_str(text);
-        let found = self.stops.iter().enumerate().filter(|(_, stop)| !stop.is_empty()).filter_map(|(which, stop)| {
-            self.held.find(stop.as_str()).map(|start| (start + stop.len(), start, which))
-        });
+        let found = self
+            .stops
+            .iter()
+            .enumerate()
+            .filter(|(_, stop)| !stop.is_empty())
+            .filter_map(|(which, stop)| {
+                self.held
+                    .find(stop.as_str())
+                    .map(|start| (start + stop.len(), start, which))
+            });
         if let Some((_, start, which)) = found.min() {
             self.stopped = true;
             self.held.truncate(start);
-            return Checked { text: std::mem::take(&mut self.held), stop: Some(which) };
+            return Checked {
+                text: std::mem::take(&mut self.held),
+                stop: Some(which),
+            };
         }
-        let undecided = self.stops.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
+        let undecided = self
+            .stops
+            .iter()
+            .map(|stop| overlap(&self.held, stop))
+            .max()
+            .unwrap_or(0);
         let held = self.held.split_off(self.held.len() - undecided);
-        Checked { text: std::mem::replace(&mut self.held, held), stop: None }
+        Checked {
+            text: std::mem::replace(&mut self.held, held),
+            stop: None,
+        }
     }
 
     /// Ends the stream and returns the text that was held back for nothing.
@@ -57,7 +82,10 @@ impl StopMatcher {
 /// The longest proper beginning of `stop` that `text` ends with, in bytes.
 fn overlap(text: &str, stop: &str) -> usize {
     let starts = stop.char_indices().map(|(at, _)| at).rev();
-    starts.into_iter().find(|&length| text.ends_with(&stop[..length])).unwrap_or(0)
+    starts
+        .into_iter()
+        .find(|&length| text.ends_with(&stop[..length]))
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

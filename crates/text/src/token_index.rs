@@ -55,7 +55,9 @@ impl TokenIndex {
     /// The spelling of `id`, or nothing beyond the vocabulary.
     pub(crate) fn spelling(&self, id: u32) -> &[u8] {
         let id = id as usize;
-        let Some(&end) = self.ends.get(id) else { return &[] };
+        let Some(&end) = self.ends.get(id) else {
+            return &[];
+        };
         let start = id.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.bytes[start..end]
     }

@@ -12,6 +12,9 @@
 //! Source: llama.cpp's `llama-vocab.cpp`, whose ids are the reference. Attributes that llama.cpp attaches by model name
 //! (`phi-3`, `jina`: stripping spaces beside special tokens) are not read; no architecture here needs them.
 
+mod check;
+mod decoded;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -26,6 +29,8 @@ use crate::special_names;
 use crate::specials::{Fragment, SpecialTrie, Specials};
 use crate::token_index::TokenIndex;
 use crate::vocabulary::{SpecialIds, TokenType, Vocabulary, VocabularyKind};
+use check::{checked_special, checked_types};
+use decoded::Decoded;
 
 /// A model's tokenizer.
 #[derive(Debug)]
@@ -47,13 +52,6 @@ enum Algorithm {
     SentencePiece(SentencePiece),
 }
 
-/// The bytes that each token stands for.
-#[derive(Debug, Default)]
-struct Decoded {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
 impl Tokenizer {
     /// Builds the tokenizer that a model file describes.
     ///
@@ -70,37 +68,78 @@ impl Tokenizer {
     /// spelt, or the pre-tokenizer is unknown.
     pub fn from_vocabulary(mut vocabulary: Vocabulary) -> Result<Self, TokenizerError> {
         let mut types = checked_types(&mut vocabulary)?;
-        let index = TokenIndex::new(&vocabulary.tokens).map_err(|(first, second)| TokenizerError::DuplicateToken {
-            first,
-            second,
-            text: String::from_utf8_lossy(&vocabulary.tokens[first as usize]).chars().take(64).collect(),
+        let index = TokenIndex::new(&vocabulary.tokens).map_err(|(first, second)| {
+            TokenizerError::DuplicateToken {
+                first,
+                second,
+                text: String::from_utf8_lossy(&vocabulary.tokens[first as usize])
+                    .chars()
+                    .take(64)
+                    .collect(),
+            }
         })?;
         let special = checked_special(&vocabulary)?;
         let ends = special_names::settle(&special, &mut types, |name| index.id(name.as_bytes()));
         let (algorithm, bos_by_default) = match vocabulary.kind {
             VocabularyKind::BytePair => {
-                let pretokenizer = Pretokenizer::by_name(vocabulary.pre.as_deref().unwrap_or("default"))?;
+                let pretokenizer =
+                    Pretokenizer::by_name(vocabulary.pre.as_deref().unwrap_or("default"))?;
                 let pairs = BytePairs::new(&index, &vocabulary.merges, pretokenizer)?;
                 (Algorithm::BytePair(pairs), pretokenizer.adds_bos)
             }
             VocabularyKind::SentencePiece => {
                 let prefix = vocabulary.add_space_prefix.unwrap_or(true);
-                let pieces = SentencePiece::new(&index, &vocabulary.scores, &types, special.unk, prefix)?;
+                let pieces =
+                    SentencePiece::new(&index, &vocabulary.scores, &types, special.unk, prefix)?;
                 (Algorithm::SentencePiece(pieces), true)
             }
         };
-        let add = |flag: Option<bool>, by_default, id, flag_key, key| match (flag.unwrap_or(by_default), id) {
+        let add = |flag: Option<bool>, by_default, id, flag_key, key| match (
+            flag.unwrap_or(by_default),
+            id,
+        ) {
             (false, _) => Ok(None),
-            (true, None) if flag.is_some() => Err(TokenizerError::SpecialNotNamed { flag: flag_key, key }),
+            (true, None) if flag.is_some() => Err(TokenizerError::SpecialNotNamed {
+                flag: flag_key,
+                key,
+            }),
             (true, id) => Ok(id),
         };
-        let bos_keys = ("tokenizer.ggml.add_bos_token", "tokenizer.ggml.bos_token_id");
-        let eos_keys = ("tokenizer.ggml.add_eos_token", "tokenizer.ggml.eos_token_id");
-        let add_bos = add(vocabulary.add_bos, bos_by_default, special.bos, bos_keys.0, bos_keys.1)?;
-        let add_eos = add(vocabulary.add_eos, false, special.eos, eos_keys.0, eos_keys.1)?;
+        let bos_keys = (
+            "tokenizer.ggml.add_bos_token",
+            "tokenizer.ggml.bos_token_id",
+        );
+        let eos_keys = (
+            "tokenizer.ggml.add_eos_token",
+            "tokenizer.ggml.eos_token_id",
+        );
+        let add_bos = add(
+            vocabulary.add_bos,
+            bos_by_default,
+            special.bos,
+            bos_keys.0,
+            bos_keys.1,
+        )?;
+        let add_eos = add(
+            vocabulary.add_eos,
+            false,
+            special.eos,
+            eos_keys.0,
+            eos_keys.1,
+        )?;
         let trie = special_trie(&index, &types);
         let decoded = Decoded::new(&index, &types, vocabulary.kind);
-        Ok(Self { index, types, decoded, algorithm, trie, special, ends, add_bos, add_eos })
+        Ok(Self {
+            index,
+            types,
+            decoded,
+            algorithm,
+            trie,
+            special,
+            ends,
+            add_bos,
+            add_eos,
+        })
     }
 
     /// The token ids of `text`, without begin or end tokens.
@@ -128,37 +167,57 @@ impl Tokenizer {
     ///
     /// # Errors
     /// [`TokenizerError::InvalidUtf8`] with the offset of the first invalid byte: no token is invented for it.
-    pub fn encode_bytes(&self, text: &[u8], specials: Specials) -> Result<Vec<u32>, TokenizerError> {
-        let text = std::str::from_utf8(text)
-            .map_err(|error| TokenizerError::InvalidUtf8 { offset: error.valid_up_to() })?;
+    pub fn encode_bytes(
+        &self,
+        text: &[u8],
+        specials: Specials,
+    ) -> Result<Vec<u32>, TokenizerError> {
+        let text = std::str::from_utf8(text).map_err(|error| TokenizerError::InvalidUtf8 {
+            offset: error.valid_up_to(),
+        })?;
         Ok(self.encode_prompt(text, specials))
     }
 
     fn encode_into(&self, text: &str, specials: Specials, out: &mut Vec<u32>) {
-        let mut work = Work { after_special: true, ..Work::default() };
-        self.trie.partition(text, specials, &mut |fragment| match fragment {
-            Fragment::Token(id) => {
-                out.push(id);
-                work.after_special = true;
-            }
-            Fragment::Text(text) if specials == Specials::ParseDefused && text.contains(GUARD) => {
-                self.encode_text(&text.replace(GUARD, ""), &mut work, out);
-            }
-            Fragment::Text(text) => self.encode_text(text, &mut work, out),
-        });
+        let mut work = Work {
+            after_special: true,
+            ..Work::default()
+        };
+        self.trie
+            .partition(text, specials, &mut |fragment| match fragment {
+                Fragment::Token(id) => {
+                    out.push(id);
+                    work.after_special = true;
+                }
+                Fragment::Text(text)
+                    if specials == Specials::ParseDefused && text.contains(GUARD) =>
+                {
+                    self.encode_text(&text.replace(GUARD, ""), &mut work, out);
+                }
+                Fragment::Text(text) => self.encode_text(text, &mut work, out),
+            });
     }
 
     /// Appends the tokens of text without special tokens.
     fn encode_text(&self, text: &str, work: &mut Work, out: &mut Vec<u32>) {
-        let Work { seen, bytes, pieces: scratch, after_special } = work;
+        let Work {
+            seen,
+            bytes,
+            pieces: scratch,
+            after_special,
+        } = work;
         match &self.algorithm {
             Algorithm::BytePair(pairs) => pairs.pretokenizer().split(text, &mut |word| {
-                seen.encode(word, out, |out| pairs.encode_word(word, &self.index, bytes, out));
+                seen.encode(word, out, |out| {
+                    pairs.encode_word(word, &self.index, bytes, out)
+                });
             }),
             Algorithm::SentencePiece(pieces) => {
                 let marked = mark_spaces(text, pieces.add_space_prefix && *after_special);
                 pieces.split(&marked, &mut |word| {
-                    seen.encode(word, out, |out| pieces.encode_word(word, &self.index, scratch, out));
+                    seen.encode(word, out, |out| {
+                        pieces.encode_word(word, &self.index, scratch, out)
+                    });
                 });
             }
         }
@@ -178,7 +237,11 @@ impl Tokenizer {
         }
         let mut safe = String::with_capacity(text.len() + 16);
         for (at, character) in text.char_indices() {
-            safe.push(if character == GUARD { char::REPLACEMENT_CHARACTER } else { character });
+            safe.push(if character == GUARD {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                character
+            });
             if starts.next_if_eq(&at).is_some() {
                 safe.push(GUARD);
             }
@@ -202,7 +265,10 @@ impl Tokenizer {
 
     /// Whether the token steers the model and is not part of the text: control tokens and the unknown token.
     pub fn is_control(&self, id: u32) -> bool {
-        matches!(self.types.get(id as usize), Some(TokenType::Control | TokenType::Unknown))
+        matches!(
+            self.types.get(id as usize),
+            Some(TokenType::Control | TokenType::Unknown)
+        )
     }
 
     /// Whether generation stops when the model produces this token.
@@ -295,58 +361,14 @@ fn mark_spaces(text: &str, prefix: bool) -> String {
     if prefix {
         marked.push(SPACE_MARK);
     }
-    marked.extend(text.chars().map(|character| if character == ' ' { SPACE_MARK } else { character }));
+    marked.extend(text.chars().map(|character| {
+        if character == ' ' {
+            SPACE_MARK
+        } else {
+            character
+        }
+    }));
     marked
-}
-
-/// Most tokens that a table of 32-bit slots, half full, can hold with room to spare.
-const MOST_TOKENS: usize = 1 << 30;
-
-/// Checks the arrays against each other, names empty tokens, and returns one type per token.
-fn checked_types(vocabulary: &mut Vocabulary) -> Result<Vec<TokenType>, TokenizerError> {
-    let expected = vocabulary.tokens.len();
-    if expected > MOST_TOKENS {
-        return Err(TokenizerError::TooLarge { key: "tokenizer.ggml.tokens", found: expected, limit: MOST_TOKENS });
-    }
-    let fits = |key, found| match found {
-        0 => Ok(()),
-        found if found == expected => Ok(()),
-        found => Err(TokenizerError::LengthMismatch { key, expected, found }),
-    };
-    fits("tokenizer.ggml.scores", vocabulary.scores.len())?;
-    fits("tokenizer.ggml.token_type", vocabulary.types.len())?;
-    for (id, token) in vocabulary.tokens.iter_mut().enumerate().filter(|(_, token)| token.is_empty()) {
-        *token = format!("[EMPTY_{id}]").into_bytes();
-    }
-    let mut types = std::mem::take(&mut vocabulary.types);
-    types.resize(expected, TokenType::Normal);
-    Ok(types)
-}
-
-/// The file's special ids, with SentencePiece's customary ones where it is silent.
-fn checked_special(vocabulary: &Vocabulary) -> Result<SpecialIds, TokenizerError> {
-    let vocab_size = vocabulary.tokens.len();
-    let inside = |id: &u32| (*id as usize) < vocab_size;
-    let customary = |id: u32| Some(id).filter(|_| vocabulary.kind == VocabularyKind::SentencePiece).filter(inside);
-    let checked = |key, id: Option<u32>| match id {
-        Some(id) if !inside(&id) => Err(TokenizerError::SpecialOutOfRange { key, id, vocab_size }),
-        id => Ok(id),
-    };
-    let named = &vocabulary.special;
-    Ok(SpecialIds {
-        bos: checked("tokenizer.ggml.bos_token_id", named.bos)?.or(customary(1)),
-        eos: checked("tokenizer.ggml.eos_token_id", named.eos)?.or(customary(2)),
-        eot: checked("tokenizer.ggml.eot_token_id", named.eot)?,
-        eom: checked("tokenizer.ggml.eom_token_id", named.eom)?,
-        // Files in circulation have nonsense in the lesser roles; it does no harm to text.
-        unk: named.unk.filter(inside).or(customary(0)),
-        fim_pre: named.fim_pre.filter(inside),
-        fim_suf: named.fim_suf.filter(inside),
-        fim_mid: named.fim_mid.filter(inside),
-        fim_pad: named.fim_pad.filter(inside),
-        fim_rep: named.fim_rep.filter(inside),
-        fim_sep: named.fim_sep.filter(inside),
-    })
 }
 
 /// Control, unknown and user-defined tokens. One that is not UTF-8 cannot occur in text and is left out.
@@ -357,53 +379,12 @@ fn special_trie(index: &TokenIndex, types: &[TokenType]) -> SpecialTrie {
             TokenType::UserDefined => false,
             TokenType::Normal | TokenType::Unused | TokenType::Byte => return None,
         };
-        Some((id, std::str::from_utf8(index.spelling(id)).ok()?, is_control))
+        Some((
+            id,
+            std::str::from_utf8(index.spelling(id)).ok()?,
+            is_control,
+        ))
     }))
-}
-
-impl Decoded {
-    fn new(index: &TokenIndex, types: &[TokenType], kind: VocabularyKind) -> Self {
-        let mut decoded = Self::default();
-        for (id, token_type) in (0_u32..).zip(types) {
-            let spelling = index.spelling(id);
-            match (token_type, kind) {
-                (TokenType::Control | TokenType::Unknown | TokenType::UserDefined, _) => decoded.bytes.extend(spelling),
-                (TokenType::Normal, VocabularyKind::BytePair) => bpe::spelt_bytes(spelling, &mut decoded.bytes),
-                (TokenType::Normal, VocabularyKind::SentencePiece) => unmark_spaces(spelling, &mut decoded.bytes),
-                (TokenType::Byte, _) => decoded.bytes.extend(named_byte(spelling)),
-                (TokenType::Unused, _) => {}
-            }
-            decoded.ends.push(decoded.bytes.len());
-        }
-        decoded
-    }
-
-    fn get(&self, id: u32) -> &[u8] {
-        let id = id as usize;
-        let Some(&end) = self.ends.get(id) else { return &[] };
-        let start = id.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.bytes[start..end]
-    }
-}
-
-fn unmark_spaces(spelling: &[u8], bytes: &mut Vec<u8>) {
-    let mark = [0xE2, 0x96, 0x81];
-    let mut rest = spelling;
-    while let [first, tail @ ..] = rest {
-        if let Some(after) = rest.strip_prefix(&mark) {
-            bytes.push(b' ');
-            rest = after;
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-}
-
-/// The byte of a token that is spelt `<0x0A>`.
-fn named_byte(spelling: &[u8]) -> Option<u8> {
-    let digits = spelling.strip_prefix(b"<0x")?.strip_suffix(b">")?;
-    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 #[cfg(test)]

@@ -31,7 +31,8 @@ impl Utf8Stream {
                 }
                 Err(error) => {
                     let valid = start + error.valid_up_to();
-                    self.ready.push_str(&String::from_utf8_lossy(&self.held[start..valid]));
+                    self.ready
+                        .push_str(&String::from_utf8_lossy(&self.held[start..valid]));
                     start = valid;
                     let Some(invalid) = error.error_len() else {
                         self.held.drain(..start);

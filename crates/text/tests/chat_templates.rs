@@ -5,11 +5,16 @@
 use std::path::Path;
 
 use serde_json::Value;
-use text::{ChatTemplate, Message, SpecialIds, TemplateError, TokenType, Tokenizer, Vocabulary, VocabularyKind};
+use text::{
+    ChatTemplate, Message, SpecialIds, TemplateError, TokenType, Tokenizer, Vocabulary,
+    VocabularyKind,
+};
 
 /// Just enough of a tokenizer to name the two tokens that templates know.
 fn tokenizer() -> Tokenizer {
-    let tokens = ["<unk>", "<bos>", "<eos>"].map(|text| text.as_bytes().to_vec()).to_vec();
+    let tokens = ["<unk>", "<bos>", "<eos>"]
+        .map(|text| text.as_bytes().to_vec())
+        .to_vec();
     let types = vec![TokenType::Unknown, TokenType::Control, TokenType::Control];
     Tokenizer::from_vocabulary(Vocabulary {
         kind: VocabularyKind::SentencePiece,
@@ -23,7 +28,7 @@ fn tokenizer() -> Tokenizer {
         add_eos: None,
         add_space_prefix: None,
     })
-    .unwrap()
+    .expect("a vocabulary of three tokens")
 }
 
 #[test]
@@ -34,18 +39,22 @@ fn templates_render_as_transformers_does() {
     assert!(cases.len() > 50);
     let tokenizer = tokenizer();
     for case in &cases {
-        let source = std::fs::read_to_string(folder.join(case["template"].as_str().unwrap())).unwrap();
+        let source =
+            std::fs::read_to_string(folder.join(case["template"].as_str().unwrap())).unwrap();
         let mut template = ChatTemplate::from_source(&source, &tokenizer).unwrap();
         for (name, value) in case["flags"].as_object().unwrap() {
             template = template.with_flag(name, value.as_bool().unwrap());
         }
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let turns = case["messages"].as_array().unwrap().iter();
-        let messages: Vec<Message> =
-            turns.map(|turn| Message::new(text(&turn["role"]), text(&turn["content"]))).collect();
+        let messages: Vec<Message> = turns
+            .map(|turn| Message::new(text(&turn["role"]), text(&turn["content"])))
+            .collect();
         match template.render(&messages, case["add_generation_prompt"].as_bool().unwrap()) {
             Ok(found) => assert_eq!(Some(found.as_str()), case["text"].as_str(), "{case}"),
-            Err(TemplateError::Refused { message }) => assert_eq!(Some(message.as_str()), case["refused"].as_str()),
+            Err(TemplateError::Refused { message }) => {
+                assert_eq!(Some(message.as_str()), case["refused"].as_str())
+            }
             Err(error) => panic!("{error}\n{case}"),
         }
     }

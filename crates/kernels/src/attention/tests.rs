@@ -1,1 +1,262 @@
-//! (tests)
+//! Against the reference on both cache types, and one result per query whatever it is computed with.
+
+use half::f16;
+use ops::attention::{self as reference, Shape};
+
+use super::{
+    cache::KvCache,
+    cpu::{Attention, SPLIT, attention, scratch_len, splits_len},
+};
+use crate::{
+    Isa, KvType, Pool, RuntimeProfile,
+    fixture::{Matrix, assert_near, assert_same_bits, same_everywhere},
+    memory::Aligned,
+    simd::Portable,
+};
+
+/// A sequence with its cache filled.
+struct Sequence {
+    shape: Shape,
+    q: Vec<f32>,
+    gate: Option<Vec<f32>>,
+    /// As the cache holds them: rounded, if it rounds.
+    k: Vec<f32>,
+    v: Vec<f32>,
+    cache: KvCache,
+}
+
+impl Sequence {
+    fn of(shape: Shape, kind: KvType) -> Self {
+        let (queries, cached) = (
+            shape.heads * shape.head_dim,
+            shape.kv_heads * shape.head_dim,
+        );
+        let positions = shape.depth + shape.tokens;
+        let [k, v] = [2, 3].map(|seed| ops::input::normal(seed, positions * cached));
+        let cache =
+            KvCache::new(kind, shape.kv_heads, shape.head_dim, positions).expect("memory");
+        let (keys, values) = (Matrix::of(&k, cached), Matrix::of(&v, cached));
+        for position in 0..positions {
+            for head in 0..shape.kv_heads {
+                // SAFETY: the position has a row, padded, and a slot.
+                unsafe {
+                    let key = keys.rows().row(position).add(head * shape.head_dim);
+                    let value = values.rows().row(position).add(head * shape.head_dim);
+                    cache.write::<Portable>(head, position, key, value);
+                }
+            }
+        }
+        let stored = |x: Vec<f32>| match kind {
+            KvType::F32 => x,
+            KvType::F16 => x.iter().map(|&x| f16::from_f32(x).to_f32()).collect(),
+        };
+        // The kernel takes queries that are scaled already.
+        let q = ops::input::normal(1, shape.tokens * queries)
+            .iter()
+            .map(|q| q * shape.scale)
+            .collect();
+        Self {
+            shape,
+            q,
+            gate: shape
+                .gated
+                .then(|| ops::input::normal(4, shape.tokens * queries)),
+            k: stored(k),
+            v: stored(v),
+            cache,
+        }
+    }
+
+    fn width(&self) -> usize {
+        self.shape.heads * self.shape.head_dim
+    }
+
+    fn want(&self) -> Vec<f64> {
+        let shape = Shape {
+            scale: 1.0,
+            ..self.shape
+        };
+        reference::reference(&shape, &self.q, &self.k, &self.v, self.gate.as_deref())
+    }
+
+    /// The results of the sequence's tokens `from..from + tokens`.
+    fn run(&self, profile: &RuntimeProfile, pool: &Pool, from: usize, tokens: usize) -> Vec<f32> {
+        let Shape {
+            depth,
+            heads,
+            kv_heads,
+            head_dim,
+            window,
+            ..
+        } = self.shape;
+        let width = self.width();
+        let part = |x: &[f32]| Matrix::of(&x[from * width..][..tokens * width], width);
+        let (q, gate) = (part(&self.q), self.gate.as_ref().map(|g| part(g)));
+        let out = Matrix::empty(tokens, width);
+        let len = scratch_len(profile, heads / kv_heads, head_dim);
+        let zeroed = |len| Aligned::<f32>::zeroed(len).expect("memory");
+        let scratch: Vec<_> = (0..pool.threads()).map(|_| zeroed(len)).collect();
+        let splits = zeroed(splits_len(heads, head_dim, depth + from + tokens));
+        pool.run(|team| {
+            let call = Attention {
+                q: q.rows(),
+                out: out.rows(),
+                gate: gate.as_ref().map(Matrix::rows),
+                cache: &self.cache,
+                heads,
+                head_dim,
+                window,
+                start: depth + from,
+                tokens,
+            };
+            let own = scratch[team.index].as_mut_pointer();
+            // SAFETY: views, cache and scratches have the lengths asked for; every thread calls it.
+            unsafe { attention(profile, call, own, splits.as_mut_pointer(), team) }
+        });
+        out.values()
+    }
+
+    /// On every instruction set and number of threads; `tile` is the profile's.
+    fn check(&self, what: &str, tile: usize) {
+        let got = same_everywhere(what, |isa, pool| {
+            self.run(&profile(isa, tile), pool, 0, self.shape.tokens)
+        });
+        assert_near(&got, &self.want(), reference::TOLERANCE, what);
+    }
+}
+
+fn profile(isa: Isa, attention_tile: usize) -> RuntimeProfile {
+    RuntimeProfile {
+        isa,
+        attention_tile,
+        ..RuntimeProfile::default()
+    }
+}
+
+fn shape(tokens: usize, depth: usize, head_dim: usize) -> Shape {
+    Shape {
+        tokens,
+        depth,
+        heads: 6,
+        kv_heads: 2,
+        head_dim,
+        scale: 1.0 / (head_dim as f32).sqrt(),
+        window: None,
+        softcap: None,
+        gated: false,
+    }
+}
+
+#[test]
+fn the_table_is_right() {
+    for case in reference::cases() {
+        // No architecture that runs here bounds its scores.
+        if case.shape.softcap.is_some() {
+            continue;
+        }
+        for kind in [KvType::F16, KvType::F32] {
+            Sequence::of(case.shape, kind).check(&format!("{}, {}", case.name, kind.name()), 16);
+        }
+    }
+}
+
+#[test]
+fn odd_heads_and_depths_around_splits_are_right() {
+    for head_dim in [16, 64, 80, 96, 128, 256] {
+        for depth in [0, 63, 64, SPLIT - 1, SPLIT, 1500] {
+            for kind in [KvType::F16, KvType::F32] {
+                let sequence = Sequence::of(shape(3, depth, head_dim), kind);
+                let what = format!("{head_dim} at {depth}, {}", kind.name());
+                sequence.check(&what, 16);
+            }
+        }
+    }
+}
+
+/// Heads that are no whole vectors: a head's last vector reaches into the next head, which another thread writes.
+#[test]
+fn heads_of_odd_width_are_right() {
+    for head_dim in [1, 10, 20, 36, 72] {
+        for (tokens, depth) in [(1, 70), (1, 1100), (9, 600)] {
+            let shape = Shape {
+                gated: true,
+                ..shape(tokens, depth, head_dim)
+            };
+            let what = format!("{head_dim}, {tokens} at {depth}");
+            Sequence::of(shape, KvType::F16).check(&what, 16);
+        }
+    }
+}
+
+/// A query has the same bits alone (where splits are spread over threads), in chunks, and in any tile.
+fn has_one_result(shape: Shape, kind: KvType, isa: Isa) {
+    let sequence = Sequence::of(shape, kind);
+    let pools = [1, 3].map(|threads| Pool::new(threads, 100).expect("threads"));
+    let (width, tokens) = (sequence.width(), shape.tokens);
+    let whole = sequence.run(&profile(isa, 16), &pools[1], 0, tokens);
+    for token in [0, 1, 2, tokens / 2, tokens - 2, tokens - 1] {
+        for pool in &pools {
+            let alone = sequence.run(&profile(isa, 16), pool, token, 1);
+            let what = format!("{shape:?} {}: token {token} alone", isa.name());
+            assert_same_bits(&alone, &whole[token * width..][..width], &what);
+        }
+    }
+    for chunk in [7, 64] {
+        for from in (0..tokens).step_by(chunk) {
+            let count = chunk.min(tokens - from);
+            let got = sequence.run(&profile(isa, 16), &pools[1], from, count);
+            let what = format!("{shape:?} {}: chunk of {chunk} at {from}", isa.name());
+            assert_same_bits(&got, &whole[from * width..][..count * width], &what);
+        }
+    }
+    for tile in [1, 3, 4, 31, 64] {
+        let got = sequence.run(&profile(isa, tile), &pools[0], 0, tokens);
+        let what = format!("{shape:?} {}: tile of {tile}", isa.name());
+        assert_same_bits(&got, &whole, &what);
+    }
+}
+
+#[test]
+fn a_query_has_the_same_bits_alone_in_chunks_and_in_tiles() {
+    for depth in [0, 63, 511, 1500] {
+        for window in [None, Some(5), Some(512), Some(600)] {
+            let shape = Shape {
+                window,
+                gated: depth == 511,
+                ..shape(200, depth, 64)
+            };
+            has_one_result(shape, KvType::F16, Isa::detect());
+        }
+    }
+    has_one_result(shape(200, 500, 256), KvType::F32, Isa::detect());
+}
+
+#[test]
+fn every_instruction_set_keeps_that() {
+    for isa in Isa::available() {
+        for window in [None, Some(100)] {
+            let shape = Shape {
+                window,
+                ..shape(70, 1000, 80)
+            };
+            has_one_result(shape, KvType::F16, isa);
+        }
+    }
+}
+
+/// What lies in the cache beyond a query's position is not seen, whatever it is.
+#[test]
+fn stale_positions_are_not_seen() {
+    let full = Sequence::of(shape(40, 530, 64), KvType::F16);
+    let fresh = Sequence::of(shape(4, 530, 64), KvType::F16);
+    let pool = Pool::new(2, 100).expect("threads");
+    // The inputs are one sequence from a seed, so `full` has the same first tokens and then 36 more.
+    let profile = profile(Isa::detect(), 16);
+    for (from, tokens) in [(0, 4), (3, 1)] {
+        let (got, want) = (
+            full.run(&profile, &pool, from, tokens),
+            fresh.run(&profile, &pool, from, tokens),
+        );
+        assert_same_bits(&got, &want, "stale positions");
+    }
+}

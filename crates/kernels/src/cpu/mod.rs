@@ -8,6 +8,8 @@
 //! 3. `&mut` on the workspace and the state keeps everyone else out for the duration.
 
 mod state;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod walk;
 mod workspace;

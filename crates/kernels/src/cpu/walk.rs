@@ -74,6 +74,13 @@ pub enum ExecuteError {
         /// Of the workspace.
         workspace: usize,
     },
+    /// The workspace was made for a profile with a smaller attention tile.
+    AttentionTile {
+        /// Of the profile.
+        profile: usize,
+        /// Of the workspace.
+        workspace: usize,
+    },
 }
 
 impl std::fmt::Display for ExecuteError {
@@ -96,6 +103,10 @@ impl std::fmt::Display for ExecuteError {
             Self::Threads { pool, workspace } => {
                 write!(f, "a pool of {pool} threads, a workspace for {workspace}")
             }
+            Self::AttentionTile { profile, workspace } => write!(
+                f,
+                "an attention tile of {profile}, a workspace for {workspace}; make it with the profile that runs"
+            ),
         }
     }
 }
@@ -115,7 +126,7 @@ pub fn execute(
     profile: &RuntimeProfile,
     trace: Option<&mut Trace>,
 ) -> Result<(), ExecuteError> {
-    check(program, state, workspace, &step, pool)?;
+    check(program, state, workspace, &step, pool, profile)?;
     workspace.filled = step.output_rows();
     let nodes = 0..program.nodes.len();
     walk(
@@ -151,7 +162,7 @@ pub fn execute_nodes(
     profile: &RuntimeProfile,
     nodes: &[usize],
 ) -> Result<(), ExecuteError> {
-    check(program, state, workspace, &step, pool)?;
+    check(program, state, workspace, &step, pool, profile)?;
     assert!(
         nodes.iter().all(|&n| n < program.nodes.len()),
         "expected indices of the program's nodes"
@@ -178,6 +189,7 @@ fn check(
     workspace: &Workspace,
     step: &Step<'_>,
     pool: &Pool,
+    profile: &RuntimeProfile,
 ) -> Result<(), ExecuteError> {
     if program.is_hollow() {
         return Err(ExecuteError::Hollow);
@@ -209,6 +221,12 @@ fn check(
         return Err(ExecuteError::Threads {
             pool: pool.threads(),
             workspace: workspace.threads(),
+        });
+    }
+    if profile.attention_tile > workspace.attention_tile {
+        return Err(ExecuteError::AttentionTile {
+            profile: profile.attention_tile,
+            workspace: workspace.attention_tile,
         });
     }
     let vocabulary = program.embedding.rows();

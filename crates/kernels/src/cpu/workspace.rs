@@ -23,6 +23,8 @@ pub struct Workspace {
     pub(crate) tokens: usize,
     pub(crate) outputs: usize,
     pub(crate) capacity: usize,
+    /// The largest that the scratch has room for.
+    pub(crate) attention_tile: usize,
     logits: BufferId,
     /// Rows of logits of the last step.
     pub(crate) filled: usize,
@@ -94,6 +96,7 @@ impl Workspace {
             tokens,
             outputs,
             capacity,
+            attention_tile: profile.attention_tile,
             logits,
             filled: 0,
         })

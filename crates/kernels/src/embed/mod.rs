@@ -41,3 +41,6 @@ pub(crate) unsafe fn embed(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

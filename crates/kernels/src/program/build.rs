@@ -129,6 +129,7 @@ impl ProgramBuilder {
     /// Its shapes do not fit.
     pub fn push(&mut self, part: &'static str, node: Node) -> Result<(), ProgramError> {
         self.label.part = part;
+        self.check_rows(&node)?;
         self.check(&node)?;
         self.nodes.push(Labelled {
             label: self.label,
@@ -191,6 +192,41 @@ impl ProgramBuilder {
         })
     }
 
+    /// Buffers of a node have as many rows as each other: what is written per token fits no row per output.
+    fn check_rows(&self, node: &Node) -> Result<(), ProgramError> {
+        let extent = |id: &BufferId| self.buffers[id.0].extent;
+        let per_token = |ids: &[BufferId]| ids.iter().all(|id| extent(id) == Extent::Tokens);
+        let alike = |ids: &[BufferId]| ids.iter().all(|id| extent(id) == extent(&ids[0]));
+        let holds = match node {
+            Node::Embed { out, .. } | Node::RopeTable { out, .. } => per_token(&[*out]),
+            Node::RmsNorm {
+                input, out, gate, ..
+            } => alike(&[*input, *out, gate.unwrap_or(*out)]),
+            Node::Quantise { .. } => true,
+            Node::MatMul { input, projections } => {
+                projections.iter().all(|p| alike(&[*input, p.out]))
+            }
+            Node::Heads { q, k, v, table, .. } => {
+                per_token(&[q.buffer, k.buffer, *v, table.map_or(*v, |(id, _)| id)])
+            }
+            Node::Attention { q, out, gate, .. } => per_token(&[*q, *out, gate.unwrap_or(*out)]),
+            Node::Glu { gate, up, out, .. } => alike(&[*gate, *up, *out]),
+            Node::CausalConv { input, out, .. } => per_token(&[*input, *out]),
+            Node::DeltaPrepare { qkv, a, b, .. } => per_token(&[*qkv, *a, *b]),
+            Node::GatedDelta {
+                qkv,
+                alpha,
+                beta,
+                out,
+                ..
+            } => per_token(&[*qkv, *alpha, *beta, *out]),
+            Node::SelectOutputs { input, .. } => per_token(&[*input]),
+        };
+        self.expect(holds, || {
+            "its buffers mix a row per token with a row per output".into()
+        })
+    }
+
     fn check(&self, node: &Node) -> Result<(), ProgramError> {
         match node {
             Node::Embed { out, .. } => self.check_embed(*out),
@@ -238,6 +274,7 @@ impl ProgramBuilder {
                 self.check_heads(k, *head_dim)?;
                 self.width(*v, k.count * head_dim)?;
                 self.check_cache(*cache, k.count, *head_dim)?;
+                table.map_or(Ok(()), |(id, dims)| self.width(id, dims))?;
                 self.expect(table.is_none_or(|(_, dims)| dims <= *head_dim), || {
                     format!("more rotary dimensions than the head's {head_dim}")
                 })
@@ -253,7 +290,8 @@ impl ProgramBuilder {
             } => {
                 let kv_heads = self.kv[cache.0].kv_heads;
                 self.check_cache(*cache, kv_heads, *head_dim)?;
-                self.expect(kv_heads > 0 && heads % kv_heads == 0, || {
+                let whole = kv_heads > 0 && *heads > 0 && heads % kv_heads == 0;
+                self.expect(whole, || {
                     format!("{heads} query heads are not whole groups for {kv_heads} key heads")
                 })?;
                 self.expect(*window != Some(0), || "a sliding window of 0 keys".into())?;
@@ -330,6 +368,7 @@ impl ProgramBuilder {
 
     fn check_projection(&self, input: BufferId, p: &Projection) -> Result<(), ProgramError> {
         let matrix = &self.matrices[p.matrix.0];
+        self.expect(input != p.out, || "its output is its own input".into())?;
         self.width(input, matrix.cols())?;
         self.width(p.out, matrix.rows())?;
         p.bias.map_or(Ok(()), |b| self.len(b, matrix.rows()))
@@ -395,7 +434,7 @@ impl ProgramBuilder {
                     self.buffers[input.0].quantised = true;
                     let writer = self.nodes[..index]
                         .iter()
-                        .rposition(|n| written(&n.node) == Some(input));
+                        .rposition(|n| writes(&n.node, input));
                     if !writer.is_some_and(|w| set_quantise(&mut self.nodes[w].node)) {
                         let part = "quantise";
                         let node = Labelled {
@@ -424,24 +463,28 @@ impl ProgramBuilder {
                 {
                     Some(*quantise)
                 }
-                node if written(node) == Some(input) => Some(false),
+                node if writes(node, input) => Some(false),
                 _ => None,
             })
             == Some(true)
     }
 }
 
-/// The buffer that a node writes and a product may read.
-fn written(node: &Node) -> Option<BufferId> {
+/// Whether a node changes the buffer.
+fn writes(node: &Node, id: BufferId) -> bool {
     match node {
         Node::Embed { out, .. }
         | Node::RmsNorm { out, .. }
+        | Node::RopeTable { out, .. }
         | Node::Attention { out, .. }
         | Node::Glu { out, .. }
         | Node::CausalConv { out, .. }
         | Node::GatedDelta { out, .. }
-        | Node::SelectOutputs { out, .. } => Some(*out),
-        _ => None,
+        | Node::SelectOutputs { out, .. } => *out == id,
+        Node::MatMul { projections, .. } => projections.iter().any(|p| p.out == id),
+        Node::Heads { q, k, .. } => q.buffer == id || k.buffer == id,
+        Node::DeltaPrepare { qkv, a, b, .. } => [*qkv, *a, *b].contains(&id),
+        Node::Quantise { .. } => false,
     }
 }
 

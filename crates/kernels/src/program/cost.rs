@@ -1,8 +1,8 @@
 //! What a node must move and compute in a step, by the formulas of `ops`; weights count as packed.
 
 use ops::{
-    Cost, attention, causal_conv, delta_gates, embed, gated_delta, gated_rms_norm, matmul,
-    rms_norm, rope, swiglu,
+    Cost, attention, causal_conv, delta_gates, embed, gated_delta, gated_rms_norm, l2_norm,
+    matmul, rms_norm, rope, swiglu,
 };
 
 use super::{Extent, Node, Program};
@@ -112,7 +112,7 @@ impl Program {
                 });
                 if step.kv_type == KvType::F32 {
                     let keys = window.map_or(step.depth + step.tokens, |w| {
-                        (step.depth + step.tokens).min(w + step.tokens)
+                        (step.depth + step.tokens).min(w - 1 + step.tokens)
                     });
                     cost.read_bytes += (2 * keys * self.kv[cache.0].kv_heads * head_dim * 2) as u64;
                 }
@@ -126,10 +126,19 @@ impl Program {
                 tokens: step.tokens,
                 channels: width(*input),
             }),
-            Node::DeltaPrepare { shape, .. } => delta_gates::cost(&delta_gates::Shape {
-                tokens: step.tokens,
-                value_heads: shape.value_heads,
-            }),
+            Node::DeltaPrepare { shape, eps, .. } => {
+                let norms = l2_norm::cost(&l2_norm::Shape {
+                    rows: 2 * step.tokens * shape.key_heads,
+                    width: shape.key_dim,
+                    eps: *eps,
+                    scale: 1.0,
+                });
+                let gates = delta_gates::cost(&delta_gates::Shape {
+                    tokens: step.tokens,
+                    value_heads: shape.value_heads,
+                });
+                norms + gates
+            }
             Node::GatedDelta { shape, .. } => gated_delta::cost(&gated_delta::Shape {
                 tokens: step.tokens,
                 key_heads: shape.key_heads,

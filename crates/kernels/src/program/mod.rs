@@ -6,6 +6,8 @@
 
 mod build;
 mod cost;
+#[cfg(test)]
+mod tests;
 
 pub use build::{ProgramBuilder, ProgramError};
 pub use cost::StepShape;

@@ -132,7 +132,7 @@ unsafe fn row<S: Simd>(
     gate: Option<*const f32>,
     then: Then,
 ) {
-    // SAFETY: the contract of `rms_norm`; a partial last vector is stored only up to `width`, since another group follows.
+    // SAFETY: the contract of `rms_norm`; a partial last vector is stored only up to `width`.
     unsafe {
         let scale = S::splat(inverse_rms::<S>(x, width, eps));
         let mut col = 0;
@@ -142,19 +142,18 @@ unsafe fn row<S: Simd>(
             if let Some(gate) = gate {
                 y = S::mul(y, math::silu::<S>(S::load(gate.add(col))));
             }
-            let old = S::load(out.add(col));
             if then == Then::Add {
-                y = S::add(old, y);
+                y = S::add(S::load(out.add(col)), y);
             }
             let left = width - col;
-            S::store(
-                out.add(col),
-                if left >= LANES {
-                    y
-                } else {
-                    S::keep(y, old, 0, left)
-                },
-            );
+            if left >= LANES {
+                S::store(out.add(col), y);
+            } else {
+                // What follows is another group, or another thread's row.
+                let mut lanes = [0.0f32; LANES];
+                S::store(lanes.as_mut_ptr(), y);
+                out.add(col).copy_from_nonoverlapping(lanes.as_ptr(), left);
+            }
             col += LANES;
         }
     }

@@ -136,9 +136,15 @@ unsafe fn prepare<S: Simd>(x: *mut f32, heads: &Heads<'_>, t: &Turn<'_>, token: 
                 i += LANES;
             }
             if i < t.head_dim {
-                let old = S::load(x.add(i));
-                let y = S::mul(S::mul(old, scale), S::load(weight.as_ptr().add(i)));
-                S::store(x.add(i), S::keep(y, old, 0, t.head_dim - i));
+                // What follows is another thread's head.
+                let y = S::mul(
+                    S::mul(S::load(x.add(i)), scale),
+                    S::load(weight.as_ptr().add(i)),
+                );
+                let mut lanes = [0.0f32; LANES];
+                S::store(lanes.as_mut_ptr(), y);
+                x.add(i)
+                    .copy_from_nonoverlapping(lanes.as_ptr(), t.head_dim - i);
             }
         }
         if let Some((table, dims)) = t.table {

@@ -8,6 +8,7 @@
 //! everything else has passed through the caches.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,12 +57,17 @@ pub(super) fn of_dram(
     depth: Depth,
 ) -> Result<Dram, RooflineError> {
     let read = reader();
-    let passes = if depth == Depth::Quick { 1 } else { 3 };
+    let (passes, budget_ms) = if depth == Depth::Quick {
+        (1, 300)
+    } else {
+        (3, 1500)
+    };
+    let budget = Duration::from_millis(budget_ms);
     let window = set.bytes().len() / WINDOWS;
     let run = |threads: usize, rounds: usize| {
         let slice = window / threads / UNIT_BYTES * UNIT_BYTES;
         let members: Vec<usize> = (0..threads).collect();
-        let walls = team::timed_rounds(members, rounds, |member, round| {
+        let walls = team::timed_rounds(members, rounds, budget, |member, round| {
             let at = round % WINDOWS * window + *member * slice;
             black_box(read(&set.bytes()[at..at + slice]));
         });
@@ -81,6 +87,8 @@ pub(super) fn of_dram(
 pub(super) fn by_size(bytes: &[u8], threads: usize) -> Result<Vec<BandwidthPoint>, RooflineError> {
     const SMALLEST: usize = 16 << 10;
     const LARGEST: usize = 1 << 30;
+    /// For one size and one number of threads: about 16 sizes and two numbers make 10 seconds at most.
+    const BUDGET: Duration = Duration::from_millis(300);
     let largest = LARGEST.min(bytes.len()) / threads;
     let read = reader();
     let mut points = Vec::new();
@@ -93,6 +101,7 @@ pub(super) fn by_size(bytes: &[u8], threads: usize) -> Result<Vec<BandwidthPoint
             let walls = team::timed_rounds(
                 (0..threads).collect(),
                 rounds + 1,
+                BUDGET,
                 |member: &mut usize, _| {
                     let slice = &bytes[*member * size..(*member + 1) * size];
                     for _ in 0..passes {
@@ -116,19 +125,30 @@ pub(super) fn by_size(bytes: &[u8], threads: usize) -> Result<Vec<BandwidthPoint
 /// Reads a slice whose length is a multiple of 1024 bytes; the result keeps the loads alive.
 type Reader = fn(&[u8]) -> u64;
 
+/// The widest reader of this processor.
 fn reader() -> Reader {
+    readers().last().copied().unwrap_or(read_portable)
+}
+
+/// Every reader that was detected on this processor, the widest last.
+fn readers() -> Vec<Reader> {
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(unused_mut, reason = "only x86 adds to the list")
+    )]
+    let mut readers: Vec<Reader> = vec![read_portable];
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: avx512f was detected above.
-            return |bytes| unsafe { x86::read_512(bytes) };
-        }
         if is_x86_feature_detected!("avx2") {
             // SAFETY: avx2 was detected above.
-            return |bytes| unsafe { x86::read_256(bytes) };
+            readers.push(|bytes| unsafe { x86::read_256(bytes) });
+        }
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: avx512f was detected above.
+            readers.push(|bytes| unsafe { x86::read_512(bytes) });
         }
     }
-    read_portable
+    readers
 }
 
 fn read_portable(bytes: &[u8]) -> u64 {

@@ -7,6 +7,7 @@
 //! translation buffers. A core that predicts loaded values (some of Apple's do) may run ahead of it.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use measure::Stopwatch;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,8 @@ use super::{Depth, Rate, RooflineError, working_set};
 use crate::probe::{CacheKind, Machine};
 
 const LINE_BYTES: usize = 64;
+/// For one working set, after three samples.
+const BUDGET: Duration = Duration::from_millis(300);
 
 /// Latency of loads over a working set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,7 +59,11 @@ pub(super) fn of(bytes: &[u8], depth: Depth) -> Result<LatencyPoint, RooflineErr
     };
     let mut at = walk(bytes, lines, 0, loads);
     let mut load_ns = Vec::with_capacity(samples);
-    for _ in 0..samples {
+    let whole = Stopwatch::start();
+    for sample in 0..samples {
+        if sample >= 3 && whole.has_passed(BUDGET) {
+            break;
+        }
         let clock = Stopwatch::start();
         at = walk(bytes, lines, at, loads);
         load_ns.push(clock.elapsed_ns().max(1.0) / loads as f64);

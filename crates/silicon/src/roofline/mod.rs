@@ -7,7 +7,7 @@
 //! 4. **Fork-join** ([`fork_join`]): what it costs to hand work to threads and wait.
 //!
 //! Threads are started once per measurement and released together by a barrier; a round's time runs from the first thread's start to
-//! the last one's end ([`team`]). Every figure is the median of short repetitions, whose samples are kept. Threads are not pinned:
+//! the last one's end (`team`). Every figure is the median of short repetitions, whose samples are kept. Threads are not pinned:
 //! nor are those of an ordinary program.
 //!
 //! The machine is rarely alone: on a shared host the figures are what was left for us, and vary from run to run.
@@ -207,7 +207,7 @@ pub fn measure(
     step("memory latency");
     latency.push(latency::of(set.bytes(), depth)?);
 
-    let warnings = warnings(machine, threads, &dram);
+    let warnings = warnings(machine, threads, &dram, &compute);
     let cliffs = cliff::find(&by_size, machine);
     let elapsed_ms = clock.elapsed_ms();
     Ok(Roofline {
@@ -226,7 +226,12 @@ pub fn measure(
     })
 }
 
-fn warnings(machine: &Machine, threads: usize, dram: &Dram) -> Vec<String> {
+fn warnings(
+    machine: &Machine,
+    threads: usize,
+    dram: &Dram,
+    compute: &[ComputePeak],
+) -> Vec<String> {
     let mut warnings = Vec::new();
     let usable = machine.cores.usable;
     if threads > usable {
@@ -253,6 +258,18 @@ fn warnings(machine: &Machine, threads: usize, dram: &Dram) -> Vec<String> {
     let spread = |rate: &Rate| rate.samples.mad() / rate.median;
     if spread(&dram.all_threads_gb_s) > 0.1 {
         warnings.push("the memory bandwidth varied by more than 10% between repetitions: the machine was busy".into());
+    }
+    let peaks = compute
+        .iter()
+        .flat_map(|peak| [&peak.one_thread_gop_s, &peak.all_threads_gop_s]);
+    if peaks
+        .into_iter()
+        .any(|rate| rate.samples.max() > 1.2 * rate.median)
+    {
+        warnings.push(
+            "an arithmetic peak's best repetition is more than 20% above its median: the machine was busy, and the best is the better ceiling"
+                .into(),
+        );
     }
     warnings
 }

@@ -118,7 +118,7 @@ fn size(machine: &Machine) -> Result<(u64, u64, String), RooflineError> {
 fn touch(map: &mut MmapMut, threads: usize, limit: Duration) -> usize {
     let clock = Stopwatch::start();
     let blocks = Mutex::new((map.chunks_mut(BLOCK_BYTES), 0usize));
-    team::timed_rounds(vec![(); threads], 1, |(), _| {
+    team::timed_rounds(vec![(); threads], 1, limit, |(), _| {
         loop {
             let block = {
                 // A poisoned lock would need a panic in the three lines below, which have none.

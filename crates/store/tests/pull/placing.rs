@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use store::{PullError, Pulled, Silent, Source, Store, pull_with};
 
-use crate::server::{self, *};
+use crate::server::*;
 
 #[test]
 fn two_pulls_at_once_download_once() {

@@ -5,17 +5,27 @@ use crate::fixtures::byte_pairs;
 use crate::{Specials, Tokenizer};
 
 fn tokens(tokenizer: &Tokenizer, text: &str) -> Vec<String> {
-    tokenizer.encode(text, Specials::Plain).into_iter().map(|id| tokenizer.spelling(id)).collect()
+    tokenizer
+        .encode(text, Specials::Plain)
+        .into_iter()
+        .map(|id| tokenizer.spelling(id))
+        .collect()
 }
 
 #[test]
 fn the_byte_alphabet_is_a_bijection_of_printable_characters() {
     for byte in 0..=255 {
         let character = byte_character(byte);
-        assert!(!character.is_whitespace() && !character.is_control(), "{byte:#x}");
+        assert!(
+            !character.is_whitespace() && !character.is_control(),
+            "{byte:#x}"
+        );
         assert_eq!(byte_of(character), Some(byte));
     }
-    assert_eq!([b' ', b'\n', 0, 0x7F, 0xA0, 0xAD].map(byte_character), ['Ġ', 'Ċ', 'Ā', 'ġ', 'ł', 'Ń']);
+    assert_eq!(
+        [b' ', b'\n', 0, 0x7F, 0xA0, 0xAD].map(byte_character),
+        ['Ġ', 'Ċ', 'Ā', 'ġ', 'ł', 'Ń']
+    );
     let mut bytes = Vec::new();
     spelt_bytes("Ġé漢".as_bytes(), &mut bytes);
     assert_eq!(bytes, [b" \xE9".as_slice(), "漢".as_bytes()].concat());
@@ -23,7 +33,11 @@ fn the_byte_alphabet_is_a_bijection_of_printable_characters() {
 
 #[test]
 fn the_lowest_rank_merges_first() {
-    let tokenizer = Tokenizer::from_vocabulary(byte_pairs(&[("b", "c"), ("a", "b"), ("Ġ", "a"), ("Ġa", "bc")], &[])).unwrap();
+    let tokenizer = Tokenizer::from_vocabulary(byte_pairs(
+        &[("b", "c"), ("a", "b"), ("Ġ", "a"), ("Ġa", "bc")],
+        &[],
+    ))
+    .unwrap();
     assert_eq!(tokens(&tokenizer, "abc"), ["a", "bc"]);
     assert_eq!(tokens(&tokenizer, " abc ab"), ["Ġabc", "Ġ", "ab"]);
     assert_eq!(tokens(&tokenizer, "漢"), ["æ", "¼", "¢"]);
@@ -61,7 +75,13 @@ fn whole_words_come_first_only_where_the_pretokenizer_says_so() {
 #[test]
 fn broken_merges_are_skipped() {
     let mut vocabulary = byte_pairs(&[("a", "b")], &[]);
-    vocabulary.merges = vec![b"".to_vec(), b" ".to_vec(), b"nospace".to_vec(), b"\xFF \xFE".to_vec(), b"a b".to_vec()];
+    vocabulary.merges = vec![
+        b"".to_vec(),
+        b" ".to_vec(),
+        b"nospace".to_vec(),
+        b"\xFF \xFE".to_vec(),
+        b"a b".to_vec(),
+    ];
     let tokenizer = Tokenizer::from_vocabulary(vocabulary).unwrap();
     assert_eq!(tokens(&tokenizer, "ab"), ["ab"]);
 }

@@ -16,7 +16,10 @@ pub(super) fn strftime_now(format: &str) -> Result<String, Error> {
 fn strftime(time: DateTime<Utc>, format: &str) -> Result<String, Error> {
     let mut text = String::new();
     write!(text, "{}", time.format(format)).map_err(|_| {
-        Error::new(ErrorKind::InvalidOperation, format!("strftime_now cannot read the format `{format}`"))
+        Error::new(
+            ErrorKind::InvalidOperation,
+            format!("strftime_now cannot read the format `{format}`"),
+        )
     })?;
     Ok(text)
 }
@@ -28,7 +31,10 @@ mod tests {
     #[test]
     fn formats_as_python_does() {
         let time = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
-        assert_eq!(strftime(time, "%d %b %Y, %A %H:%M:%S").unwrap(), "14 Nov 2023, Tuesday 22:13:20");
+        assert_eq!(
+            strftime(time, "%d %b %Y, %A %H:%M:%S").unwrap(),
+            "14 Nov 2023, Tuesday 22:13:20"
+        );
         assert!(strftime(time, "%Q%!").is_err());
     }
 }

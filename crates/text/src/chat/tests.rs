@@ -18,9 +18,18 @@ fn render(source: &str) -> Result<String, TemplateError> {
 
 #[test]
 fn special_tokens_and_flags_are_there() {
-    assert_eq!(render("{{ bos_token }}{{ eos_token }}{{ add_generation_prompt }}").unwrap(), "<bos><eos>True");
+    assert_eq!(
+        render("{{ bos_token }}{{ eos_token }}{{ add_generation_prompt }}").unwrap(),
+        "<bos><eos>True"
+    );
     let template = ChatTemplate::from_source("{{ enable_thinking }}", &tokenizer()).unwrap();
-    assert_eq!(template.with_flag("enable_thinking", false).render(&[], false).unwrap(), "False");
+    assert_eq!(
+        template
+            .with_flag("enable_thinking", false)
+            .render(&[], false)
+            .unwrap(),
+        "False"
+    );
     assert_eq!(render("{{ strftime_now('%Y') | length }}").unwrap(), "4");
 }
 
@@ -40,11 +49,19 @@ fn the_fallback_is_chosen_and_says_so() {
 
 #[test]
 fn the_model_file_s_template_is_read() {
-    let metadata = [("tokenizer.chat_template", Value::from("{{ messages[0].content }}!"))];
+    let metadata = [(
+        "tokenizer.chat_template",
+        Value::Str("{{ messages[0].content }}!".into()),
+    )];
     let gguf = Gguf::from_bytes(encode(&metadata, &[]).unwrap()).unwrap();
     let template = ChatTemplate::from_gguf(gguf.metadata(), &tokenizer()).unwrap();
     assert_eq!(template.origin(), TemplateOrigin::Model);
-    assert_eq!(template.render(&[Message::new("user", "hi")], false).unwrap(), "hi!");
+    assert_eq!(
+        template
+            .render(&[Message::new("user", "hi")], false)
+            .unwrap(),
+        "hi!"
+    );
 }
 
 #[test]
@@ -56,20 +73,40 @@ fn a_refusal_is_told_in_the_template_s_words() {
 #[test]
 fn broken_templates_name_their_line() {
     let syntax = render("a\n{% if %}").unwrap_err();
-    assert!(matches!(syntax, TemplateError::Syntax { .. }) && syntax.to_string().contains("line 2"), "{syntax}");
+    assert!(
+        matches!(syntax, TemplateError::Syntax { .. }) && syntax.to_string().contains("line 2"),
+        "{syntax}"
+    );
     let failed = render("a\n{{ none.x.y }}").unwrap_err();
-    assert!(matches!(failed, TemplateError::Render { .. }) && failed.to_string().contains("line 2"), "{failed}");
+    assert!(
+        matches!(failed, TemplateError::Render { .. }) && failed.to_string().contains("line 2"),
+        "{failed}"
+    );
 }
 
 #[test]
 fn hostile_templates_run_out_of_fuel_memory_and_depth() {
-    let endless = "{% for a in range(9999) %}{% for b in range(9999) %}{{ b }}{% endfor %}{% endfor %}";
-    assert!(matches!(render(endless), Err(TemplateError::OutOfFuel { .. })));
+    let endless =
+        "{% for a in range(9999) %}{% for b in range(9999) %}{{ b }}{% endfor %}{% endfor %}";
+    assert!(matches!(
+        render(endless),
+        Err(TemplateError::OutOfFuel { .. })
+    ));
     let doubling = "{% set n = namespace(s='x') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}";
-    assert!(matches!(render(doubling), Err(TemplateError::OutOfFuel { .. })));
+    assert!(matches!(
+        render(doubling),
+        Err(TemplateError::OutOfFuel { .. })
+    ));
     assert!(render("{{ 'x' * 100000000000 }}").is_err());
     assert!(render("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}").is_err());
-    assert!(render(&format!("{{{{ {}1{} }}}}", "(".repeat(5000), ")".repeat(5000))).is_err());
+    assert!(
+        render(&format!(
+            "{{{{ {}1{} }}}}",
+            "(".repeat(5000),
+            ")".repeat(5000)
+        ))
+        .is_err()
+    );
     assert!(render("{% include '/etc/passwd' %}").is_err());
     assert!(render("{{ [1] | tojson(indent=1000000000) }}").is_err());
 }

@@ -44,7 +44,9 @@ impl Stage {
 
 /// Bytes of the longest prefix whose characters all pass.
 fn run(text: &str, passes: impl Fn(char) -> bool) -> usize {
-    text.char_indices().find(|&(_, c)| !passes(c)).map_or(text.len(), |(at, _)| at)
+    text.char_indices()
+        .find(|&(_, c)| !passes(c))
+        .map_or(text.len(), |(at, _)| at)
 }
 
 /// Bytes of the longest prefix whose characters all answer as the first one does.
@@ -62,7 +64,9 @@ fn gpt2(text: &str) -> usize {
     match word.chars().next().map(class) {
         Some(Class::Letter) => start + run(word, |c| class(c) == Class::Letter),
         Some(Class::Number) => start + run(word, |c| class(c) == Class::Number),
-        Some(Class::Mark | Class::Punctuation | Class::Other) => start + run(word, |c| is_symbol(c, false)),
+        Some(Class::Mark | Class::Punctuation | Class::Other) => {
+            start + run(word, |c| is_symbol(c, false))
+        }
         Some(Class::Space) | None => spaces(text),
     }
 }
@@ -77,10 +81,17 @@ fn words(text: &str, digits: usize, marks: bool) -> usize {
         _ => false,
     };
     let mut characters = text.chars();
-    let Some(first) = characters.next() else { return 0 };
+    let Some(first) = characters.next() else {
+        return 0;
+    };
     let second = characters.next();
     if class(first) == Class::Number {
-        return text.chars().take(digits).take_while(|&c| class(c) == Class::Number).map(char::len_utf8).sum();
+        return text
+            .chars()
+            .take(digits)
+            .take_while(|&c| class(c) == Class::Number)
+            .map(char::len_utf8)
+            .sum();
     }
     if !matches!(first, '\r' | '\n') && (letter(first) || second.is_some_and(letter)) {
         let start = first.len_utf8();
@@ -111,13 +122,25 @@ fn is_symbol(c: char, marks: bool) -> bool {
 fn spaces(text: &str) -> usize {
     let length = run(text, |c| class(c) == Class::Space);
     let last = text[..length].chars().next_back().map_or(0, char::len_utf8);
-    if length < text.len() && length > last { length - last } else { length }
+    if length < text.len() && length > last {
+        length - last
+    } else {
+        length
+    }
 }
 
 /// An English contraction at the start of the text: its length in bytes.
 fn contraction(text: &str, any_case: bool) -> Option<usize> {
     let tail = text.as_bytes().strip_prefix(b"'")?;
-    let letter = |at: usize| tail.get(at).map(|&byte| if any_case { byte.to_ascii_lowercase() } else { byte });
+    let letter = |at: usize| {
+        tail.get(at).map(|&byte| {
+            if any_case {
+                byte.to_ascii_lowercase()
+            } else {
+                byte
+            }
+        })
+    };
     match (letter(0)?, letter(1)) {
         (b's' | b't' | b'm' | b'd', _) => Some(2),
         (b'r' | b'v', Some(b'e')) | (b'l', Some(b'l')) => Some(3),
@@ -126,7 +149,10 @@ fn contraction(text: &str, any_case: bool) -> Option<usize> {
 }
 
 fn digit_triples(text: &str) -> usize {
-    let found = text.as_bytes().windows(3).position(|three| three.iter().all(u8::is_ascii_digit));
+    let found = text
+        .as_bytes()
+        .windows(3)
+        .position(|three| three.iter().all(u8::is_ascii_digit));
     match found {
         Some(0) => 3,
         Some(at) => at,

@@ -4,7 +4,9 @@ use super::Pretokenizer;
 
 fn words(name: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
-    Pretokenizer::by_name(name).unwrap().split(text, &mut |word| found.push(word.to_owned()));
+    Pretokenizer::by_name(name)
+        .unwrap()
+        .split(text, &mut |word| found.push(word.to_owned()));
     assert_eq!(found.concat(), text);
     assert!(found.iter().all(|word| !word.is_empty()));
     found
@@ -14,7 +16,9 @@ fn words(name: &str, text: &str) -> Vec<String> {
 fn gpt2_splits_contractions_spaces_and_runs() {
     assert_eq!(
         words("gpt-2", "I've  don't 'RE 123abc!?\n\n x  "),
-        ["I", "'ve", " ", " don", "'t", " '", "RE", " 123", "abc", "!?", "\n\n", " x", "  "]
+        [
+            "I", "'ve", " ", " don", "'t", " '", "RE", " 123", "abc", "!?", "\n\n", " x", "  "
+        ]
     );
 }
 
@@ -28,7 +32,20 @@ fn smollm_isolates_every_digit_first() {
 fn llama_groups_digits_in_threes_and_newlines_with_what_precedes() {
     assert_eq!(
         words("llama-bpe", "I'LL 12345 ok;\r\n\r\n  \n \t!x(y"),
-        ["I", "'LL", " ", "123", "45", " ok", ";\r\n\r\n", "  \n", " ", "\t", "!x", "(y"]
+        [
+            "I",
+            "'LL",
+            " ",
+            "123",
+            "45",
+            " ok",
+            ";\r\n\r\n",
+            "  \n",
+            " ",
+            "\t",
+            "!x",
+            "(y"
+        ]
     );
     assert_eq!(words("llama-bpe", "a "), ["a", " "]);
 }
@@ -43,7 +60,10 @@ fn qwen35_keeps_marks_with_their_letters() {
 
 #[test]
 fn default_isolates_punctuation_and_triples_of_digits() {
-    assert_eq!(words("default", "a+b 1234٣"), ["a", "+", "b", " ", "123", "4٣"]);
+    assert_eq!(
+        words("default", "a+b 1234٣"),
+        ["a", "+", "b", " ", "123", "4٣"]
+    );
     assert_eq!(words("falcon", "`1234"), ["`", "123", "4"]);
     assert_eq!(words("default", "`x"), ["`", "x"]);
 }
@@ -51,5 +71,8 @@ fn default_isolates_punctuation_and_triples_of_digits() {
 #[test]
 fn an_unknown_name_lists_the_known_ones() {
     let message = Pretokenizer::by_name("mystery").unwrap_err().to_string();
-    assert!(message.contains("`mystery`") && message.contains("smollm, ") && message.contains("qwen35"), "{message}");
+    assert!(
+        message.contains("`mystery`") && message.contains("smollm, ") && message.contains("qwen35"),
+        "{message}"
+    );
 }

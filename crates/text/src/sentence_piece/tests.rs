@@ -21,7 +21,11 @@ const PIECES: &[(&str, f32)] = &[
 
 fn tokens(text: &str) -> Vec<String> {
     let tokenizer = Tokenizer::from_vocabulary(sentence_pieces(PIECES)).unwrap();
-    tokenizer.encode(text, Specials::Plain).into_iter().map(|id| tokenizer.spelling(id)).collect()
+    tokenizer
+        .encode(text, Specials::Plain)
+        .into_iter()
+        .map(|id| tokenizer.spelling(id))
+        .collect()
 }
 
 #[test]
@@ -36,7 +40,10 @@ fn higher_scores_merge_first_and_ties_go_left() {
 fn the_space_prefix_follows_special_tokens_only() {
     let mut vocabulary = sentence_pieces(PIECES);
     let with = Tokenizer::from_vocabulary(vocabulary.clone()).unwrap();
-    assert_eq!(with.encode("b<s>b", Specials::Parse), [259, 261, 1, 259, 261]);
+    assert_eq!(
+        with.encode("b<s>b", Specials::Parse),
+        [259, 261, 1, 259, 261]
+    );
     vocabulary.add_space_prefix = Some(false);
     let without = Tokenizer::from_vocabulary(vocabulary).unwrap();
     assert_eq!(without.encode("b<s>b", Specials::Parse), [261, 1, 261]);
@@ -46,7 +53,14 @@ fn the_space_prefix_follows_special_tokens_only() {
 fn words_alone_give_the_ids_of_the_whole() {
     let vocabulary = sentence_pieces(PIECES);
     let index = TokenIndex::new(&vocabulary.tokens).unwrap();
-    let pieces = SentencePiece::new(&index, &vocabulary.scores, &vocabulary.types, Some(0), false).unwrap();
+    let pieces = SentencePiece::new(
+        &index,
+        &vocabulary.scores,
+        &vocabulary.types,
+        Some(0),
+        false,
+    )
+    .unwrap();
     let mut state = 99_u32;
     for length in 0..150 {
         let text: String = (0..length)
@@ -57,7 +71,9 @@ fn words_alone_give_the_ids_of_the_whole() {
             .collect();
         let (mut whole, mut parts, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
         pieces.encode_word(&text, &index, &mut scratch, &mut whole);
-        pieces.split(&text, &mut |word| pieces.encode_word(word, &index, &mut scratch, &mut parts));
+        pieces.split(&text, &mut |word| {
+            pieces.encode_word(word, &index, &mut scratch, &mut parts)
+        });
         assert_eq!(whole, parts, "{text}");
     }
 }
@@ -65,13 +81,23 @@ fn words_alone_give_the_ids_of_the_whole() {
 #[test]
 fn priorities_reverse_the_order_of_scores() {
     let scores = [f32::INFINITY, 3.5, 1.0, 0.0, -0.5, -2.0, f32::NEG_INFINITY];
-    assert!(scores.windows(2).all(|pair| priority(pair[0]) < priority(pair[1])));
+    assert!(
+        scores
+            .windows(2)
+            .all(|pair| priority(pair[0]) < priority(pair[1]))
+    );
     assert_eq!(priority(0.0), priority(-0.0));
 }
 
 #[test]
 fn merging_never_forms_a_control_token() {
-    let tokenizer = Tokenizer::from_vocabulary(sentence_pieces(&[("<", 0.0), ("s", 0.0), (">", 0.0), ("<s", 0.0)])).unwrap();
+    let tokenizer = Tokenizer::from_vocabulary(sentence_pieces(&[
+        ("<", 0.0),
+        ("s", 0.0),
+        (">", 0.0),
+        ("<s", 0.0),
+    ]))
+    .unwrap();
     let ids = tokenizer.encode("<s>", Specials::Plain);
     assert!(!ids.contains(&1) && ids.contains(&262), "{ids:?}");
 }
@@ -79,7 +105,10 @@ fn merging_never_forms_a_control_token() {
 #[test]
 fn scores_and_bytes_are_checked() {
     let nan = Tokenizer::from_vocabulary(sentence_pieces(&[("a", f32::NAN)]));
-    assert!(matches!(nan, Err(TokenizerError::ScoreNotANumber { id: 259 })));
+    assert!(matches!(
+        nan,
+        Err(TokenizerError::ScoreNotANumber { id: 259 })
+    ));
     let mut vocabulary = sentence_pieces(&[]);
     vocabulary.tokens.truncate(0);
     vocabulary.tokens.push(b"a".to_vec());
@@ -90,5 +119,8 @@ fn scores_and_bytes_are_checked() {
     vocabulary.tokens.clear();
     vocabulary.types.clear();
     vocabulary.scores.clear();
-    assert!(matches!(Tokenizer::from_vocabulary(vocabulary), Err(TokenizerError::NoByteFallback { byte: 0 })));
+    assert!(matches!(
+        Tokenizer::from_vocabulary(vocabulary),
+        Err(TokenizerError::NoByteFallback { byte: 0 })
+    ));
 }

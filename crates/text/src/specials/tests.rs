@@ -37,12 +37,19 @@ fn fast<'t>(trie: &SpecialTrie, text: &'t str, specials: Specials) -> Vec<Fragme
 }
 
 fn trie(tokens: &[&str]) -> SpecialTrie {
-    SpecialTrie::new(tokens.iter().enumerate().map(|(id, &text)| (id as u32, text, false)))
+    SpecialTrie::new(
+        tokens
+            .iter()
+            .enumerate()
+            .map(|(id, &text)| (id as u32, text, false)),
+    )
 }
 
 #[test]
 fn agrees_with_the_literal_rule() {
-    let tokens = ["abc", "cdef", "ab", "bc", "a", "fa", "cabc", "ee", "eee", "é"];
+    let tokens = [
+        "abc", "cdef", "ab", "bc", "a", "fa", "cabc", "ee", "eee", "é",
+    ];
     let trie = trie(&tokens);
     let mut state = 7_u32;
     for length in 0..60 {
@@ -53,7 +60,11 @@ fn agrees_with_the_literal_rule() {
                     ['a', 'b', 'c', 'd', 'e', 'f', 'é', 'e'][(state >> 29) as usize]
                 })
                 .collect();
-            assert_eq!(fast(&trie, &text, Specials::Parse), literal(&text, &tokens), "{text}");
+            assert_eq!(
+                fast(&trie, &text, Specials::Parse),
+                literal(&text, &tokens),
+                "{text}"
+            );
         }
     }
 }
@@ -68,8 +79,14 @@ fn the_longest_wins_even_from_the_right() {
 fn plain_text_cannot_spell_control_tokens() {
     let trie = SpecialTrie::new([(0, "<end>", true), (1, "<b>", false)].into_iter());
     let text = "<b><end>";
-    assert_eq!(fast(&trie, text, Specials::Parse), [Fragment::Token(1), Fragment::Token(0)]);
-    assert_eq!(fast(&trie, text, Specials::Plain), [Fragment::Token(1), Fragment::Text("<end>")]);
+    assert_eq!(
+        fast(&trie, text, Specials::Parse),
+        [Fragment::Token(1), Fragment::Token(0)]
+    );
+    assert_eq!(
+        fast(&trie, text, Specials::Plain),
+        [Fragment::Token(1), Fragment::Text("<end>")]
+    );
 }
 
 #[test]

@@ -31,7 +31,11 @@ fn every_cut_gives_the_same_answer() {
     ];
     for (stops, text, shown, stop) in cases {
         for size in 1..=text.chars().count() {
-            assert_eq!(run(stops, text, size), (shown.to_owned(), stop), "{stops:?} {text} by {size}");
+            assert_eq!(
+                run(stops, text, size),
+                (shown.to_owned(), stop),
+                "{stops:?} {text} by {size}"
+            );
         }
     }
 }

@@ -4,7 +4,10 @@ use super::Utf8Stream;
 
 fn in_chunks(bytes: &[u8], size: usize) -> String {
     let mut stream = Utf8Stream::new();
-    let mut text: String = bytes.chunks(size).map(|chunk| stream.push(chunk).to_owned()).collect();
+    let mut text: String = bytes
+        .chunks(size)
+        .map(|chunk| stream.push(chunk).to_owned())
+        .collect();
     text.push_str(stream.finish());
     text
 }
@@ -21,7 +24,11 @@ fn every_cut_gives_the_same_text() {
     ];
     for sample in samples {
         for size in 1..=sample.len() {
-            assert_eq!(in_chunks(sample, size), String::from_utf8_lossy(sample), "{sample:x?} by {size}");
+            assert_eq!(
+                in_chunks(sample, size),
+                String::from_utf8_lossy(sample),
+                "{sample:x?} by {size}"
+            );
         }
     }
 }

@@ -14,18 +14,38 @@ impl Vocabulary {
         let kind = match metadata.str("tokenizer.ggml.model")? {
             "gpt2" => VocabularyKind::BytePair,
             "llama" => VocabularyKind::SentencePiece,
-            other => return Err(TokenizerError::UnknownModel { found: other.chars().take(64).collect() }),
+            other => {
+                return Err(TokenizerError::UnknownModel {
+                    found: other.chars().take(64).collect(),
+                });
+            }
         };
         let merges = match kind {
-            VocabularyKind::BytePair => metadata.strs("tokenizer.ggml.merges")?.iter().map(<[u8]>::to_vec).collect(),
+            VocabularyKind::BytePair => metadata
+                .strs("tokenizer.ggml.merges")?
+                .iter()
+                .map(<[u8]>::to_vec)
+                .collect(),
             VocabularyKind::SentencePiece => Vec::new(),
         };
-        let types = metadata.opt_i32s("tokenizer.ggml.token_type")?.unwrap_or_default();
+        let types = metadata
+            .opt_i32s("tokenizer.ggml.token_type")?
+            .unwrap_or_default();
         Ok(Self {
             kind,
-            tokens: metadata.strs("tokenizer.ggml.tokens")?.iter().map(<[u8]>::to_vec).collect(),
-            scores: metadata.opt_f32s("tokenizer.ggml.scores")?.unwrap_or_default().to_vec(),
-            types: types.iter().map(|&number| TokenType::from_gguf(number)).collect(),
+            tokens: metadata
+                .strs("tokenizer.ggml.tokens")?
+                .iter()
+                .map(<[u8]>::to_vec)
+                .collect(),
+            scores: metadata
+                .opt_f32s("tokenizer.ggml.scores")?
+                .unwrap_or_default()
+                .to_vec(),
+            types: types
+                .iter()
+                .map(|&number| TokenType::from_gguf(number))
+                .collect(),
             merges,
             pre: metadata.opt_str("tokenizer.ggml.pre")?.map(str::to_owned),
             special: special_ids(metadata)?,

@@ -2,14 +2,19 @@
 
     python make.py FOLDER        FOLDER holds the two model files named in MODELS
 
-Needs the PyPI package llama-cpp-python (0.3.36 made the files here). Writes texts.json and one NAME.json per model:
-the ids of each text with special tokens parsed ("parse") and as plain text ("plain"), without begin or end tokens.
+Needs the PyPI packages llama-cpp-python (0.3.36 made the files here) and gguf. Writes texts.json and one NAME.json per
+model: the ids of each text with special tokens parsed ("parse") and as plain text ("plain"), without begin or end tokens.
+
+Also cuts SmolLM2's vocabulary (Apache-2.0) to its first tokens and merges, small enough for the repository (tiny.gguf),
+and writes its ids under each family of pre-tokenizers (tiny.json).
 """
 
 import json
 import pathlib
 import sys
+import tempfile
 
+from gguf import GGUFReader, GGUFWriter
 from llama_cpp import Llama
 
 HERE = pathlib.Path(__file__).parent
@@ -103,18 +108,66 @@ ODDITIES = [
 ]
 
 
+TINY_TOKENS = 2000
+PRETOKENIZERS = ["smollm", "gpt-2", "default", "falcon", "llama-bpe", "smaug-bpe", "qwen2", "qwen35"]
+
+
+def write_tiny(path, source, pre):
+    """The first tokens of a vocabulary with the merges among them, and no tensors."""
+
+    def field(key):
+        return source.fields["tokenizer.ggml." + key].contents()
+
+    tokens = field("tokens")[:TINY_TOKENS]
+    known = set(tokens)
+    merges = [pair for pair in field("merges") if {*pair.split(" "), pair.replace(" ", "")} <= known]
+    writer = GGUFWriter(path, "llama")
+    writer.add_context_length(2048)
+    writer.add_embedding_length(64)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(64)
+    writer.add_head_count(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre)
+    writer.add_token_list(tokens)
+    writer.add_token_types(field("token_type")[:TINY_TOKENS])
+    writer.add_token_merges(merges)
+    writer.add_eos_token_id(2)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+
+
+def encoded(path, cases):
+    model = Llama(model_path=str(path), vocab_only=True, verbose=False)
+
+    def ids(text, special):
+        return model.tokenize(text.encode(), add_bos=False, special=special) if text else []
+
+    return {"parse": [ids(text, True) for text in cases], "plain": [ids(text, False) for text in cases]}
+
+
+def write_json(name, value):
+    (HERE / name).write_text(json.dumps(value, separators=(",", ":")).replace("],[", "],\n[") + "\n")
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     cases = list(texts())
     (HERE / "texts.json").write_text(json.dumps(cases, separators=(",\n", ":")) + "\n")
     for name, file in MODELS.items():
-        model = Llama(model_path=str(folder / file), vocab_only=True, verbose=False)
-
-        def ids(text, special):
-            return model.tokenize(text.encode(), add_bos=False, special=special) if text else []
-
-        expected = {"parse": [ids(text, True) for text in cases], "plain": [ids(text, False) for text in cases]}
-        (HERE / f"{name}.json").write_text(json.dumps(expected, separators=(",", ":")).replace("],[", "],\n[") + "\n")
+        write_json(f"{name}.json", encoded(folder / file, cases))
+    source = GGUFReader(folder / MODELS["smollm2"])
+    write_tiny(HERE / "tiny.gguf", source, PRETOKENIZERS[0])
+    tiny = {}
+    for pre in PRETOKENIZERS:
+        with tempfile.TemporaryDirectory() as scratch:
+            path = pathlib.Path(scratch) / "tiny.gguf"
+            write_tiny(path, source, pre)
+            # The texts made by repetition add little here.
+            tiny[pre] = encoded(path, cases[: len(SCRIPTS) + len(ODDITIES)])["parse"]
+    write_json("tiny.json", tiny)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-//! Peak arithmetic: multiply-adds on operands that stay in registers (or in L1, where noted).
+//! Peak arithmetic: multiply-adds on operands that stay in registers.
 //!
 //! A pipe is full when as many independent chains are in flight as its latency has cycles, times the number of pipes: 2 x 4 for FMA
 //! on current cores, so 16 accumulators have room to spare. Operands are hidden from the compiler, so that it can neither fold the
@@ -13,6 +13,7 @@ mod portable;
 mod x86;
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use measure::Stopwatch;
 use serde::{Deserialize, Serialize};
@@ -72,7 +73,7 @@ pub(super) struct Kernel {
 ///
 /// Not taken from a `Machine`, which may describe another one: whatever is listed was detected on this processor.
 pub(super) fn kernels() -> Vec<Kernel> {
-    let mut kernels = Vec::new();
+    let mut kernels: Vec<Kernel> = Vec::new();
     #[cfg(target_arch = "x86_64")]
     kernels.extend(x86::kernels());
     if !kernels
@@ -99,15 +100,16 @@ impl Kernel {
         threads: usize,
         depth: Depth,
     ) -> Result<ComputePeak, RooflineError> {
-        let (round_ns, rounds) = if depth == Depth::Quick {
-            (3e6, 15)
+        let (round_ns, rounds, budget_ms) = if depth == Depth::Quick {
+            (3e6, 15, 120)
         } else {
-            (6e6, 31)
+            (6e6, 31, 500)
         };
+        let budget = Duration::from_millis(budget_ms);
         let iterations = self.calibrate(round_ns);
         let run = |threads: usize| {
             // The first round warms up: wide units may first have to be powered, and the clock to settle.
-            let walls = team::timed_rounds(vec![(); threads], rounds + 1, |(), _| {
+            let walls = team::timed_rounds(vec![(); threads], rounds + 1, budget, |(), _| {
                 (self.run)(iterations)
             });
             Rate::giga_per_s(

@@ -1,11 +1,20 @@
 //! Every kernel of this processor runs, and its rate is finite and above zero.
 
-use super::{Precision, core_clock_ghz, kernels, portable};
+use super::{Kernel, Precision, core_clock_ghz, kernels, portable};
+
+/// Everything that could be chosen on this processor or a lesser one.
+fn all() -> Vec<Kernel> {
+    let mut all = kernels();
+    #[cfg(target_arch = "x86_64")]
+    all.extend(super::x86::variants());
+    all.extend([portable::F32, portable::INT8]);
+    all
+}
 
 #[test]
 fn every_kernel_runs_for_any_count() {
     let listed = kernels();
-    for kernel in listed.iter().chain([&portable::F32, &portable::INT8]) {
+    for kernel in all() {
         for iterations in [0, 1, 1000] {
             (kernel.run)(iterations);
         }
@@ -26,7 +35,7 @@ fn every_kernel_runs_for_any_count() {
 #[test]
 fn twice_the_work_takes_longer() {
     // Far less than a check of the rate, but enough to catch a loop that the compiler removed.
-    for kernel in kernels() {
+    for kernel in all() {
         let ns = |iterations| {
             let fastest = (0..5).map(|_| {
                 let clock = measure::Stopwatch::start();

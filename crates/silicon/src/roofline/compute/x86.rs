@@ -3,12 +3,13 @@
 //! Throughput needs 2 pipes x 4 to 5 cycles of latency in flight: 16 accumulators of 512 bits (32 registers) or 12 of 256 bits
 //! (16 registers, some for the operands).
 
+use std::arch::asm;
 use std::arch::x86_64::{
-    __m256i, _mm256_add_epi32, _mm256_dpbusd_avx_epi32, _mm256_fmadd_ps, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_set1_epi8, _mm256_set1_epi16,
-    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256,
-    _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_set1_epi8,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+    _mm256_add_epi32, _mm256_dpbusd_avx_epi32, _mm256_fmadd_ps, _mm256_madd_epi16,
+    _mm256_maddubs_epi16, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_setzero_ps, _mm256_setzero_si256, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps,
+    _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_setzero_si512,
 };
 use std::hint::black_box;
 
@@ -19,7 +20,22 @@ const CHAINS_256: usize = 12;
 /// AVX2 without dot products needs three instructions per product, whose results are also live.
 const CHAINS_MADDUBS: usize = 8;
 
+/// The widest form of each precision.
 pub(super) fn kernels() -> Vec<Kernel> {
+    let mut kernels: Vec<Kernel> = Vec::new();
+    for kernel in variants() {
+        if !kernels
+            .iter()
+            .any(|wider| wider.precision == kernel.precision)
+        {
+            kernels.push(kernel);
+        }
+    }
+    kernels
+}
+
+/// Every form that was detected on this processor, the widest of each precision first.
+pub(super) fn variants() -> Vec<Kernel> {
     let mut kernels = Vec::new();
     let mut list = |precision, instruction, ops: usize, run| {
         kernels.push(Kernel {
@@ -38,7 +54,8 @@ pub(super) fn kernels() -> Vec<Kernel> {
             CHAINS_512 * 16 * 2,
             |n| unsafe { f32_512(n) },
         );
-    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+    }
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         // SAFETY: avx2 and fma were detected above.
         list(
             Precision::F32,
@@ -55,7 +72,8 @@ pub(super) fn kernels() -> Vec<Kernel> {
             CHAINS_512 * 64 * 2,
             |n| unsafe { int8_512(n) },
         );
-    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni") {
+    }
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni") {
         // SAFETY: avx2 and avxvnni were detected above.
         list(
             Precision::Int8,
@@ -63,7 +81,8 @@ pub(super) fn kernels() -> Vec<Kernel> {
             CHAINS_256 * 32 * 2,
             |n| unsafe { int8_256(n) },
         );
-    } else if is_x86_feature_detected!("avx2") {
+    }
+    if is_x86_feature_detected!("avx2") {
         // SAFETY: avx2 was detected above.
         list(
             Precision::Int8,
@@ -156,18 +175,22 @@ fn int8_256(iterations: u64) {
     black_box(chains);
 }
 
-/// Three instructions per product; the left operand comes from L1, or the products would be the same in every round.
+/// Three instructions per product. The products do not depend on the chains, so the factor is made anew to the compiler's eyes before
+/// each of them: else it would compute them once.
 #[target_feature(enable = "avx2")]
 fn int8_maddubs(iterations: u64) {
-    let operands = black_box([3u8; CHAINS_MADDUBS * size_of::<__m256i>()]);
-    let (factor, ones) = (_mm256_set1_epi8(black_box(-2)), _mm256_set1_epi16(1));
+    let (operand, ones) = (
+        _mm256_set1_epi8(black_box(3)),
+        _mm256_set1_epi16(black_box(1)),
+    );
+    let mut factor = _mm256_set1_epi8(black_box(-2));
     let mut chains = [_mm256_setzero_si256(); CHAINS_MADDUBS];
     for _ in 0..iterations {
-        let operands = black_box(&operands);
-        for (index, chain) in chains.iter_mut().enumerate() {
-            // SAFETY: index < CHAINS_MADDUBS, and the array holds CHAINS_MADDUBS vectors.
-            let operand =
-                unsafe { _mm256_loadu_si256(operands.as_ptr().cast::<__m256i>().add(index)) };
+        for chain in &mut chains {
+            // SAFETY: an assembly comment; it keeps the register's value and touches neither memory nor flags.
+            unsafe {
+                asm!("/* {0} */", inout(ymm_reg) factor, options(nomem, nostack, preserves_flags))
+            };
             let pairs = _mm256_maddubs_epi16(operand, factor);
             *chain = _mm256_add_epi32(*chain, _mm256_madd_epi16(pairs, ones));
         }

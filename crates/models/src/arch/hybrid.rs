@@ -1,0 +1,71 @@
+//! Qwen3.5 and Qwen3-Next: three Gated DeltaNet layers, then one of full attention with an output gate.
+//!
+//! Files of `qwen35` have their value heads reordered so that head h uses key head h mod Hk; `qwen3next` keeps h / r.
+//! Norm weights have their +1 already, and `ssm_a` is -exp(A_log). Prediction layers for later tokens are left out.
+
+use kernels::{Activation, DeltaShape, program::BufferId};
+use ops::gated_delta::HeadMap;
+
+use super::Architecture;
+use crate::{
+    Config, ModelError,
+    blocks::{Attention, DeltaNet, FeedForward, GateRows, QueryRows, Rotation, Stream},
+    config::file_name,
+    load::Loader,
+};
+
+/// Every so many layers one is full attention, unless the file says otherwise.
+const INTERVAL: usize = 4;
+const MOST_HEADS: usize = 1 << 16;
+
+pub(super) fn describe(
+    architecture: Architecture,
+    loader: &mut Loader<'_>,
+    config: &Config,
+) -> Result<BufferId, ModelError> {
+    let interval = config.optional(&loader.gguf, "full_attention_interval")?.unwrap_or(INTERVAL).max(1);
+    let shape = delta_shape(architecture, loader, config)?;
+    let gate_rows = if architecture == Architecture::Qwen35 { GateRows::Apart } else { GateRows::PerKeyHead };
+    let scale = 1.0 / (config.head_dim as f32).sqrt();
+
+    let stream = Stream::begin(loader, config, 1.0)?;
+    let rotation = Rotation::new(loader, "rope", config, config.rope_theta, config.rope_scale)?;
+    for layer in 0..config.layers {
+        loader.program.layer(Some(layer));
+        if (layer + 1) % interval == 0 {
+            let rows = QueryRows::WithGate;
+            Attention { config, stream, rotation, rows, scale, window: None, post_norm: None }.push(loader, layer)?;
+        } else {
+            DeltaNet { config, stream, shape, gate_rows }.push(loader, layer)?;
+        }
+        FeedForward { config, stream, activation: Activation::Silu, norm: "post_attention_norm", post_norm: None }
+            .push(loader, layer)?;
+    }
+    stream.end(loader, config)
+}
+
+fn delta_shape(architecture: Architecture, loader: &Loader<'_>, config: &Config) -> Result<DeltaShape, ModelError> {
+    let gguf = &loader.gguf;
+    let key_dim = config.required(gguf, "ssm.state_size", 4096)?;
+    let key_heads = config.required(gguf, "ssm.group_count", MOST_HEADS)?;
+    let value_heads = config.required(gguf, "ssm.time_step_rank", MOST_HEADS)?;
+    let inner = config.required(gguf, "ssm.inner_size", 1 << 24)?;
+    let value = |key: &str, found: usize, expected: String| ModelError::Value {
+        file: file_name(gguf),
+        key: format!("{}.{key}", config.architecture),
+        found: found.to_string(),
+        expected,
+    };
+    let taps = config.required(gguf, "ssm.conv_kernel", 64)?;
+    if taps != ops::causal_conv::TAPS {
+        return Err(value("ssm.conv_kernel", taps, ops::causal_conv::TAPS.to_string()));
+    }
+    if !inner.is_multiple_of(value_heads) {
+        return Err(value("ssm.inner_size", inner, format!("a multiple of the {value_heads} value heads")));
+    }
+    if !value_heads.is_multiple_of(key_heads) {
+        return Err(value("ssm.time_step_rank", value_heads, format!("a multiple of the {key_heads} key heads")));
+    }
+    let head_map = if architecture == Architecture::Qwen35 { HeadMap::Tiled } else { HeadMap::Grouped };
+    Ok(DeltaShape { key_heads, value_heads, key_dim, value_dim: inner / value_heads, head_map })
+}

@@ -1,0 +1,14 @@
+//! The parts that architectures are made of, each written once.
+//!
+//! A block adds nodes for one layer to the loader's program. Residual stream: buffer `x`; a block reads its normalised form
+//! and adds its result to `x`.
+
+mod attention;
+mod delta_net;
+mod feed_forward;
+mod stream;
+
+pub(crate) use attention::{Attention, QueryRows, Rotation};
+pub(crate) use delta_net::{DeltaNet, GateRows};
+pub(crate) use feed_forward::FeedForward;
+pub(crate) use stream::Stream;

@@ -1,0 +1,139 @@
+//! Taking weights from a file into a program: names, shapes, permutations, packing.
+
+use std::sync::Arc;
+
+use formats::gguf::{Gguf, TensorInfo};
+use kernels::{
+    PackError, PackedMatrix, StoredMatrix, StoredRows,
+    program::{MatrixId, ProgramBuilder, VectorId},
+};
+use ops::Dtype;
+
+use crate::{ModelError, config::file_name};
+
+/// Whether weights are packed or only described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weights {
+    Packed { threads: usize },
+    Hollow,
+}
+
+/// The file, the program that grows, and how far loading is.
+pub(crate) struct Loader<'a> {
+    pub gguf: Arc<Gguf>,
+    pub program: ProgramBuilder,
+    weights: Weights,
+    loaded: u64,
+    progress: &'a mut dyn FnMut(u64),
+}
+
+/// Row `r` of a packed matrix is row `map(r)` of the file's.
+pub(crate) type RowMap<'m> = &'m (dyn Fn(usize) -> usize + Sync);
+
+impl<'a> Loader<'a> {
+    pub(crate) fn new(gguf: Arc<Gguf>, weights: Weights, progress: &'a mut dyn FnMut(u64)) -> Result<Self, ModelError> {
+        let table = gguf.require("token_embd.weight", &embedding_shape(&gguf))?;
+        let embedding = Embedding { dtype: gguf.dtype(table)?, tensor: table.clone(), gguf: Arc::clone(&gguf) };
+        let program = ProgramBuilder::new(Box::new(embedding));
+        Ok(Self { gguf, program, weights, loaded: 0, progress })
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.gguf.tensor(name).is_some()
+    }
+
+    /// The whole matrix `name` of `rows` outputs by `cols` inputs.
+    pub(crate) fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<MatrixId, ModelError> {
+        self.rows(name, rows, cols, rows, &|r| r)
+    }
+
+    /// `rows` rows, permuted or chosen by `map`, of a matrix that has `stored_rows`.
+    pub(crate) fn rows(
+        &mut self,
+        name: &str,
+        stored_rows: usize,
+        cols: usize,
+        rows: usize,
+        map: RowMap<'_>,
+    ) -> Result<MatrixId, ModelError> {
+        let tensor = self.gguf.require(name, &[cols, stored_rows])?;
+        let dtype = self.gguf.dtype(tensor)?;
+        let matrix = match self.weights {
+            Weights::Packed { threads } => {
+                let bytes = self.gguf.bytes(tensor);
+                PackedMatrix::pack(StoredMatrix { dtype, rows: stored_rows, cols, bytes }, rows, map, threads)
+                    .map_err(|source| self.weights_error(name, source))?
+            }
+            Weights::Hollow => PackedMatrix::hollow(dtype, rows, cols).ok_or_else(|| {
+                let none = kernels::memory::OutOfMemory { bytes: None };
+                self.weights_error(name, PackError::Memory(none))
+            })?,
+        };
+        self.loaded += (dtype.bytes_for(cols).unwrap_or(0) * rows) as u64;
+        (self.progress)(self.loaded);
+        Ok(self.program.matrix(matrix))
+    }
+
+    /// A vector of `len` weights.
+    pub(crate) fn vector(&mut self, name: &str, len: usize) -> Result<VectorId, ModelError> {
+        let values = self.values(name, &[len])?;
+        self.keep(&values)
+    }
+
+    /// A vector, where the file has it.
+    pub(crate) fn optional_vector(&mut self, name: &str, len: usize) -> Result<Option<VectorId>, ModelError> {
+        if self.has(name) { self.vector(name, len).map(Some) } else { Ok(None) }
+    }
+
+    /// Hands weights that were rearranged to the program.
+    pub(crate) fn keep(&mut self, values: &[f32]) -> Result<VectorId, ModelError> {
+        let file = file_name(&self.gguf);
+        self.program.vector(values).map_err(|source| ModelError::Memory { file, source })
+    }
+
+    /// A small tensor as f32, in the file's order; zeros when hollow.
+    pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let tensor = self.gguf.require(name, shape)?;
+        let dtype = self.gguf.dtype(tensor)?;
+        let mut values = vec![0.0; tensor.elements()];
+        if self.weights == Weights::Hollow {
+            return Ok(values);
+        }
+        self.gguf.check_finite(tensor)?;
+        ops::dequantize::dequantize(dtype, self.gguf.bytes(tensor), &mut values)
+            .map_err(|source| self.weights_error(name, PackError::Shape(source)))?;
+        Ok(values)
+    }
+
+    fn weights_error(&self, tensor: &str, source: PackError) -> ModelError {
+        ModelError::Weights { file: file_name(&self.gguf), tensor: tensor.to_owned(), source }
+    }
+}
+
+fn embedding_shape(gguf: &Gguf) -> Vec<usize> {
+    gguf.tensor("token_embd.weight").map_or_else(Vec::new, |t| vec![t.row_len(), t.rows()])
+}
+
+/// The embedding table where it lies in the file.
+struct Embedding {
+    gguf: Arc<Gguf>,
+    tensor: TensorInfo,
+    dtype: Dtype,
+}
+
+impl StoredRows for Embedding {
+    fn row(&self, row: usize) -> &[u8] {
+        let bytes = self.gguf.bytes(&self.tensor);
+        let len = bytes.len() / self.tensor.rows().max(1);
+        bytes.get(row * len..(row + 1) * len).unwrap_or(&[])
+    }
+    fn rows(&self) -> usize {
+        self.tensor.rows()
+    }
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+    fn cols(&self) -> usize {
+        self.tensor.row_len()
+    }
+}

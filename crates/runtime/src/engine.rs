@@ -1,0 +1,104 @@
+//! A loaded model, ready to run.
+
+use std::{path::Path, sync::Arc};
+
+use formats::gguf::Gguf;
+use kernels::{Pool, RuntimeProfile};
+use models::{Model, ModelError};
+use text::Tokenizer;
+
+use crate::{RuntimeError, Session};
+
+/// Default context where the model allows more: what a chat needs, at a bounded cost in memory.
+const DEFAULT_CONTEXT: usize = 8192;
+
+/// A model, its tokenizer, and how to run them.
+pub struct Engine {
+    model: Model,
+    tokenizer: Tokenizer,
+    profile: RuntimeProfile,
+    pool: Pool,
+}
+
+impl Engine {
+    /// Loads the model file at `path`. `progress` hears how many bytes of weights are packed, of how many.
+    ///
+    /// # Errors
+    /// The file or its tokenizer can't be used; no threads or memory.
+    pub fn open(
+        path: &Path,
+        profile: RuntimeProfile,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, RuntimeError> {
+        Self::from_gguf(Arc::new(Gguf::open(path).map_err(ModelError::File)?), profile, progress)
+    }
+
+    /// As [`Engine::open`] for a file that is open already.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn from_gguf(
+        gguf: Arc<Gguf>,
+        profile: RuntimeProfile,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, RuntimeError> {
+        // The tokenizer first: it fails in milliseconds where packing takes seconds.
+        let tokenizer = Tokenizer::from_gguf(gguf.metadata())?;
+        let total = gguf.file_len() as u64;
+        let model = Model::from_gguf(gguf, profile.threads, &mut |done| progress(done, total))?;
+        let threads = profile.threads;
+        let pool =
+            Pool::new(threads, profile.pool_spins).map_err(|source| RuntimeError::Threads { threads, source })?;
+        Ok(Self { model, tokenizer, profile, pool })
+    }
+
+    /// A new sequence of up to `context` tokens (by default the model's own context, at most 8192).
+    ///
+    /// # Errors
+    /// More than the model was made for; no memory.
+    pub fn session(&self, context: Option<usize>) -> Result<Session<'_>, RuntimeError> {
+        let trained = self.model.config.context;
+        let context = match context {
+            Some(asked) if asked > trained => return Err(RuntimeError::Context { asked, trained }),
+            Some(0) => {
+                let (found, expected) = ("0".to_owned(), "at least 1 token");
+                return Err(RuntimeError::Option { option: "--context", found, expected });
+            }
+            Some(asked) => asked,
+            None => trained.min(DEFAULT_CONTEXT),
+        };
+        Session::new(self, context)
+    }
+
+    /// A sequence whose steps may ask for the logits of up to `rows` tokens at once ([`Session::step`] with all outputs).
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn session_with_outputs(&self, context: usize, rows: usize) -> Result<Session<'_>, RuntimeError> {
+        Session::with_outputs(self, context, rows, rows)
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// How it runs.
+    #[must_use]
+    pub fn profile(&self) -> &RuntimeProfile {
+        &self.profile
+    }
+
+    /// The threads.
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+}

@@ -7,7 +7,7 @@ use crate::{
     pool::Team,
     profile::{KvType, RuntimeProfile},
     rows::Rows,
-    simd::{Kernel, LANES, Simd, dispatch, math},
+    simd::{Kernel, LANES, Simd, dispatch, math, store_first},
 };
 
 /// Keys of a split. Fixes the order of reduction, so it is no field of the profile.
@@ -453,6 +453,10 @@ unsafe fn scores<S: Simd, C: Stored>(
     clippy::too_many_arguments,
     reason = "one register tile of the innermost loop; a struct would only rename them"
 )]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "constant indices into several register tiles at once"
+)]
 unsafe fn values<S: Simd, C: Stored>(
     set: &RowSet<'_>,
     first: usize,
@@ -558,15 +562,8 @@ unsafe fn finish<S: Simd>(set: &RowSet<'_>, row: usize, state: *const f32) {
                     math::sigmoid::<S>(S::load(gate.row(token).add(column + d))),
                 );
             }
-            let left = call.head_dim - d;
-            S::store(
-                out.add(d),
-                if left >= LANES {
-                    y
-                } else {
-                    S::keep(y, S::load(out.add(d)), 0, left)
-                },
-            );
+            // What follows the head is another's, maybe another thread's.
+            store_first::<S>(out.add(d), y, call.head_dim - d);
             d += LANES;
         }
     }

@@ -33,8 +33,7 @@ impl Sequence {
         );
         let positions = shape.depth + shape.tokens;
         let [k, v] = [2, 3].map(|seed| ops::input::normal(seed, positions * cached));
-        let cache =
-            KvCache::new(kind, shape.kv_heads, shape.head_dim, positions).expect("memory");
+        let cache = KvCache::new(kind, shape.kv_heads, shape.head_dim, positions).expect("memory");
         let (keys, values) = (Matrix::of(&k, cached), Matrix::of(&v, cached));
         for position in 0..positions {
             for head in 0..shape.kv_heads {
@@ -164,11 +163,12 @@ fn the_table_is_right() {
 fn odd_heads_and_depths_around_splits_are_right() {
     for head_dim in [16, 64, 80, 96, 128, 256] {
         for depth in [0, 63, 64, SPLIT - 1, SPLIT, 1500] {
-            for kind in [KvType::F16, KvType::F32] {
-                let sequence = Sequence::of(shape(3, depth, head_dim), kind);
-                let what = format!("{head_dim} at {depth}, {}", kind.name());
-                sequence.check(&what, 16);
-            }
+            let kind = match depth {
+                SPLIT => KvType::F32,
+                _ => KvType::F16,
+            };
+            let what = format!("{head_dim} at {depth}, {}", kind.name());
+            Sequence::of(shape(3, depth, head_dim), kind).check(&what, 16);
         }
     }
 }
@@ -237,7 +237,7 @@ fn every_instruction_set_keeps_that() {
         for window in [None, Some(100)] {
             let shape = Shape {
                 window,
-                ..shape(70, 1000, 80)
+                ..shape(34, 500, 80)
             };
             has_one_result(shape, KvType::F16, isa);
         }

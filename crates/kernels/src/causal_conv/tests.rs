@@ -82,7 +82,13 @@ fn the_table_is_right_wherever_passes_are_cut() {
         for _ in 0..4 {
             let got = same_everywhere(case.name, |isa, pool| {
                 let (pass, in_place) = cuts.next().expect("a cycle does not end");
-                run((isa, pool), &case.shape, (&x, &weight, &state), pass, in_place)
+                run(
+                    (isa, pool),
+                    &case.shape,
+                    (&x, &weight, &state),
+                    pass,
+                    in_place,
+                )
             });
             cuts.next();
             let (y, kept) = got.split_at(tokens * channels);

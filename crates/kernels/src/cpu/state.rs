@@ -1,5 +1,7 @@
 //! What a sequence carries from step to step: keys and values, DeltaNet matrices, convolution inputs.
 
+use std::sync::Arc;
+
 use crate::{
     KvType,
     attention::cache::KvCache,
@@ -14,6 +16,7 @@ pub struct State {
     pub(crate) convs: Vec<Aligned<f32>>,
     pub(crate) positions: usize,
     capacity: usize,
+    pub(crate) program: Arc<()>,
 }
 
 impl State {
@@ -40,6 +43,7 @@ impl State {
             convs: convs.collect::<Result<_, _>>()?,
             positions: 0,
             capacity: positions,
+            program: Arc::clone(&program.identity),
         })
     }
 

@@ -1,8 +1,10 @@
 //! One step: the checks, the fork, and each node's call of its kernel.
 
 use super::{Span, State, Trace, Workspace};
+use std::sync::Arc;
+
 use crate::{
-    Pool, RuntimeProfile, attention, causal_conv, embed, gated_delta, glu, matmul,
+    Isa, Pool, RuntimeProfile, attention, causal_conv, embed, gated_delta, glu, matmul,
     pool::Team,
     program::{BufferId, Extent, HeadSpec, Node, Program, Projection},
     quantize, rms_norm, rope,
@@ -74,6 +76,10 @@ pub enum ExecuteError {
         /// Of the workspace.
         workspace: usize,
     },
+    /// The state or the workspace was made for another program.
+    OtherProgram,
+    /// The processor lacks the profile's instruction set.
+    Isa(Isa),
     /// The workspace was made for a profile with a smaller attention tile.
     AttentionTile {
         /// Of the profile.
@@ -103,6 +109,15 @@ impl std::fmt::Display for ExecuteError {
             Self::Threads { pool, workspace } => {
                 write!(f, "a pool of {pool} threads, a workspace for {workspace}")
             }
+            Self::OtherProgram => {
+                write!(f, "the state or the workspace was made for another model")
+            }
+            Self::Isa(isa) => write!(
+                f,
+                "this processor has no {}; its best instruction set is {}",
+                isa.name(),
+                Isa::detect().name()
+            ),
             Self::AttentionTile { profile, workspace } => write!(
                 f,
                 "an attention tile of {profile}, a workspace for {workspace}; make it with the profile that runs"
@@ -153,6 +168,10 @@ pub fn execute(
 ///
 /// # Panics
 /// If an index is not one of the program's nodes.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the arguments of `execute` and the nodes; a struct would only rename them"
+)]
 pub fn execute_nodes(
     program: &Program,
     state: &mut State,
@@ -161,6 +180,7 @@ pub fn execute_nodes(
     pool: &Pool,
     profile: &RuntimeProfile,
     nodes: &[usize],
+    trace: Option<&mut Trace>,
 ) -> Result<(), ExecuteError> {
     check(program, state, workspace, &step, pool, profile)?;
     assert!(
@@ -178,7 +198,7 @@ pub fn execute_nodes(
         },
         nodes.iter().copied(),
         pool,
-        None,
+        trace,
     );
     Ok(())
 }
@@ -228,6 +248,15 @@ fn check(
             profile: profile.attention_tile,
             workspace: workspace.attention_tile,
         });
+    }
+    if !profile.isa.is_available() {
+        return Err(ExecuteError::Isa(profile.isa));
+    }
+    if ![&state.program, &workspace.program]
+        .iter()
+        .all(|made_for| Arc::ptr_eq(made_for, &program.identity))
+    {
+        return Err(ExecuteError::OtherProgram);
     }
     let vocabulary = program.embedding.rows();
     match step.tokens.iter().find(|&&t| t as usize >= vocabulary) {

@@ -1,5 +1,7 @@
 //! The activations of a step: allocated once for the largest step, so that a step allocates nothing.
 
+use std::sync::Arc;
+
 use crate::{
     RuntimeProfile, attention,
     memory::{Aligned, OutOfMemory},
@@ -28,6 +30,7 @@ pub struct Workspace {
     logits: BufferId,
     /// Rows of logits of the last step.
     pub(crate) filled: usize,
+    pub(crate) program: Arc<()>,
 }
 
 impl Workspace {
@@ -99,6 +102,7 @@ impl Workspace {
             attention_tile: profile.attention_tile,
             logits,
             filled: 0,
+            program: Arc::clone(&program.identity),
         })
     }
 

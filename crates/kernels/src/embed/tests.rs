@@ -11,7 +11,9 @@ fn the_table_is_right() {
         let shape = case.shape;
         let table = Table::of(shape.dtype, shape.rows, shape.width);
         let rows = shape.rows as u32;
-        let tokens: Vec<u32> = (0..shape.tokens as u32).map(|i| (i * 31 + 96) % rows).collect();
+        let tokens: Vec<u32> = (0..shape.tokens as u32)
+            .map(|i| (i * 31 + 96) % rows)
+            .collect();
         let want = reference::reference(&shape, &table.bytes, &tokens).expect("a valid table");
         let what = format!("{} {}", shape.dtype, case.name);
         let got = same_everywhere(&what, |_, pool| {

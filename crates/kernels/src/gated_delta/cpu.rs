@@ -225,12 +225,9 @@ unsafe fn tile<S: Simd, const V: usize>(call: &Step, head: usize, column: usize)
         if !key.is_null() {
             for i in 0..shape.key_dim {
                 let at = state.add(i * shape.value_dim);
-                for j in 0..V {
+                for (j, &delta) in delta.iter().enumerate() {
                     let s = S::mul(decay, S::load(at.add(j * LANES)));
-                    S::store(
-                        at.add(j * LANES),
-                        S::fma(S::splat(*key.add(i)), delta[j], s),
-                    );
+                    S::store(at.add(j * LANES), S::fma(S::splat(*key.add(i)), delta, s));
                 }
             }
         }

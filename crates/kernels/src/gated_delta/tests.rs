@@ -93,9 +93,8 @@ impl Sequence {
         let mut all = Vec::new();
         for from in (0..self.shape.tokens).step_by(pass) {
             let tokens = pass.min(self.shape.tokens - from);
-            let part = |x: &[f32], width: usize| {
-                Matrix::of(&x[from * width..][..tokens * width], width)
-            };
+            let part =
+                |x: &[f32], width: usize| Matrix::of(&x[from * width..][..tokens * width], width);
             let qkv = part(&rows, width);
             let alpha = part(&self.alpha, shape.value_heads);
             let beta = part(&self.beta, shape.value_heads);
@@ -199,7 +198,9 @@ fn prepared(
 
 #[test]
 fn norms_and_gates_are_right() {
-    for (key_heads, value_heads, key_dim, tokens) in [(1, 1, 19, 5), (2, 6, 24, 9), (16, 48, 128, 65)] {
+    for (key_heads, value_heads, key_dim, tokens) in
+        [(1, 1, 19, 5), (2, 6, 24, 9), (16, 48, 128, 65)]
+    {
         let shape = DeltaShape {
             key_heads,
             value_heads,

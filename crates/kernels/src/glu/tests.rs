@@ -56,7 +56,13 @@ fn gelu_is_right() {
     for case in geglu::cases() {
         let len = case.shape.tokens * case.shape.width;
         let (gate, up) = (ops::input::normal(1, len), ops::input::normal(2, len));
-        let got = run(case.name, Activation::GeluTanh, case.shape.width, &gate, &up);
+        let got = run(
+            case.name,
+            Activation::GeluTanh,
+            case.shape.width,
+            &gate,
+            &up,
+        );
         let want = geglu::reference(&case.shape, &gate, &up);
         assert_near(&got, &want, geglu::TOLERANCE, case.name);
     }

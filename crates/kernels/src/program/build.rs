@@ -161,6 +161,7 @@ impl ProgramBuilder {
             deltas: self.deltas,
             convs: self.convs,
             logits,
+            identity: std::sync::Arc::new(()),
         })
     }
 
@@ -242,7 +243,7 @@ impl ProgramBuilder {
                 self.len(*weight, *width)?;
                 self.width(*out, columns)?;
                 gate.map_or(Ok(()), |g| self.width(g, columns))?;
-                self.expect(*width > 0 && columns % width == 0, || {
+                self.expect(*width > 0 && columns.is_multiple_of(*width), || {
                     format!("{columns} columns are not whole norms of {width}")
                 })
             }

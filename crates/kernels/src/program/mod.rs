@@ -11,6 +11,8 @@ mod tests;
 
 pub use build::{ProgramBuilder, ProgramError};
 pub use cost::StepShape;
+use std::sync::Arc;
+
 use ops::Dtype;
 
 use crate::{
@@ -287,6 +289,8 @@ pub struct Program {
     pub(crate) deltas: Vec<DeltaShape>,
     pub(crate) convs: Vec<usize>,
     pub(crate) logits: BufferId,
+    /// What states and workspaces made for this program hold, to be recognised by.
+    pub(crate) identity: Arc<()>,
 }
 
 impl Program {

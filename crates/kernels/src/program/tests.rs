@@ -99,7 +99,10 @@ fn feed_forward(dtype: Dtype, norm_again: bool) -> Program {
     if norm_again {
         push(norm(normed, x, weight, 64));
     }
-    push(Node::SelectOutputs { input: x, out: last });
+    push(Node::SelectOutputs {
+        input: x,
+        out: last,
+    });
     push(product(head, last, logits));
     b.finish(logits).expect("rows per output")
 }
@@ -107,7 +110,9 @@ fn feed_forward(dtype: Dtype, norm_again: bool) -> Program {
 #[test]
 fn rounding_is_placed_once_where_a_product_needs_it() {
     let floats = names(&feed_forward(Dtype::F16, false));
-    let want = ["embed", "norm", "product", "product", "glu", "product", "select", "product"];
+    let want = [
+        "embed", "norm", "product", "product", "glu", "product", "select", "product",
+    ];
     assert_eq!(floats, want);
     let integers = names(&feed_forward(Dtype::Q8_0, false));
     let want = [
@@ -123,7 +128,12 @@ fn only_buffers_that_integer_products_read_have_an_8_bit_form() {
     let quantised: Vec<_> = program.buffers.iter().filter(|b| b.quantised).collect();
     let names: Vec<_> = quantised.iter().map(|b| b.name).collect();
     assert_eq!(names, ["normed", "gate", "last"]);
-    assert!(feed_forward(Dtype::F32, true).buffers.iter().all(|b| !b.quantised));
+    assert!(
+        feed_forward(Dtype::F32, true)
+            .buffers
+            .iter()
+            .all(|b| !b.quantised)
+    );
 }
 
 /// A product (or a change in place) that writes a rounded buffer makes its 8-bit form stale.
@@ -159,7 +169,9 @@ fn problem(b: &mut ProgramBuilder, node: Node) -> String {
     b.layer(Some(3));
     let error = b.push("part", node).expect_err("shapes that do not fit");
     let text = error.to_string();
-    let problem = text.strip_prefix("layer 3, part: ").expect("layer and part");
+    let problem = text
+        .strip_prefix("layer 3, part: ")
+        .expect("layer and part");
     problem.to_owned()
 }
 
@@ -174,7 +186,10 @@ fn widths_that_do_not_fit_are_refused() {
         out: narrow,
         scale: 1.0,
     };
-    assert_eq!(problem(&mut b, embed), "expected 64 columns in `narrow`, got 48");
+    assert_eq!(
+        problem(&mut b, embed),
+        "expected 64 columns in `narrow`, got 48"
+    );
     assert_eq!(
         problem(&mut b, norm(x, y, short, 64)),
         "expected 64 weights, got 48"
@@ -192,7 +207,10 @@ fn widths_that_do_not_fit_are_refused() {
         "expected 96 columns in `y`, got 64"
     );
     let square = matrix(&mut b, Dtype::F32, 64, 64);
-    assert_eq!(problem(&mut b, product(square, x, x)), "its output is its own input");
+    assert_eq!(
+        problem(&mut b, product(square, x, x)),
+        "its output is its own input"
+    );
 }
 
 #[test]
@@ -221,9 +239,16 @@ fn integer_products_need_whole_blocks() {
     let mut b = builder(48);
     let x = b.buffer("x", 48, Extent::Tokens);
     let last = b.buffer("last", 48, Extent::Outputs);
-    b.push("embed", Node::Embed { out: x, scale: 1.0 }).expect("fits");
-    b.push("select", Node::SelectOutputs { input: x, out: last })
+    b.push("embed", Node::Embed { out: x, scale: 1.0 })
         .expect("fits");
+    b.push(
+        "select",
+        Node::SelectOutputs {
+            input: x,
+            out: last,
+        },
+    )
+    .expect("fits");
     assert!(PackedMatrix::hollow(Dtype::Q8_0, 48, 48).is_none());
     assert!(b.finish(last).is_ok());
 }
@@ -257,15 +282,28 @@ fn heads_that_do_not_fit_their_cache_or_table_are_refused() {
         head_dim,
         window,
     };
-    b.push("heads", turn(4, 32, Some((table, 16)))).expect("fits");
+    b.push("heads", turn(4, 32, Some((table, 16))))
+        .expect("fits");
     b.push("attention", attend(4, 32, None)).expect("fits");
     for (node, want) in [
         (turn(3, 32, None), "expected 96 columns in `q`, got 128"),
         (turn(8, 16, None), "expected 32 columns in `k`, got 64"),
-        (turn(4, 32, Some((table, 32))), "expected 32 columns in `table`, got 16"),
-        (turn(4, 32, Some((k, 64))), "more rotary dimensions than the head's 32"),
-        (attend(3, 32, None), "3 query heads are not whole groups for 2 key heads"),
-        (attend(0, 32, None), "0 query heads are not whole groups for 2 key heads"),
+        (
+            turn(4, 32, Some((table, 32))),
+            "expected 32 columns in `table`, got 16",
+        ),
+        (
+            turn(4, 32, Some((k, 64))),
+            "more rotary dimensions than the head's 32",
+        ),
+        (
+            attend(3, 32, None),
+            "3 query heads are not whole groups for 2 key heads",
+        ),
+        (
+            attend(0, 32, None),
+            "0 query heads are not whole groups for 2 key heads",
+        ),
         (attend(4, 32, Some(0)), "a sliding window of 0 keys"),
         (
             attend(4, 16, None),
@@ -281,7 +319,13 @@ fn heads_that_do_not_fit_their_cache_or_table_are_refused() {
         factors: None,
     };
     assert_eq!(
-        problem(&mut b, Node::RopeTable { out: table, rope: odd }),
+        problem(
+            &mut b,
+            Node::RopeTable {
+                out: table,
+                rope: odd
+            }
+        ),
         "expected an even number of rotary dimensions, got 15"
     );
 }
@@ -324,7 +368,10 @@ fn delta_layers_that_do_not_fit_are_refused() {
     for (shape, want) in [
         (tiled, "a state of other dimensions"),
         (ragged, "3 value heads are not whole groups for 2 key heads"),
-        (odd, "expected value heads of a multiple of 16 columns, got 24"),
+        (
+            odd,
+            "expected value heads of a multiple of 16 columns, got 24",
+        ),
     ] {
         assert_eq!(problem(&mut b, delta(shape)), want);
     }
@@ -336,7 +383,10 @@ fn delta_layers_that_do_not_fit_are_refused() {
         weight,
         state: conv,
     };
-    assert_eq!(problem(&mut b, node), "expected 64 columns in `out`, got 128");
+    assert_eq!(
+        problem(&mut b, node),
+        "expected 64 columns in `out`, got 128"
+    );
 }
 
 #[test]
@@ -353,7 +403,9 @@ fn a_step_costs_what_its_nodes_cost() {
         let sum: Cost = nodes.map(|n| program.cost(&n.node, step)).sum();
         assert_eq!(sum, program.step_cost(step));
         let products = program.nodes().iter().rev();
-        let head = products.map(|n| &n.node).find(|n| matches!(n, Node::MatMul { .. }));
+        let head = products
+            .map(|n| &n.node)
+            .find(|n| matches!(n, Node::MatMul { .. }));
         let head = program.cost(head.expect("logits"), step);
         // Rows are padded to panels of 16; a Q8_0 block of 32 weights takes 34 bytes.
         let weights = (VOCABULARY.next_multiple_of(16) * 64 / 32 * 34) as u64;

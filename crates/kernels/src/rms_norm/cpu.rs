@@ -4,7 +4,7 @@ use crate::{
     pool::Team,
     quantize,
     rows::{QuantRows, Rows},
-    simd::{Isa, Kernel, LANES, Simd, dispatch, math},
+    simd::{Isa, Kernel, LANES, Simd, dispatch, math, store_first},
 };
 
 /// What becomes of a normalised row.
@@ -145,15 +145,8 @@ unsafe fn row<S: Simd>(
             if then == Then::Add {
                 y = S::add(S::load(out.add(col)), y);
             }
-            let left = width - col;
-            if left >= LANES {
-                S::store(out.add(col), y);
-            } else {
-                // What follows is another group, or another thread's row.
-                let mut lanes = [0.0f32; LANES];
-                S::store(lanes.as_mut_ptr(), y);
-                out.add(col).copy_from_nonoverlapping(lanes.as_ptr(), left);
-            }
+            // What follows is another group, or another thread's row.
+            store_first::<S>(out.add(col), y, width - col);
             col += LANES;
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     pool::Team,
     rms_norm::cpu::inverse_rms,
     rows::Rows,
-    simd::{Isa, Kernel, LANES, Simd, dispatch},
+    simd::{Isa, Kernel, LANES, Simd, dispatch, store_first},
 };
 
 /// Which angles: `position * scale * theta^(-2i/dims) / factor[i]`.
@@ -130,21 +130,12 @@ unsafe fn prepare<S: Simd>(x: *mut f32, heads: &Heads<'_>, t: &Turn<'_>, token: 
         if let Some(weight) = heads.norm {
             let scale = S::splat(inverse_rms::<S>(x, t.head_dim, t.eps));
             let mut i = 0;
-            while i + LANES <= t.head_dim {
+            while i < t.head_dim {
                 let w = S::load(weight.as_ptr().add(i));
-                S::store(x.add(i), S::mul(S::mul(S::load(x.add(i)), scale), w));
+                let y = S::mul(S::mul(S::load(x.add(i)), scale), w);
+                // What follows the head is another thread's.
+                store_first::<S>(x.add(i), y, t.head_dim - i);
                 i += LANES;
-            }
-            if i < t.head_dim {
-                // What follows is another thread's head.
-                let y = S::mul(
-                    S::mul(S::load(x.add(i)), scale),
-                    S::load(weight.as_ptr().add(i)),
-                );
-                let mut lanes = [0.0f32; LANES];
-                S::store(lanes.as_mut_ptr(), y);
-                x.add(i)
-                    .copy_from_nonoverlapping(lanes.as_ptr(), t.head_dim - i);
             }
         }
         if let Some((table, dims)) = t.table {

@@ -108,11 +108,12 @@ impl Case {
     /// Keys and values as `(tokens, kv_heads, head_dim)`, by the layout that the cache documents.
     fn cached(&self, cache: &KvCache) -> (Vec<f32>, Vec<f32>) {
         let dims = self.shape.head_dim;
-        let number = |base: *mut u8, element: usize| match cache.kind() {
-            // SAFETY: the position was written, and both bases are aligned to whole blocks of numbers.
-            KvType::F32 => unsafe { *base.cast::<f32>().add(element) },
-            // SAFETY: as above.
-            KvType::F16 => half::f16::from_bits(unsafe { *base.cast::<u16>().add(element) }).to_f32(),
+        // SAFETY: the position was written, and both bases are aligned to whole blocks of numbers.
+        let number = |base: *mut u8, element: usize| unsafe {
+            match cache.kind() {
+                KvType::F32 => *base.cast::<f32>().add(element),
+                KvType::F16 => half::f16::from_bits(*base.cast::<u16>().add(element)).to_f32(),
+            }
         };
         let (mut keys, mut values) = (Vec::new(), Vec::new());
         for position in self.start..self.start + self.shape.tokens {
@@ -169,7 +170,12 @@ impl Case {
             [exact.q, exact.k].concat()
         });
         let (got_q, got_k) = all.split_at(q.len());
-        assert_near(got_q, &self.want(&q, self.shape.heads, self.scale), tolerance, what);
+        assert_near(
+            got_q,
+            &self.want(&q, self.shape.heads, self.scale),
+            tolerance,
+            what,
+        );
         assert_near(got_k, &self.want(&k, self.kv_heads, 1.0), tolerance, what);
     }
 }

@@ -13,6 +13,7 @@ use super::Simd;
 pub(crate) struct Avx512;
 
 impl Simd for Avx512 {
+    const TILES: bool = true;
     type F = __m512;
     type I = __m512i;
     type B = __m512i;

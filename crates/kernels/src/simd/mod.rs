@@ -33,6 +33,8 @@ pub(crate) const LANES: usize = 16;
 /// Every method may execute instructions of the implementing set: callers run on a processor that has them
 /// (guaranteed by [`dispatch`]). Pointer arguments must be valid for the stated number of elements; no alignment is needed.
 pub(crate) trait Simd: Copy {
+    /// Whether AMX tiles go with it, where the processor has them.
+    const TILES: bool = false;
     /// 16 f32.
     type F: Copy;
     /// 16 i32.
@@ -108,6 +110,24 @@ pub(crate) trait Simd: Copy {
     unsafe fn prefetch(p: *const u8);
 }
 
+/// Stores the first `count` lanes (all, if there are no more) and touches nothing behind them.
+///
+/// # Safety
+/// `p` is valid for the lanes stored.
+#[inline(always)]
+pub(crate) unsafe fn store_first<S: Simd>(p: *mut f32, x: S::F, count: usize) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if count >= LANES {
+            S::store(p, x);
+        } else {
+            let mut lanes = [0.0f32; LANES];
+            S::store(lanes.as_mut_ptr(), x);
+            p.copy_from_nonoverlapping(lanes.as_ptr(), count);
+        }
+    }
+}
+
 /// A kernel with its arguments, ready to run on any instruction set.
 pub(crate) trait Kernel {
     /// What it returns.
@@ -122,14 +142,14 @@ pub(crate) trait Kernel {
 /// Runs `kernel` on `isa`.
 ///
 /// # Safety
-/// The kernel's own contract. That the processor has `isa` is guaranteed by [`Isa`]'s constructors.
+/// The kernel's own contract, and the processor has `isa` (checked before a step runs).
 #[inline]
 pub(crate) unsafe fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Out {
     match isa {
         // SAFETY: the portable path needs nothing of the processor; the kernel's contract is passed on.
         Isa::Portable => unsafe { kernel.run::<Portable>() },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Isa::Avx2` value exists only where detection found the features that `enter_avx2` enables.
+        // SAFETY: the processor has the features that `enter_avx2` enables, by the caller's contract.
         Isa::Avx2 => unsafe { enter_avx2(kernel) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: likewise for `Isa::Avx512`.

@@ -26,7 +26,7 @@ use thiserror::Error;
 
 use crate::Fact;
 use crate::probe::Machine;
-pub use bandwidth::{BandwidthPoint, Dram};
+pub use bandwidth::{BandwidthPoint, Dram, Stream};
 pub use cliff::Cliff;
 pub use compute::{ComputePeak, Precision};
 pub use fork_join::ForkJoin;

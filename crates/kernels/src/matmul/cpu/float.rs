@@ -65,6 +65,10 @@ pub(super) unsafe fn panels<S: Simd, E: Element, const T: usize, const P: usize>
 }
 
 #[inline(always)]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "constant indices into several register tiles at once"
+)]
 unsafe fn tile<S: Simd, E: Element, const T: usize, const P: usize>(
     args: &Panels<'_>,
     first: usize,

@@ -10,7 +10,7 @@ pub use amx::is_available as amx_is_available;
 use ops::Dtype;
 
 use crate::{
-    Isa, PackedMatrix,
+    PackedMatrix,
     pool::Team,
     profile::{MatMulVariant, RuntimeProfile},
     rows::{QuantRows, Rows},
@@ -113,9 +113,7 @@ impl Panels<'_> {
         let mut done = 0;
         // SAFETY: token ranges stay below `tokens`, panels within the matrix.
         unsafe {
-            if self.profile.matmul_variant == MatMulVariant::Amx
-                && self.profile.isa == Isa::Avx512
-                && amx::is_available()
+            if S::TILES && self.profile.matmul_variant == MatMulVariant::Amx && amx::is_available()
             {
                 done = amx::panels::<S, F>(self.product, self.input, self.from..self.to);
             }

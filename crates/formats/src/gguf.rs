@@ -28,8 +28,6 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File};
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -72,8 +70,8 @@ impl Gguf {
     /// When the file can't be opened and mapped, is not GGUF version 2 or 3 in little-endian order, or is damaged.
     pub fn open(path: &Path) -> Result<Self, GgufError> {
         let origin = Origin::File(path.into());
-        map(path)
-            .and_then(|storage| Self::new(&origin, storage))
+        crate::mmap::map(path)
+            .and_then(|map| Self::new(&origin, Storage::Mapped(map)))
             .map_err(|fault| GgufError::new(&origin, fault))
     }
 
@@ -240,27 +238,4 @@ fn index_by_name(tensors: &[TensorInfo]) -> Result<Vec<u32>, Fault> {
         }),
         None => Ok(by_name),
     }
-}
-
-fn map(path: &Path) -> Result<Storage, Fault> {
-    let io = |action| move |source: io::Error| Fault::Io { action, source };
-    // Asked before opening: to open a pipe would wait for its writer.
-    let found = fs::metadata(path).map_err(io("find the file"))?;
-    if found.is_dir() {
-        return Err(Fault::Directory);
-    }
-    if !found.is_file() {
-        return Err(Fault::NotRegular);
-    }
-    if found.len() == 0 {
-        // An empty file can't be mapped on every system.
-        return Err(Fault::Empty);
-    }
-    let file = File::open(path).map_err(io("open the file"))?;
-    // SAFETY: the map is read-only and private to this process's readers. Its bytes stay as they are as long as
-    // nobody shortens or writes the file in place, which no process can rule out for a file that others may write;
-    // `Gguf`'s documentation states that risk, and Sprag itself replaces files only by rename. Numbers are decoded
-    // from copies of bytes and every byte pattern is valid, so a changed byte yields a wrong weight or error text.
-    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io("memory-map the file"))?;
-    Ok(Storage::Mapped(map))
 }

@@ -7,3 +7,4 @@
 //! is for `models` and `text` to say.
 
 pub mod gguf;
+mod mmap;

@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Spins of a barrier before it starts to yield the processor at each turn.
-const SPINS_BEFORE_YIELD: u32 = 20_000;
+const SPINS_BEFORE_YIELD: u32 = 2_000;
 
 /// Keeps two frequently written values in different cache lines (two lines: adjacent-line prefetch).
 #[repr(align(128))]

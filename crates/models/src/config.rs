@@ -1,6 +1,6 @@
 //! A model's dimensions, read from `<architecture>.*` metadata and checked for sense.
 
-use formats::gguf::{Gguf, Metadata};
+use formats::gguf::{Gguf, Metadata, Origin};
 
 use crate::ModelError;
 
@@ -49,27 +49,62 @@ impl Config {
     pub fn from_gguf(gguf: &Gguf) -> Result<Self, ModelError> {
         let metadata = gguf.metadata();
         let architecture = metadata.str("general.architecture")?.to_owned();
-        let fields = Fields { gguf, metadata, architecture: &architecture };
-        let hidden = fields.within("embedding_length", fields.required("embedding_length")?, MOST_WIDTH)?;
-        let heads = fields.within("attention.head_count", fields.required("attention.head_count")?, MOST_WIDTH)?;
+        let fields = Fields {
+            gguf,
+            metadata,
+            architecture: &architecture,
+        };
+        let hidden = fields.within(
+            "embedding_length",
+            fields.required("embedding_length")?,
+            MOST_WIDTH,
+        )?;
+        let heads = fields.within(
+            "attention.head_count",
+            fields.required("attention.head_count")?,
+            MOST_WIDTH,
+        )?;
         let kv_heads = fields.optional("attention.head_count_kv")?.unwrap_or(heads);
         let kv_heads = fields.within("attention.head_count_kv", kv_heads, heads)?;
-        let head_dim = fields.optional("attention.key_length")?.unwrap_or(hidden / heads);
-        let head_dim = fields.within("attention.key_length", head_dim, 4096)?;
-        let value_dim = fields.optional("attention.value_length")?.unwrap_or(head_dim);
-        if value_dim != head_dim {
-            return Err(fields.value("attention.value_length", value_dim, format!("the key length, {head_dim}")));
+        if !heads.is_multiple_of(kv_heads) {
+            let expected = format!("a divisor of the {heads} query heads (attention.head_count)");
+            return Err(fields.value("attention.head_count_kv", kv_heads, expected));
         }
-        let prediction = fields.optional("nextn_predict_layers")?.unwrap_or(0);
-        let blocks = fields.within("block_count", fields.required("block_count")?, MOST_LAYERS)?;
+        let head_dim = fields
+            .optional("attention.key_length")?
+            .unwrap_or(hidden / heads);
+        let head_dim = fields.within("attention.key_length", head_dim, 4096)?;
+        let value_dim = fields
+            .optional("attention.value_length")?
+            .unwrap_or(head_dim);
+        if value_dim != head_dim {
+            return Err(fields.value(
+                "attention.value_length",
+                value_dim,
+                format!("the key length, {head_dim}"),
+            ));
+        }
+        fields.no_experts()?;
         let rope_dims = fields.optional("rope.dimension_count")?.unwrap_or(head_dim);
+        let rope_dims = fields.within("rope.dimension_count", rope_dims, head_dim)?;
+        if !rope_dims.is_multiple_of(2) {
+            return Err(fields.value(
+                "rope.dimension_count",
+                rope_dims,
+                "an even number: dimensions turn in pairs".into(),
+            ));
+        }
         let eps = metadata.f32(&fields.key("attention.layer_norm_rms_epsilon"))?;
         if !(eps.is_finite() && eps >= 0.0) {
-            return Err(fields.value("attention.layer_norm_rms_epsilon", eps, "a small positive number".into()));
+            return Err(fields.value(
+                "attention.layer_norm_rms_epsilon",
+                eps,
+                "a small positive number".into(),
+            ));
         }
         Ok(Self {
             name: metadata.opt_str("general.name")?.map(str::to_owned),
-            layers: fields.within("block_count", blocks.saturating_sub(prediction), MOST_LAYERS)?,
+            layers: fields.layers()?,
             hidden,
             feed_forward: fields.within(
                 "feed_forward_length",
@@ -81,9 +116,13 @@ impl Config {
             head_dim,
             eps,
             rope_theta: fields.theta("rope.freq_base", 10_000.0)?,
-            rope_dims: fields.within("rope.dimension_count", rope_dims, head_dim)?,
+            rope_dims,
             rope_scale: fields.rope_scale()?,
-            context: fields.within("context_length", fields.required("context_length")?, 1 << 32)?,
+            context: fields.within(
+                "context_length",
+                fields.required("context_length")?,
+                1 << 32,
+            )?,
             vocabulary: vocabulary(gguf)?,
             architecture,
         })
@@ -91,18 +130,44 @@ impl Config {
 
     /// The same dimension under another key of this architecture, where the file has it.
     pub(crate) fn optional(&self, gguf: &Gguf, key: &str) -> Result<Option<usize>, ModelError> {
-        Ok(gguf.metadata().opt_usize(&format!("{}.{key}", self.architecture))?)
+        Ok(gguf
+            .metadata()
+            .opt_usize(&format!("{}.{key}", self.architecture))?)
     }
 
     /// A dimension that this architecture needs, between 1 and `most`.
-    pub(crate) fn required(&self, gguf: &Gguf, key: &str, most: usize) -> Result<usize, ModelError> {
-        let fields = Fields { gguf, metadata: gguf.metadata(), architecture: &self.architecture };
+    pub(crate) fn required(
+        &self,
+        gguf: &Gguf,
+        key: &str,
+        most: usize,
+    ) -> Result<usize, ModelError> {
+        let fields = self.fields(gguf);
         fields.within(key, fields.required(key)?, most)
+    }
+
+    /// Every how many layers something happens; `default` where the file does not say.
+    pub(crate) fn period(
+        &self,
+        gguf: &Gguf,
+        key: &str,
+        default: usize,
+    ) -> Result<usize, ModelError> {
+        let fields = self.fields(gguf);
+        fields.within(key, fields.optional(key)?.unwrap_or(default), MOST_LAYERS)
     }
 
     /// Another base of rotary angles.
     pub(crate) fn theta(&self, gguf: &Gguf, key: &str, default: f64) -> Result<f64, ModelError> {
-        Fields { gguf, metadata: gguf.metadata(), architecture: &self.architecture }.theta(key, default)
+        self.fields(gguf).theta(key, default)
+    }
+
+    fn fields<'a>(&'a self, gguf: &'a Gguf) -> Fields<'a> {
+        Fields {
+            gguf,
+            metadata: gguf.metadata(),
+            architecture: &self.architecture,
+        }
     }
 }
 
@@ -125,7 +190,8 @@ fn vocabulary(gguf: &Gguf) -> Result<usize, ModelError> {
 
 /// The file for messages.
 pub(crate) fn file_name(gguf: &Gguf) -> String {
-    gguf.path().map_or_else(|| "the model in memory".to_owned(), |p| p.display().to_string())
+    gguf.path()
+        .map_or_else(|| Origin::Memory.to_string(), |p| p.display().to_string())
 }
 
 struct Fields<'a> {
@@ -148,7 +214,12 @@ impl Fields<'_> {
     }
 
     fn value(&self, key: &str, found: impl std::fmt::Display, expected: String) -> ModelError {
-        ModelError::Value { file: file_name(self.gguf), key: self.key(key), found: found.to_string(), expected }
+        ModelError::Value {
+            file: file_name(self.gguf),
+            key: self.key(key),
+            found: found.to_string(),
+            expected,
+        }
     }
 
     fn within(&self, key: &str, found: usize, most: usize) -> Result<usize, ModelError> {
@@ -160,7 +231,10 @@ impl Fields<'_> {
     }
 
     fn theta(&self, key: &str, default: f64) -> Result<f64, ModelError> {
-        let theta = self.metadata.opt_f32(&self.key(key))?.map_or(default, f64::from);
+        let theta = self
+            .metadata
+            .opt_f32(&self.key(key))?
+            .map_or(default, f64::from);
         if theta.is_finite() && theta > 0.0 {
             Ok(theta)
         } else {
@@ -168,16 +242,47 @@ impl Fields<'_> {
         }
     }
 
+    /// Decoder layers: all blocks but those that predict later tokens.
+    fn layers(&self) -> Result<usize, ModelError> {
+        let blocks = self.within("block_count", self.required("block_count")?, MOST_LAYERS)?;
+        let prediction = self.optional("nextn_predict_layers")?.unwrap_or(0);
+        if prediction >= blocks {
+            let expected = format!("less than the {blocks} layers (block_count)");
+            return Err(self.value("nextn_predict_layers", prediction, expected));
+        }
+        Ok(blocks - prediction)
+    }
+
+    fn no_experts(&self) -> Result<(), ModelError> {
+        if self.optional("expert_count")?.unwrap_or(0) == 0 {
+            return Ok(());
+        }
+        Err(ModelError::Unsupported {
+            file: file_name(self.gguf),
+            feature: "a mixture of experts".into(),
+            remedy: "take a dense model of the family".into(),
+        })
+    }
+
+    /// What positions are multiplied with. Without a type a factor means linear scaling, as files from before types have it.
     fn rope_scale(&self) -> Result<f64, ModelError> {
-        let kind = self.metadata.opt_str(&self.key("rope.scaling.type"))?.unwrap_or("none");
+        let kind = self.metadata.opt_str(&self.key("rope.scaling.type"))?;
         let factor = self.metadata.opt_f32(&self.key("rope.scaling.factor"))?;
         match (kind, factor) {
-            ("none", None) => Ok(1.0),
-            ("none" | "linear", Some(factor)) if factor.is_finite() && factor > 0.0 => Ok(1.0 / f64::from(factor)),
-            ("none" | "linear", Some(factor)) => Err(self.value("rope.scaling.factor", factor, "a positive number".into())),
-            _ => Err(ModelError::Unsupported {
+            (Some("none"), _) | (None, None) => Ok(1.0),
+            (None | Some("linear"), Some(factor)) if factor.is_finite() && factor > 0.0 => {
+                Ok(1.0 / f64::from(factor))
+            }
+            (None, Some(factor)) => {
+                Err(self.value("rope.scaling.factor", factor, "a positive number".into()))
+            }
+            (Some("linear"), factor) => {
+                let found = factor.map_or_else(|| "missing".to_owned(), |f| f.to_string());
+                Err(self.value("rope.scaling.factor", found, "a positive number".into()))
+            }
+            (Some(kind), _) => Err(ModelError::Unsupported {
                 file: file_name(self.gguf),
-                feature: format!("rope scaling `{kind}`"),
+                feature: format!("rope scaling `{}`", kind.escape_debug()),
                 remedy: "take a file of the model without context extension".into(),
             }),
         }

@@ -10,7 +10,9 @@ pub enum ModelError {
     #[error(transparent)]
     File(#[from] GgufError),
     /// An architecture that Sprag does not know.
-    #[error("{file}: architecture `{architecture}` is not supported; Sprag runs {known}. `sprag inspect` still shows what the file holds")]
+    #[error(
+        "{file}: architecture `{architecture}` is not supported; Sprag runs {known}. `sprag inspect` still shows what the file holds"
+    )]
     Architecture {
         /// Where.
         file: String,
@@ -30,7 +32,9 @@ pub enum ModelError {
         remedy: String,
     },
     /// A value that contradicts another, or is out of range.
-    #[error("{file}: metadata `{key}` is {found}; expected {expected}. The file is damaged or its converter is wrong: pull it again, or convert it anew")]
+    #[error(
+        "{file}: metadata `{key}` is {found}; expected {expected}. The file is damaged or its converter is wrong: pull it again, or convert it anew"
+    )]
     Value {
         /// Where.
         file: String,
@@ -52,7 +56,9 @@ pub enum ModelError {
         source: PackError,
     },
     /// Metadata and tensors that do not fit together.
-    #[error("{file}: {source}. The file is damaged or its converter is wrong: pull it again, or convert it anew")]
+    #[error(
+        "{file}: {source}. The file is damaged or its converter is wrong: pull it again, or convert it anew"
+    )]
     Program {
         /// Where.
         file: String,

@@ -1,6 +1,6 @@
 //! Taking weights from a file into a program: names, shapes, permutations, packing.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use formats::gguf::{Gguf, TensorInfo};
 use kernels::{
@@ -9,7 +9,7 @@ use kernels::{
 };
 use ops::Dtype;
 
-use crate::{ModelError, config::file_name};
+use crate::{Config, ModelError, config::file_name};
 
 /// Whether weights are packed or only described.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,7 @@ pub(crate) struct Loader<'a> {
     pub program: ProgramBuilder,
     weights: Weights,
     loaded: u64,
+    taken: HashSet<String>,
     progress: &'a mut dyn FnMut(u64),
 }
 
@@ -31,11 +32,68 @@ pub(crate) struct Loader<'a> {
 pub(crate) type RowMap<'m> = &'m (dyn Fn(usize) -> usize + Sync);
 
 impl<'a> Loader<'a> {
-    pub(crate) fn new(gguf: Arc<Gguf>, weights: Weights, progress: &'a mut dyn FnMut(u64)) -> Result<Self, ModelError> {
-        let table = gguf.require("token_embd.weight", &embedding_shape(&gguf))?;
-        let embedding = Embedding { dtype: gguf.dtype(table)?, tensor: table.clone(), gguf: Arc::clone(&gguf) };
+    pub(crate) fn new(
+        gguf: Arc<Gguf>,
+        config: &Config,
+        weights: Weights,
+        progress: &'a mut dyn FnMut(u64),
+    ) -> Result<Self, ModelError> {
+        let table = gguf.require("token_embd.weight", &[config.hidden, config.vocabulary])?;
+        let embedding = Embedding {
+            dtype: gguf.dtype(table)?,
+            tensor: table.clone(),
+            gguf: Arc::clone(&gguf),
+        };
         let program = ProgramBuilder::new(Box::new(embedding));
-        Ok(Self { gguf, program, weights, loaded: 0, progress })
+        let taken = HashSet::from(["token_embd.weight".to_owned()]);
+        Ok(Self {
+            gguf,
+            program,
+            weights,
+            loaded: 0,
+            taken,
+            progress,
+        })
+    }
+
+    /// Refuses a file that has tensors for which the program has no use: it is another variant of the architecture, and would
+    /// run, but wrongly. Layers from `layers` on that predict later tokens (`prediction` of them) may be left out.
+    ///
+    /// # Errors
+    /// Names the first such tensor.
+    pub(crate) fn check_complete(
+        &self,
+        layers: usize,
+        prediction: usize,
+    ) -> Result<(), ModelError> {
+        let left_out = |name: &str| {
+            // Some files bundle a vision tower, or the prediction layers under their own name.
+            if name.starts_with("v.") || name.starts_with("mm.") || name.starts_with("mtp.") {
+                return true;
+            }
+            let layer = name
+                .strip_prefix("blk.")
+                .and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+            layer.is_some_and(|layer| layer >= layers && layer - layers < prediction)
+        };
+        let unused = |t: &&TensorInfo| !self.taken.contains(t.name()) && !left_out(t.name());
+        let Some(tensor) = self.gguf.tensors().iter().find(unused) else {
+            return Ok(());
+        };
+        Err(ModelError::Unsupported {
+            file: file_name(&self.gguf),
+            feature: format!("a variant with the tensor `{}`", tensor.name().escape_debug()),
+            remedy: "results without it would be wrong: take a standard model of the family, or convert it anew if the number of layers in its metadata is wrong".into(),
+        })
+    }
+
+    /// A tensor that the program uses.
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<TensorInfo, ModelError> {
+        let tensor = self.gguf.require(name, shape)?.clone();
+        if !self.taken.contains(name) {
+            self.taken.insert(name.to_owned());
+        }
+        Ok(tensor)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -43,7 +101,12 @@ impl<'a> Loader<'a> {
     }
 
     /// The whole matrix `name` of `rows` outputs by `cols` inputs.
-    pub(crate) fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<MatrixId, ModelError> {
+    pub(crate) fn matrix(
+        &mut self,
+        name: &str,
+        rows: usize,
+        cols: usize,
+    ) -> Result<MatrixId, ModelError> {
         self.rows(name, rows, cols, rows, &|r| r)
     }
 
@@ -56,13 +119,23 @@ impl<'a> Loader<'a> {
         rows: usize,
         map: RowMap<'_>,
     ) -> Result<MatrixId, ModelError> {
-        let tensor = self.gguf.require(name, &[cols, stored_rows])?;
-        let dtype = self.gguf.dtype(tensor)?;
+        let tensor = self.take(name, &[cols, stored_rows])?;
+        let dtype = self.gguf.dtype(&tensor)?;
         let matrix = match self.weights {
             Weights::Packed { threads } => {
-                let bytes = self.gguf.bytes(tensor);
-                PackedMatrix::pack(StoredMatrix { dtype, rows: stored_rows, cols, bytes }, rows, map, threads)
-                    .map_err(|source| self.weights_error(name, source))?
+                let bytes = self.gguf.bytes(&tensor);
+                PackedMatrix::pack(
+                    StoredMatrix {
+                        dtype,
+                        rows: stored_rows,
+                        cols,
+                        bytes,
+                    },
+                    rows,
+                    map,
+                    threads,
+                )
+                .map_err(|source| self.weights_error(name, source))?
             }
             Weights::Hollow => PackedMatrix::hollow(dtype, rows, cols).ok_or_else(|| {
                 let none = kernels::memory::OutOfMemory { bytes: None };
@@ -81,37 +154,47 @@ impl<'a> Loader<'a> {
     }
 
     /// A vector, where the file has it.
-    pub(crate) fn optional_vector(&mut self, name: &str, len: usize) -> Result<Option<VectorId>, ModelError> {
-        if self.has(name) { self.vector(name, len).map(Some) } else { Ok(None) }
+    pub(crate) fn optional_vector(
+        &mut self,
+        name: &str,
+        len: usize,
+    ) -> Result<Option<VectorId>, ModelError> {
+        if self.has(name) {
+            self.vector(name, len).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Hands weights that were rearranged to the program.
     pub(crate) fn keep(&mut self, values: &[f32]) -> Result<VectorId, ModelError> {
         let file = file_name(&self.gguf);
-        self.program.vector(values).map_err(|source| ModelError::Memory { file, source })
+        self.program
+            .vector(values)
+            .map_err(|source| ModelError::Memory { file, source })
     }
 
     /// A small tensor as f32, in the file's order; zeros when hollow.
-    pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
-        let tensor = self.gguf.require(name, shape)?;
-        let dtype = self.gguf.dtype(tensor)?;
+    pub(crate) fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let tensor = self.take(name, shape)?;
+        let dtype = self.gguf.dtype(&tensor)?;
         let mut values = vec![0.0; tensor.elements()];
         if self.weights == Weights::Hollow {
             return Ok(values);
         }
-        self.gguf.check_finite(tensor)?;
-        ops::dequantize::dequantize(dtype, self.gguf.bytes(tensor), &mut values)
+        self.gguf.check_finite(&tensor)?;
+        ops::dequantize::dequantize(dtype, self.gguf.bytes(&tensor), &mut values)
             .map_err(|source| self.weights_error(name, PackError::Shape(source)))?;
         Ok(values)
     }
 
     fn weights_error(&self, tensor: &str, source: PackError) -> ModelError {
-        ModelError::Weights { file: file_name(&self.gguf), tensor: tensor.to_owned(), source }
+        ModelError::Weights {
+            file: file_name(&self.gguf),
+            tensor: tensor.to_owned(),
+            source,
+        }
     }
-}
-
-fn embedding_shape(gguf: &Gguf) -> Vec<usize> {
-    gguf.tensor("token_embd.weight").map_or_else(Vec::new, |t| vec![t.row_len(), t.rows()])
 }
 
 /// The embedding table where it lies in the file.

@@ -53,15 +53,27 @@ impl Model {
     ///
     /// # Errors
     /// The file can't be read, is damaged, or is not a model that Sprag runs.
-    pub fn load(path: &Path, threads: usize, progress: &mut dyn FnMut(u64)) -> Result<Self, ModelError> {
-        Self::build(Arc::new(Gguf::open(path)?), Weights::Packed { threads }, progress)
+    pub fn load(
+        path: &Path,
+        threads: usize,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Self, ModelError> {
+        Self::build(
+            Arc::new(Gguf::open(path)?),
+            Weights::Packed { threads },
+            progress,
+        )
     }
 
     /// As [`Model::load`] for a file that is open already.
     ///
     /// # Errors
     /// As [`Model::load`].
-    pub fn from_gguf(gguf: Arc<Gguf>, threads: usize, progress: &mut dyn FnMut(u64)) -> Result<Self, ModelError> {
+    pub fn from_gguf(
+        gguf: Arc<Gguf>,
+        threads: usize,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Self, ModelError> {
         Self::build(gguf, Weights::Packed { threads }, progress)
     }
 
@@ -73,7 +85,11 @@ impl Model {
         Self::build(gguf, Weights::Hollow, &mut |_| {})
     }
 
-    fn build(gguf: Arc<Gguf>, weights: Weights, progress: &mut dyn FnMut(u64)) -> Result<Self, ModelError> {
+    fn build(
+        gguf: Arc<Gguf>,
+        weights: Weights,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Self, ModelError> {
         if let Some(parts) = gguf.metadata().opt_usize("split.count")?
             && parts > 1
         {
@@ -83,19 +99,35 @@ impl Model {
                 remedy: "merge the parts into one file first".into(),
             });
         }
-        let architecture = Architecture::named(gguf.metadata().str("general.architecture")?, &gguf)?;
+        let architecture =
+            Architecture::named(gguf.metadata().str("general.architecture")?, &gguf)?;
         let config = Config::from_gguf(&gguf)?;
-        let mut loader = Loader::new(Arc::clone(&gguf), weights, progress)?;
+        let mut loader = Loader::new(Arc::clone(&gguf), &config, weights, progress)?;
         let logits = architecture.describe(&mut loader, &config)?;
+        loader.check_complete(
+            config.layers,
+            config.optional(&gguf, "nextn_predict_layers")?.unwrap_or(0),
+        )?;
         let file = file_name(&gguf);
-        let program = loader.program.finish(logits).map_err(|source| ModelError::Program { file, source })?;
-        Ok(Self { gguf, config, program })
+        let program = loader
+            .program
+            .finish(logits)
+            .map_err(|source| ModelError::Program { file, source })?;
+        Ok(Self {
+            gguf,
+            config,
+            program,
+        })
     }
 
     /// Number of weights in the file.
     #[must_use]
     pub fn parameters(&self) -> u64 {
-        self.gguf.tensors().iter().map(|t| t.elements() as u64).sum()
+        self.gguf
+            .tensors()
+            .iter()
+            .map(|t| t.elements() as u64)
+            .sum()
     }
 
     /// The file's tensors by format, most bytes first.
@@ -111,7 +143,12 @@ impl Model {
                     group.elements += elements;
                     group.bytes = group.bytes.zip(bytes).map(|(a, b)| a + b);
                 }
-                None => groups.push(TensorGroup { format, tensors: 1, elements, bytes }),
+                None => groups.push(TensorGroup {
+                    format,
+                    tensors: 1,
+                    elements,
+                    bytes,
+                }),
             }
         }
         groups.sort_by_key(|g| std::cmp::Reverse(g.bytes));
@@ -121,7 +158,12 @@ impl Model {
     /// Bytes and operations of computing `tokens` more at `depth`, with logits for the last one.
     #[must_use]
     pub fn cost(&self, tokens: usize, depth: usize, kv_type: KvType) -> Cost {
-        self.program.step_cost(StepShape { tokens, depth, outputs: 1, kv_type })
+        self.program.step_cost(StepShape {
+            tokens,
+            depth,
+            outputs: 1,
+            kv_type,
+        })
     }
 
     /// Memory of a sequence of `context` tokens; `None` when the size overflows.
@@ -132,6 +174,9 @@ impl Model {
             let bytes = KvCache::bytes_for(kv_type, spec.kv_heads, spec.head_dim, context)?;
             kv_bytes = kv_bytes.checked_add(bytes as u64)?;
         }
-        Some(Footprint { kv_bytes, state_bytes: self.program.recurrent_bytes() as u64 })
+        Some(Footprint {
+            kv_bytes,
+            state_bytes: self.program.recurrent_bytes() as u64,
+        })
     }
 }

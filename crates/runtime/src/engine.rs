@@ -2,12 +2,12 @@
 
 use std::{path::Path, sync::Arc};
 
-use formats::gguf::Gguf;
+use formats::gguf::{Gguf, Origin};
 use kernels::{Pool, RuntimeProfile};
 use models::{Model, ModelError};
 use text::Tokenizer;
 
-use crate::{RuntimeError, Session};
+use crate::{RuntimeError, Session, UnusableTokenizer};
 
 /// Default context where the model allows more: what a chat needs, at a bounded cost in memory.
 const DEFAULT_CONTEXT: usize = 8192;
@@ -30,7 +30,11 @@ impl Engine {
         profile: RuntimeProfile,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, RuntimeError> {
-        Self::from_gguf(Arc::new(Gguf::open(path).map_err(ModelError::File)?), profile, progress)
+        Self::from_gguf(
+            Arc::new(Gguf::open(path).map_err(ModelError::File)?),
+            profile,
+            progress,
+        )
     }
 
     /// As [`Engine::open`] for a file that is open already.
@@ -43,13 +47,23 @@ impl Engine {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, RuntimeError> {
         // The tokenizer first: it fails in milliseconds where packing takes seconds.
-        let tokenizer = Tokenizer::from_gguf(gguf.metadata())?;
+        let tokenizer =
+            Tokenizer::from_gguf(gguf.metadata()).map_err(|error| UnusableTokenizer {
+                file: file_name(&gguf),
+                error,
+            })?;
+        check_vocabulary(&tokenizer, &gguf)?;
         let total = gguf.file_len() as u64;
         let model = Model::from_gguf(gguf, profile.threads, &mut |done| progress(done, total))?;
         let threads = profile.threads;
-        let pool =
-            Pool::new(threads, profile.pool_spins).map_err(|source| RuntimeError::Threads { threads, source })?;
-        Ok(Self { model, tokenizer, profile, pool })
+        let pool = Pool::new(threads, profile.pool_spins)
+            .map_err(|source| RuntimeError::Threads { threads, source })?;
+        Ok(Self {
+            model,
+            tokenizer,
+            profile,
+            pool,
+        })
     }
 
     /// A new sequence of up to `context` tokens (by default the model's own context, at most 8192).
@@ -62,7 +76,11 @@ impl Engine {
             Some(asked) if asked > trained => return Err(RuntimeError::Context { asked, trained }),
             Some(0) => {
                 let (found, expected) = ("0".to_owned(), "at least 1 token");
-                return Err(RuntimeError::Option { option: "--context", found, expected });
+                return Err(RuntimeError::Option {
+                    option: "--context",
+                    found,
+                    expected,
+                });
             }
             Some(asked) => asked,
             None => trained.min(DEFAULT_CONTEXT),
@@ -74,7 +92,11 @@ impl Engine {
     ///
     /// # Errors
     /// No memory.
-    pub fn session_with_outputs(&self, context: usize, rows: usize) -> Result<Session<'_>, RuntimeError> {
+    pub fn session_with_outputs(
+        &self,
+        context: usize,
+        rows: usize,
+    ) -> Result<Session<'_>, RuntimeError> {
         Session::with_outputs(self, context, rows, rows)
     }
 
@@ -101,4 +123,29 @@ impl Engine {
     pub fn pool(&self) -> &Pool {
         &self.pool
     }
+}
+
+fn file_name(gguf: &Gguf) -> String {
+    gguf.path().map_or_else(
+        || Origin::Memory.to_string(),
+        |path| path.display().to_string(),
+    )
+}
+
+/// Every token that a text can become has a row in the embedding table. The table may have more: some models pad it.
+fn check_vocabulary(tokenizer: &Tokenizer, gguf: &Gguf) -> Result<(), ModelError> {
+    // That the table is there, the model checks.
+    let Some(table) = gguf.tensor("token_embd.weight") else {
+        return Ok(());
+    };
+    let (tokens, rows) = (tokenizer.vocab_size(), table.rows());
+    if tokens <= rows {
+        return Ok(());
+    }
+    Err(ModelError::Value {
+        file: file_name(gguf),
+        key: "tokenizer.ggml.tokens".to_owned(),
+        found: format!("{tokens} tokens"),
+        expected: format!("at most {rows}, the rows of `token_embd.weight`"),
+    })
 }

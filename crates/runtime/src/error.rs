@@ -12,12 +12,14 @@ pub enum RuntimeError {
     Model(#[from] ModelError),
     /// Its tokenizer.
     #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
+    Tokenizer(#[from] UnusableTokenizer),
     /// Its chat template.
     #[error(transparent)]
     Template(#[from] TemplateError),
     /// Threads.
-    #[error("the system refused to start {threads} threads: {source}; ask for fewer with --threads")]
+    #[error(
+        "the system refused to start {threads} threads: {source}; ask for fewer with --threads"
+    )]
     Threads {
         /// Asked for.
         threads: usize,
@@ -36,7 +38,9 @@ pub enum RuntimeError {
     #[error("the prompt is empty, and the model has no token to start a text with; give some text")]
     EmptyPrompt,
     /// A prompt that does not fit.
-    #[error("the prompt has {tokens} tokens, the context has room for {room}; shorten it or raise --context (the model was made for up to {trained})")]
+    #[error(
+        "the prompt has {tokens} tokens, the context has room for {room}; shorten it or raise --context (the model was made for up to {trained})"
+    )]
     PromptTooLong {
         /// Tokens of the prompt.
         tokens: usize,
@@ -46,7 +50,9 @@ pub enum RuntimeError {
         trained: usize,
     },
     /// A context larger than the model's.
-    #[error("a context of {asked} tokens was asked for, but the model was made for up to {trained}; ask for less with --context")]
+    #[error(
+        "a context of {asked} tokens was asked for, but the model was made for up to {trained}; ask for less with --context"
+    )]
     Context {
         /// Asked for.
         asked: usize,
@@ -54,7 +60,9 @@ pub enum RuntimeError {
         trained: usize,
     },
     /// A text too short to judge.
-    #[error("the text has {tokens} tokens; perplexity over windows of {window} needs at least {window}: give a longer text or a smaller --window")]
+    #[error(
+        "the text has {tokens} tokens; perplexity over windows of {window} needs at least {window}: give a longer text or a smaller --window"
+    )]
     TextTooShort {
         /// Tokens of the text.
         tokens: usize,
@@ -75,9 +83,33 @@ pub enum RuntimeError {
     #[error(transparent)]
     Step(#[from] ExecuteError),
     /// The model answered with numbers that are none.
-    #[error("the model's logits at position {position} are not finite; the file is damaged, or its weights overflow: pull it again")]
+    #[error(
+        "the model's logits at position {position} are not finite; the file is damaged, or its weights overflow: pull it again"
+    )]
     NotFinite {
         /// Where.
         position: usize,
     },
+}
+
+/// A tokenizer's error with the file that it is in.
+#[derive(Debug)]
+pub struct UnusableTokenizer {
+    /// Where.
+    pub file: String,
+    /// What is wrong.
+    pub error: TokenizerError,
+}
+
+impl std::fmt::Display for UnusableTokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.file, self.error)
+    }
+}
+
+impl std::error::Error for UnusableTokenizer {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // The error is part of this one's own text; only what caused it is a further step of the chain.
+        self.error.source()
+    }
 }

@@ -110,7 +110,10 @@ pub fn generate(
     let mut history = prompt.to_vec();
     let tokenizer = session.engine().tokenizer();
     loop {
-        if options.max_tokens.is_some_and(|most| out.result.tokens.len() >= most) {
+        if options
+            .max_tokens
+            .is_some_and(|most| out.result.tokens.len() >= most)
+        {
             return Ok(out.finish(Finish::Length, listener));
         }
         let sampling = Instant::now();
@@ -125,14 +128,26 @@ pub fn generate(
         history.push(token);
         out.result.tokens.push(token);
         let writing = Instant::now();
-        let bytes = if tokenizer.is_control(token) { &[] } else { tokenizer.bytes_of(token) };
+        let bytes = if tokenizer.is_control(token) {
+            &[]
+        } else {
+            tokenizer.bytes_of(token)
+        };
         let ended = out.write(bytes, listener);
         out.result.timings.text_ms += ms(writing);
         if let Some(finish) = ended {
             return Ok(out.finish(finish, listener));
         }
         if session.room() == 0 {
-            return Ok(out.finish(Finish::ContextFull, listener));
+            let reached = options
+                .max_tokens
+                .is_some_and(|most| out.result.tokens.len() >= most);
+            let finish = if reached {
+                Finish::Length
+            } else {
+                Finish::ContextFull
+            };
+            return Ok(out.finish(finish, listener));
         }
         let decoding = Instant::now();
         logits.copy_from_slice(session.decode(token)?);
@@ -158,15 +173,26 @@ impl Output {
             finish: Finish::Interrupted,
             timings: Timings::default(),
         };
-        Self { utf8: Utf8Stream::new(), stops: StopMatcher::new(options.stop.iter().cloned()), stop_strings: options.stop.clone(), result }
+        Self {
+            utf8: Utf8Stream::new(),
+            stops: StopMatcher::new(options.stop.iter().cloned()),
+            stop_strings: options.stop.clone(),
+            result,
+        }
     }
 
     /// Hands out what is certain; says why to end, if so.
-    fn write(&mut self, bytes: &[u8], listener: &mut dyn FnMut(Event<'_>) -> bool) -> Option<Finish> {
+    fn write(
+        &mut self,
+        bytes: &[u8],
+        listener: &mut dyn FnMut(Event<'_>) -> bool,
+    ) -> Option<Finish> {
         let checked = self.stops.push(self.utf8.push(bytes));
         let goes_on = self.hand_out(&checked.text, listener);
         match checked.stop {
-            Some(i) => Some(Finish::Stop(self.stop_strings.get(i).cloned().unwrap_or_default())),
+            Some(i) => Some(Finish::Stop(
+                self.stop_strings.get(i).cloned().unwrap_or_default(),
+            )),
             None => (!goes_on).then_some(Finish::Interrupted),
         }
     }

@@ -11,7 +11,7 @@ mod sampler;
 mod session;
 
 pub use engine::Engine;
-pub use error::RuntimeError;
+pub use error::{RuntimeError, UnusableTokenizer};
 pub use generate::{Event, Finish, Generation, GenerationOptions, Timings, generate};
 pub use perplexity::{Perplexity, PerplexityOptions, perplexity};
 pub use sampler::{Sampler, SamplingOptions};

@@ -53,14 +53,32 @@ pub fn perplexity(
     let (window, trained) = (options.window, engine.model().config.context);
     if window < 2 {
         let (found, expected) = (window.to_string(), "at least 2 tokens");
-        return Err(RuntimeError::Option { option: "--window", found, expected });
+        return Err(RuntimeError::Option {
+            option: "--window",
+            found,
+            expected,
+        });
     }
     if window > trained {
-        return Err(RuntimeError::Context { asked: window, trained });
+        return Err(RuntimeError::Context {
+            asked: window,
+            trained,
+        });
+    }
+    if options.windows == Some(0) {
+        let (found, expected) = ("0".to_owned(), "at least 1");
+        return Err(RuntimeError::Option {
+            option: "--windows",
+            found,
+            expected,
+        });
     }
     let windows = (tokens.len() / window).min(options.windows.unwrap_or(usize::MAX));
     if windows == 0 {
-        return Err(RuntimeError::TextTooShort { tokens: tokens.len(), window });
+        return Err(RuntimeError::TextTooShort {
+            tokens: tokens.len(),
+            window,
+        });
     }
     let bos = engine.tokenizer().added_bos();
     let mut session = Session::with_outputs(engine, window, ROWS, ROWS)?;

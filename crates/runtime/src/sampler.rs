@@ -41,7 +41,10 @@ impl SamplingOptions {
     /// Always the likeliest token.
     #[must_use]
     pub fn greedy() -> Self {
-        Self { temperature: 0.0, ..Self::default() }
+        Self {
+            temperature: 0.0,
+            ..Self::default()
+        }
     }
 
     /// Refuses values outside their range.
@@ -50,14 +53,37 @@ impl SamplingOptions {
     /// Names the option.
     pub fn check(&self) -> Result<(), RuntimeError> {
         let check = |option, value: f32, ok: bool, expected| {
-            if ok { Ok(()) } else { Err(RuntimeError::Option { option, found: value.to_string(), expected }) }
+            if ok {
+                Ok(())
+            } else {
+                Err(RuntimeError::Option {
+                    option,
+                    found: value.to_string(),
+                    expected,
+                })
+            }
         };
         let unit = |x: f32| (0.0..=1.0).contains(&x);
-        check("--temperature", self.temperature, self.temperature.is_finite() && self.temperature >= 0.0, "0 or more")?;
-        check("--top-p", self.top_p, unit(self.top_p) && self.top_p > 0.0, "more than 0, at most 1")?;
+        check(
+            "--temperature",
+            self.temperature,
+            self.temperature.is_finite() && self.temperature >= 0.0,
+            "0 or more",
+        )?;
+        check(
+            "--top-p",
+            self.top_p,
+            unit(self.top_p) && self.top_p > 0.0,
+            "more than 0, at most 1",
+        )?;
         check("--min-p", self.min_p, unit(self.min_p), "0 to 1")?;
         let penalty = self.repeat_penalty;
-        check("--repeat-penalty", penalty, penalty.is_finite() && penalty > 0.0, "more than 0 (1 for none)")
+        check(
+            "--repeat-penalty",
+            penalty,
+            penalty.is_finite() && penalty > 0.0,
+            "more than 0 (1 for none)",
+        )
     }
 }
 
@@ -78,13 +104,21 @@ impl Sampler {
     pub fn new(options: SamplingOptions) -> Result<Self, RuntimeError> {
         options.check()?;
         let random = options.seed;
-        Ok(Self { options, random, candidates: Vec::new() })
+        Ok(Self {
+            options,
+            random,
+            candidates: Vec::new(),
+        })
     }
 
     /// The next token, after `history`. Logits are finite (sessions see to that); there is at least one.
     pub fn sample(&mut self, logits: &[f32], history: &[u32]) -> u32 {
         let o = &self.options;
-        let recent = if o.repeat_penalty == 1.0 { 0 } else { o.repeat_window.min(history.len()) };
+        let recent = if o.repeat_penalty == 1.0 {
+            0
+        } else {
+            o.repeat_window.min(history.len())
+        };
         let recent = &history[history.len() - recent..];
         if o.temperature == 0.0 && recent.is_empty() {
             return largest(logits.iter().copied().enumerate());
@@ -103,7 +137,8 @@ impl Sampler {
             return largest(penalised);
         }
         self.candidates.clear();
-        self.candidates.extend(penalised.map(|(id, x)| (id as u32, x)));
+        self.candidates
+            .extend(penalised.map(|(id, x)| (id as u32, x)));
         self.narrow();
         self.draw()
     }

@@ -29,8 +29,15 @@ impl<'e> Session<'e> {
         let (program, profile) = (&engine.model().program, engine.profile());
         let memory = |source| RuntimeError::Memory { context, source };
         let state = State::new(program, profile.kv_type, context).map_err(memory)?;
-        let workspace = Workspace::new(program, profile, chunk, outputs, context).map_err(memory)?;
-        Ok(Self { engine, state, workspace, tokens: Vec::new(), chunk })
+        let workspace =
+            Workspace::new(program, profile, chunk, outputs, context).map_err(memory)?;
+        Ok(Self {
+            engine,
+            state,
+            workspace,
+            tokens: Vec::new(),
+            chunk,
+        })
     }
 
     /// The engine it runs on.
@@ -70,7 +77,12 @@ impl<'e> Session<'e> {
     /// Makes the sequence `tokens`, keeping what both begin with; returns how many tokens were kept. At least the last token
     /// is left to compute, so that there are logits. A hybrid that has run past the common beginning starts anew.
     pub fn keep_common(&mut self, tokens: &[u32]) -> usize {
-        let same = self.tokens.iter().zip(tokens).take_while(|(a, b)| a == b).count();
+        let same = self
+            .tokens
+            .iter()
+            .zip(tokens)
+            .take_while(|(a, b)| a == b)
+            .count();
         let keep = same.min(tokens.len().saturating_sub(1));
         if !self.truncate(keep) {
             self.reset();
@@ -93,7 +105,11 @@ impl<'e> Session<'e> {
         }
         if tokens.len() > self.room() {
             let trained = self.engine.model().config.context;
-            return Err(RuntimeError::PromptTooLong { tokens: tokens.len(), room: self.room(), trained });
+            return Err(RuntimeError::PromptTooLong {
+                tokens: tokens.len(),
+                room: self.room(),
+                trained,
+            });
         }
         let mut done = 0;
         while done < tokens.len() {
@@ -101,7 +117,11 @@ impl<'e> Session<'e> {
             // form depends on absolute position is cut at the same places however a prompt arrives.
             let to_boundary = self.chunk - self.state.positions() % self.chunk;
             let end = (done + to_boundary).min(tokens.len());
-            let outputs = if end == tokens.len() { Outputs::Last } else { Outputs::None };
+            let outputs = if end == tokens.len() {
+                Outputs::Last
+            } else {
+                Outputs::None
+            };
             self.step(&tokens[done..end], outputs, None)?;
             done = end;
             if !progress(done) && done < tokens.len() {
@@ -124,24 +144,53 @@ impl<'e> Session<'e> {
     ///
     /// # Errors
     /// The step does not fit.
-    pub fn step(&mut self, tokens: &[u32], outputs: Outputs, trace: Option<&mut Trace>) -> Result<(), RuntimeError> {
+    pub fn step(
+        &mut self,
+        tokens: &[u32],
+        outputs: Outputs,
+        trace: Option<&mut Trace>,
+    ) -> Result<(), RuntimeError> {
         let engine = self.engine;
         let step = Step { tokens, outputs };
         let program = &engine.model().program;
-        execute(program, &mut self.state, &mut self.workspace, step, engine.pool(), engine.profile(), trace)?;
+        execute(
+            program,
+            &mut self.state,
+            &mut self.workspace,
+            step,
+            engine.pool(),
+            engine.profile(),
+            trace,
+        )?;
         self.tokens.extend_from_slice(tokens);
         Ok(())
     }
 
-    /// Runs some nodes of the program alone, as in a step of `tokens` at the present position, without moving on: for timing.
+    /// Runs some nodes of the program alone, as in a step of `tokens` at the present position, without moving on, optionally traced: for
+    /// timing.
     ///
     /// # Errors
     /// The step does not fit.
-    pub fn run_nodes(&mut self, nodes: &[usize], tokens: &[u32], outputs: Outputs) -> Result<(), RuntimeError> {
+    pub fn run_nodes(
+        &mut self,
+        nodes: &[usize],
+        tokens: &[u32],
+        outputs: Outputs,
+        trace: Option<&mut Trace>,
+    ) -> Result<(), RuntimeError> {
         let engine = self.engine;
         let step = Step { tokens, outputs };
         let program = &engine.model().program;
-        execute_nodes(program, &mut self.state, &mut self.workspace, step, engine.pool(), engine.profile(), nodes)?;
+        execute_nodes(
+            program,
+            &mut self.state,
+            &mut self.workspace,
+            step,
+            engine.pool(),
+            engine.profile(),
+            nodes,
+            trace,
+        )?;
         Ok(())
     }
 

@@ -19,13 +19,24 @@ struct Fixture {
 
 fn fixture(name: &str, profile: RuntimeProfile) -> Fixture {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models");
-    let json = std::fs::read_to_string(folder.join(format!("{name}.json"))).expect("the fixture's description");
+    let json = std::fs::read_to_string(folder.join(format!("{name}.json")))
+        .expect("the fixture's description");
     let json: serde_json::Value = serde_json::from_str(&json).expect("valid JSON");
     let numbers = |key: &str| -> Vec<u64> {
-        json[key].as_array().expect("an array").iter().map(|n| n.as_u64().expect("a number")).collect()
+        json[key]
+            .as_array()
+            .expect("an array")
+            .iter()
+            .map(|n| n.as_u64().expect("a number"))
+            .collect()
     };
     let bytes = std::fs::read(folder.join(format!("{name}.logits"))).expect("the fixture's logits");
-    let logits = bytes.as_chunks().0.iter().map(|&b| f64::from(f32::from_le_bytes(b))).collect();
+    let logits = bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&b| f64::from(f32::from_le_bytes(b)))
+        .collect();
     let gguf = Gguf::open(&folder.join(format!("{name}.gguf"))).expect("the fixture's model");
     Fixture {
         engine: Engine::from_gguf(Arc::new(gguf), profile, &mut |_, _| {}).expect("a model we run"),
@@ -37,17 +48,26 @@ fn fixture(name: &str, profile: RuntimeProfile) -> Fixture {
 
 /// Logits of all positions, computed in steps of `chunk` tokens.
 fn logits(fixture: &Fixture, chunk: usize) -> Vec<Vec<f32>> {
-    let mut session = fixture.engine.session_with_outputs(256, 256).expect("memory");
+    let mut session = fixture
+        .engine
+        .session_with_outputs(256, 256)
+        .expect("memory");
     let mut out = Vec::new();
     for tokens in fixture.tokens.chunks(chunk) {
-        session.step(tokens, Outputs::All, None).expect("a step that fits");
+        session
+            .step(tokens, Outputs::All, None)
+            .expect("a step that fits");
         out.extend((0..tokens.len()).map(|i| session.logits(i).expect("logits").to_vec()));
     }
     out
 }
 
 fn exact() -> RuntimeProfile {
-    RuntimeProfile { kv_type: KvType::F32, threads: 2, ..RuntimeProfile::default() }
+    RuntimeProfile {
+        kv_type: KvType::F32,
+        threads: 2,
+        ..RuntimeProfile::default()
+    }
 }
 
 #[test]
@@ -56,10 +76,17 @@ fn logits_equal_transformers_for_every_architecture_and_chunking() {
         let fixture = fixture(name, exact());
         for chunk in [fixture.tokens.len(), 1, 7, 64] {
             let got = logits(&fixture, chunk);
-            let got: Vec<f32> = fixture.positions.iter().flat_map(|&p| got[p].iter().copied()).collect();
+            let got: Vec<f32> = fixture
+                .positions
+                .iter()
+                .flat_map(|&p| got[p].iter().copied())
+                .collect();
             let error = ops::relative_error(&got, &fixture.logits);
             println!("{name}, chunks of {chunk}: {error:.2e}");
-            assert!(error <= TOLERANCE, "{name} in chunks of {chunk}: relative error {error:e}");
+            assert!(
+                error <= TOLERANCE,
+                "{name} in chunks of {chunk}: relative error {error:e}"
+            );
         }
     }
 }
@@ -67,16 +94,37 @@ fn logits_equal_transformers_for_every_architecture_and_chunking() {
 #[test]
 fn bits_do_not_depend_on_threads_chunks_or_instruction_sets() {
     for name in ARCHITECTURES {
-        let base = fixture(name, RuntimeProfile { threads: 1, ..RuntimeProfile::default() });
+        let base = fixture(
+            name,
+            RuntimeProfile {
+                threads: 1,
+                ..RuntimeProfile::default()
+            },
+        );
         let want = logits(&base, base.tokens.len());
         for isa in kernels::Isa::available() {
             // Three threads share two cores badly: once is enough for an uneven split.
             for (threads, chunks) in [(1, &[7, 64][..]), (2, &[1, 128][..]), (3, &[150][..])] {
-                let other = fixture(name, RuntimeProfile { threads, isa, ..RuntimeProfile::default() });
+                let other = fixture(
+                    name,
+                    RuntimeProfile {
+                        threads,
+                        isa,
+                        ..RuntimeProfile::default()
+                    },
+                );
                 for &chunk in chunks {
                     let got = logits(&other, chunk);
-                    let same = got.iter().flatten().zip(want.iter().flatten()).all(|(a, b)| a.to_bits() == b.to_bits());
-                    assert!(same, "{name}: {} with {threads} threads in chunks of {chunk} differs", isa.name());
+                    let same = got
+                        .iter()
+                        .flatten()
+                        .zip(want.iter().flatten())
+                        .all(|(a, b)| a.to_bits() == b.to_bits());
+                    assert!(
+                        same,
+                        "{name}: {} with {threads} threads in chunks of {chunk} differs",
+                        isa.name()
+                    );
                 }
             }
         }

@@ -8,6 +8,7 @@
 //! 3. `&mut` on the workspace and the state keeps everyone else out for the duration.
 
 mod state;
+mod step;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -15,6 +16,7 @@ mod walk;
 mod workspace;
 
 pub use state::State;
+pub use step::{ExecuteError, Outputs, Step};
 pub use trace::{Span, Trace};
-pub use walk::{ExecuteError, Outputs, Step, execute, execute_nodes};
+pub use walk::{execute, execute_nodes};
 pub use workspace::Workspace;

@@ -18,12 +18,16 @@ const LAYERS_27B: usize = 62;
 
 pub(super) fn describe(loader: &mut Loader<'_>, config: &Config) -> Result<BufferId, ModelError> {
     let gguf = std::sync::Arc::clone(&loader.gguf);
-    let pattern = config.optional(&gguf, "attention.sliding_window_pattern")?.unwrap_or(PATTERN).max(1);
+    let pattern = config.period(&gguf, "attention.sliding_window_pattern", PATTERN)?;
     let window = config.required(&gguf, "attention.sliding_window", 1 << 32)?;
     let local_theta = config.theta(&gguf, "rope.freq_base_swa", LOCAL_THETA)?;
     // In bfloat16 as the model was trained, so that its rounding is the same.
     let embedding_scale = half::bf16::from_f32((config.hidden as f32).sqrt()).to_f32();
-    let per_head = if config.layers == LAYERS_27B { config.hidden / config.heads } else { config.head_dim };
+    let per_head = if config.layers == LAYERS_27B {
+        config.hidden / config.heads
+    } else {
+        config.head_dim
+    };
     let scale = 1.0 / (per_head as f32).sqrt();
 
     let stream = Stream::begin(loader, config, embedding_scale)?;
@@ -40,11 +44,19 @@ pub(super) fn describe(loader: &mut Loader<'_>, config: &Config) -> Result<Buffe
             scale,
             window: (!is_global).then_some(window),
             post_norm: Some("post_attention_norm.weight"),
+            head_norms: true,
+            needs_biases: false,
         };
         attention.push(loader, layer)?;
         let activation = Activation::GeluTanh;
-        FeedForward { config, stream, activation, norm: "ffn_norm", post_norm: Some("post_ffw_norm") }
-            .push(loader, layer)?;
+        FeedForward {
+            config,
+            stream,
+            activation,
+            norm: "ffn_norm",
+            post_norm: Some("post_ffw_norm"),
+        }
+        .push(loader, layer)?;
     }
     stream.end(loader, config)
 }

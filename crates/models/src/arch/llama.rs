@@ -1,5 +1,5 @@
 //! Llama and its close kin Qwen2 (biases on q, k, v) and Qwen3 (norms over query and key heads): pre-norm blocks of full
-//! attention and SwiGLU. What a file's tensors say (biases, head norms) is taken from the file.
+//! attention and SwiGLU. Biases are taken wherever a file has them.
 
 use kernels::{Activation, program::BufferId};
 
@@ -17,13 +17,38 @@ pub(super) fn describe(
 ) -> Result<BufferId, ModelError> {
     let stream = Stream::begin(loader, config, 1.0)?;
     let rotation = Rotation::new(loader, "rope", config, config.rope_theta, config.rope_scale)?;
-    let rows = if architecture == Architecture::Llama { QueryRows::Interleaved } else { QueryRows::Halves };
+    let rows = if architecture == Architecture::Llama {
+        QueryRows::Interleaved
+    } else {
+        QueryRows::Halves
+    };
     let scale = 1.0 / (config.head_dim as f32).sqrt();
+    let (head_norms, needs_biases) = (
+        architecture == Architecture::Qwen3,
+        architecture == Architecture::Qwen2,
+    );
     for layer in 0..config.layers {
         loader.program.layer(Some(layer));
-        Attention { config, stream, rotation, rows, scale, window: None, post_norm: None }.push(loader, layer)?;
-        FeedForward { config, stream, activation: Activation::Silu, norm: "ffn_norm", post_norm: None }
-            .push(loader, layer)?;
+        Attention {
+            config,
+            stream,
+            rotation,
+            rows,
+            scale,
+            window: None,
+            post_norm: None,
+            head_norms,
+            needs_biases,
+        }
+        .push(loader, layer)?;
+        FeedForward {
+            config,
+            stream,
+            activation: Activation::Silu,
+            norm: "ffn_norm",
+            post_norm: None,
+        }
+        .push(loader, layer)?;
     }
     stream.end(loader, config)
 }

@@ -33,15 +33,21 @@ impl Architecture {
     /// The architecture that a file names.
     pub(crate) fn named(name: &str, gguf: &Gguf) -> Result<Self, ModelError> {
         let found = Self::ALL.iter().find(|(known, _)| *known == name);
-        found.map(|&(_, architecture)| architecture).ok_or_else(|| ModelError::Architecture {
-            file: file_name(gguf),
-            architecture: name.to_owned(),
-            known: Self::ALL.map(|(name, _)| name).join(", "),
-        })
+        found
+            .map(|&(_, architecture)| architecture)
+            .ok_or_else(|| ModelError::Architecture {
+                file: file_name(gguf),
+                architecture: name.escape_debug().to_string(),
+                known: Self::ALL.map(|(name, _)| name).join(", "),
+            })
     }
 
     /// Adds all nodes; returns the logits' buffer.
-    pub(crate) fn describe(self, loader: &mut Loader<'_>, config: &Config) -> Result<BufferId, ModelError> {
+    pub(crate) fn describe(
+        self,
+        loader: &mut Loader<'_>,
+        config: &Config,
+    ) -> Result<BufferId, ModelError> {
         match self {
             Self::Llama | Self::Qwen2 | Self::Qwen3 => llama::describe(self, loader, config),
             Self::Gemma3 => gemma3::describe(loader, config),

@@ -36,37 +36,105 @@ impl DeltaNet<'_> {
         let (shape, hidden) = (self.shape, self.config.hidden);
         let (channels, values) = (2 * shape.keys() + shape.values(), shape.values());
         let name = |part: &str| format!("blk.{layer}.{part}");
-        self.stream.norm(loader, "attn_norm", &name("attn_norm.weight"))?;
+        self.stream
+            .norm(loader, "attn_norm", &name("attn_norm.weight"))?;
 
-        let mixed = loader.program.buffer("delta_mixed", channels, Extent::Tokens);
+        let mixed = loader
+            .program
+            .buffer("delta_mixed", channels, Extent::Tokens);
         let z = loader.program.buffer("delta_z", values, Extent::Tokens);
         let mut projections = Vec::new();
-        for (out, part, width) in [(mixed, "attn_qkv.weight", channels), (z, "attn_gate.weight", values)] {
+        for (out, part, width) in [
+            (mixed, "attn_qkv.weight", channels),
+            (z, "attn_gate.weight", values),
+        ] {
             let matrix = loader.matrix(&name(part), width, hidden)?;
-            projections.push(Projection { matrix, out, bias: None, add: false });
+            projections.push(Projection {
+                matrix,
+                out,
+                bias: None,
+                add: false,
+            });
         }
-        let a = loader.program.buffer("delta_a", shape.value_heads, Extent::Tokens);
-        let b = loader.program.buffer("delta_b", shape.value_heads, Extent::Tokens);
+        let a = loader
+            .program
+            .buffer("delta_a", shape.value_heads, Extent::Tokens);
+        let b = loader
+            .program
+            .buffer("delta_b", shape.value_heads, Extent::Tokens);
         self.gates(loader, layer, (a, b), &mut projections)?;
-        push(loader, "delta_in", Node::MatMul { input: self.stream.normed, projections })?;
+        push(
+            loader,
+            "delta_in",
+            Node::MatMul {
+                input: self.stream.normed,
+                projections,
+            },
+        )?;
 
         let qkv = loader.program.buffer("delta_qkv", channels, Extent::Tokens);
         let weight = self.taps(loader, &name("ssm_conv1d.weight"), channels)?;
         let state = loader.program.conv_state(channels);
-        push(loader, "delta_conv", Node::CausalConv { input: mixed, out: qkv, weight, state })?;
+        push(
+            loader,
+            "delta_conv",
+            Node::CausalConv {
+                input: mixed,
+                out: qkv,
+                weight,
+                state,
+            },
+        )?;
         let decay_rate = loader.vector(&name("ssm_a"), shape.value_heads)?;
         let dt_bias = loader.vector(&name("ssm_dt.bias"), shape.value_heads)?;
-        push(loader, "delta_prepare", Node::DeltaPrepare { qkv, a, b, decay_rate, dt_bias, eps: L2_EPS, shape })?;
+        push(
+            loader,
+            "delta_prepare",
+            Node::DeltaPrepare {
+                qkv,
+                a,
+                b,
+                decay_rate,
+                dt_bias,
+                eps: L2_EPS,
+                shape,
+            },
+        )?;
         let out = loader.program.buffer("delta_out", values, Extent::Tokens);
         let state = loader.program.delta_state(shape);
-        push(loader, "delta_rule", Node::GatedDelta { qkv, alpha: a, beta: b, out, state, shape })?;
+        push(
+            loader,
+            "delta_rule",
+            Node::GatedDelta {
+                qkv,
+                alpha: a,
+                beta: b,
+                out,
+                state,
+                shape,
+            },
+        )?;
 
         let weight = loader.vector(&name("ssm_norm.weight"), shape.value_dim)?;
         let (eps, width) = (self.config.eps, shape.value_dim);
-        let norm =
-            Node::RmsNorm { input: out, out, weight, eps, width, gate: Some(z), add: false, quantise: false };
+        let norm = Node::RmsNorm {
+            input: out,
+            out,
+            weight,
+            eps,
+            width,
+            gate: Some(z),
+            add: false,
+            quantise: false,
+        };
         push(loader, "delta_norm", norm)?;
-        self.stream.project_back(loader, "delta_output", &name("ssm_out.weight"), (out, values), &Join::Add)
+        self.stream.project_back(
+            loader,
+            "delta_output",
+            &name("ssm_out.weight"),
+            (out, values),
+            &Join::Add,
+        )
     }
 
     fn gates(
@@ -80,19 +148,37 @@ impl DeltaNet<'_> {
         let per_key = heads / self.shape.key_heads;
         for (out, alone, half) in [(b, "ssm_beta", 0), (a, "ssm_alpha", 1)] {
             let matrix = match self.gate_rows {
-                GateRows::Apart => loader.matrix(&format!("blk.{layer}.{alone}.weight"), heads, hidden)?,
+                GateRows::Apart => {
+                    loader.matrix(&format!("blk.{layer}.{alone}.weight"), heads, hidden)?
+                }
                 GateRows::PerKeyHead => {
                     let from = move |h: usize| (2 * (h / per_key) + half) * per_key + h % per_key;
-                    loader.rows(&format!("blk.{layer}.ssm_ba.weight"), 2 * heads, hidden, heads, &from)?
+                    loader.rows(
+                        &format!("blk.{layer}.ssm_ba.weight"),
+                        2 * heads,
+                        hidden,
+                        heads,
+                        &from,
+                    )?
                 }
             };
-            projections.push(Projection { matrix, out, bias: None, add: false });
+            projections.push(Projection {
+                matrix,
+                out,
+                bias: None,
+                add: false,
+            });
         }
         Ok(())
     }
 
     /// From the file's (channel, tap) to (tap, channel), channels padded to whole vectors.
-    fn taps(&self, loader: &mut Loader<'_>, name: &str, channels: usize) -> Result<kernels::program::VectorId, ModelError> {
+    fn taps(
+        &self,
+        loader: &mut Loader<'_>,
+        name: &str,
+        channels: usize,
+    ) -> Result<kernels::program::VectorId, ModelError> {
         let stored = loader.values(name, &[TAPS, channels])?;
         let padded = channels.next_multiple_of(16);
         let mut turned = vec![0.0; TAPS * padded];

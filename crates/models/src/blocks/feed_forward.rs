@@ -22,7 +22,11 @@ pub(crate) struct FeedForward<'a> {
 impl FeedForward<'_> {
     /// Adds the layer's nodes.
     pub(crate) fn push(&self, loader: &mut Loader<'_>, layer: usize) -> Result<(), ModelError> {
-        let Config { hidden, feed_forward: width, .. } = *self.config;
+        let Config {
+            hidden,
+            feed_forward: width,
+            ..
+        } = *self.config;
         let name = |part: &str| format!("blk.{layer}.{part}.weight");
         if loader.has(&name("ffn_gate_exps")) || loader.has(&name("ffn_gate_inp")) {
             return Err(ModelError::Unsupported {
@@ -37,12 +41,33 @@ impl FeedForward<'_> {
         let mut projections = Vec::new();
         for (out, part) in [(gate, "ffn_gate"), (up, "ffn_up")] {
             let matrix = loader.matrix(&name(part), width, hidden)?;
-            projections.push(Projection { matrix, out, bias: None, add: false });
+            projections.push(Projection {
+                matrix,
+                out,
+                bias: None,
+                add: false,
+            });
         }
-        push(loader, "ffn_gate_up", Node::MatMul { input: self.stream.normed, projections })?;
-        let node = Node::Glu { gate, up, out: gate, activation: self.activation, quantise: false };
+        push(
+            loader,
+            "ffn_gate_up",
+            Node::MatMul {
+                input: self.stream.normed,
+                projections,
+            },
+        )?;
+        let node = Node::Glu {
+            gate,
+            up,
+            out: gate,
+            activation: self.activation,
+            quantise: false,
+        };
         push(loader, "ffn_act", node)?;
-        let join = self.post_norm.map_or(Join::Add, |norm| Join::NormAdd(name(norm)));
-        self.stream.project_back(loader, "ffn_down", &name("ffn_down"), (gate, width), &join)
+        let join = self
+            .post_norm
+            .map_or(Join::Add, |norm| Join::NormAdd(name(norm)));
+        self.stream
+            .project_back(loader, "ffn_down", &name("ffn_down"), (gate, width), &join)
     }
 }

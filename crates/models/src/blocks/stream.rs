@@ -26,19 +26,46 @@ pub(crate) enum Join {
 
 impl Stream {
     /// Starts the program: the tokens' embeddings, times `scale`.
-    pub(crate) fn begin(loader: &mut Loader<'_>, config: &Config, scale: f32) -> Result<Self, ModelError> {
+    pub(crate) fn begin(
+        loader: &mut Loader<'_>,
+        config: &Config,
+        scale: f32,
+    ) -> Result<Self, ModelError> {
         let (hidden, eps) = (config.hidden, config.eps);
         let x = loader.program.buffer("x", hidden, Extent::Tokens);
         let normed = loader.program.buffer("normed", hidden, Extent::Tokens);
         push(loader, "embed", Node::Embed { out: x, scale })?;
-        Ok(Self { x, normed, hidden, eps })
+        Ok(Self {
+            x,
+            normed,
+            hidden,
+            eps,
+        })
     }
 
     /// Normalises the stream into `normed`.
-    pub(crate) fn norm(&self, loader: &mut Loader<'_>, part: &'static str, tensor: &str) -> Result<(), ModelError> {
+    pub(crate) fn norm(
+        &self,
+        loader: &mut Loader<'_>,
+        part: &'static str,
+        tensor: &str,
+    ) -> Result<(), ModelError> {
         let weight = loader.vector(tensor, self.hidden)?;
         let (input, out, eps, width) = (self.x, self.normed, self.eps, self.hidden);
-        push(loader, part, Node::RmsNorm { input, out, weight, eps, width, gate: None, add: false, quantise: false })
+        push(
+            loader,
+            part,
+            Node::RmsNorm {
+                input,
+                out,
+                weight,
+                eps,
+                width,
+                gate: None,
+                add: false,
+                quantise: false,
+            },
+        )
     }
 
     /// `x += W input`, or `x += norm(W input)`.
@@ -53,43 +80,121 @@ impl Stream {
         let matrix = loader.matrix(tensor, self.hidden, input.1)?;
         match join {
             Join::Add => {
-                let projections = vec![Projection { matrix, out: self.x, bias: None, add: true }];
-                push(loader, part, Node::MatMul { input: input.0, projections })
+                let projections = vec![Projection {
+                    matrix,
+                    out: self.x,
+                    bias: None,
+                    add: true,
+                }];
+                push(
+                    loader,
+                    part,
+                    Node::MatMul {
+                        input: input.0,
+                        projections,
+                    },
+                )
             }
             Join::NormAdd(norm) => {
-                let out = loader.program.buffer("block_out", self.hidden, Extent::Tokens);
-                let projections = vec![Projection { matrix, out, bias: None, add: false }];
-                push(loader, part, Node::MatMul { input: input.0, projections })?;
+                let out = loader
+                    .program
+                    .buffer("block_out", self.hidden, Extent::Tokens);
+                let projections = vec![Projection {
+                    matrix,
+                    out,
+                    bias: None,
+                    add: false,
+                }];
+                push(
+                    loader,
+                    part,
+                    Node::MatMul {
+                        input: input.0,
+                        projections,
+                    },
+                )?;
                 let weight = loader.vector(norm, self.hidden)?;
                 let (eps, width) = (self.eps, self.hidden);
-                let node =
-                    Node::RmsNorm { input: out, out: self.x, weight, eps, width, gate: None, add: true, quantise: false };
+                let node = Node::RmsNorm {
+                    input: out,
+                    out: self.x,
+                    weight,
+                    eps,
+                    width,
+                    gate: None,
+                    add: true,
+                    quantise: false,
+                };
                 push(loader, "post_norm", node)
             }
         }
     }
 
     /// The final norm and the logits: `output.weight`, or the embedding table where the file ties them.
-    pub(crate) fn end(&self, loader: &mut Loader<'_>, config: &Config) -> Result<BufferId, ModelError> {
+    pub(crate) fn end(
+        &self,
+        loader: &mut Loader<'_>,
+        config: &Config,
+    ) -> Result<BufferId, ModelError> {
         loader.program.layer(None);
         let last = loader.program.buffer("last", self.hidden, Extent::Outputs);
-        let logits = loader.program.buffer("logits", config.vocabulary, Extent::Outputs);
-        push(loader, "select", Node::SelectOutputs { input: self.x, out: last })?;
+        let logits = loader
+            .program
+            .buffer("logits", config.vocabulary, Extent::Outputs);
+        push(
+            loader,
+            "select",
+            Node::SelectOutputs {
+                input: self.x,
+                out: last,
+            },
+        )?;
         let weight = loader.vector("output_norm.weight", self.hidden)?;
         let (eps, width) = (self.eps, self.hidden);
-        let node =
-            Node::RmsNorm { input: last, out: last, weight, eps, width, gate: None, add: false, quantise: false };
+        let node = Node::RmsNorm {
+            input: last,
+            out: last,
+            weight,
+            eps,
+            width,
+            gate: None,
+            add: false,
+            quantise: false,
+        };
         push(loader, "output_norm", node)?;
-        let tensor = if loader.has("output.weight") { "output.weight" } else { "token_embd.weight" };
+        let tensor = if loader.has("output.weight") {
+            "output.weight"
+        } else {
+            "token_embd.weight"
+        };
         let matrix = loader.matrix(tensor, config.vocabulary, self.hidden)?;
-        let projections = vec![Projection { matrix, out: logits, bias: None, add: false }];
-        push(loader, "output", Node::MatMul { input: last, projections })?;
+        let projections = vec![Projection {
+            matrix,
+            out: logits,
+            bias: None,
+            add: false,
+        }];
+        push(
+            loader,
+            "output",
+            Node::MatMul {
+                input: last,
+                projections,
+            },
+        )?;
         Ok(logits)
     }
 }
 
 /// Adds a node; what does not fit is the file's fault.
-pub(crate) fn push(loader: &mut Loader<'_>, part: &'static str, node: Node) -> Result<(), ModelError> {
+pub(crate) fn push(
+    loader: &mut Loader<'_>,
+    part: &'static str,
+    node: Node,
+) -> Result<(), ModelError> {
     let file = file_name(&loader.gguf);
-    loader.program.push(part, node).map_err(|source| ModelError::Program { file, source })
+    loader
+        .program
+        .push(part, node)
+        .map_err(|source| ModelError::Program { file, source })
 }

@@ -5,7 +5,13 @@ use super::{Sampler, SamplingOptions};
 const LOGITS: [f32; 5] = [1.0, 3.0, 2.0, -1.0, 2.5];
 
 fn wide() -> SamplingOptions {
-    SamplingOptions { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..SamplingOptions::default() }
+    SamplingOptions {
+        temperature: 1.0,
+        top_k: 0,
+        top_p: 1.0,
+        min_p: 0.0,
+        ..SamplingOptions::default()
+    }
 }
 
 fn drawn(options: SamplingOptions) -> Vec<u32> {
@@ -27,8 +33,20 @@ fn greedy_takes_the_likeliest_and_the_smaller_id_of_a_tie() {
 fn each_filter_narrows() {
     assert_eq!(drawn(wide()), [0, 1, 2, 3, 4]);
     assert_eq!(drawn(SamplingOptions { top_k: 2, ..wide() }), [1, 4]);
-    assert_eq!(drawn(SamplingOptions { top_p: 0.5, ..wide() }), [1, 4]);
-    assert_eq!(drawn(SamplingOptions { min_p: 0.3, ..wide() }), [1, 2, 4]);
+    assert_eq!(
+        drawn(SamplingOptions {
+            top_p: 0.5,
+            ..wide()
+        }),
+        [1, 4]
+    );
+    assert_eq!(
+        drawn(SamplingOptions {
+            min_p: 0.3,
+            ..wide()
+        }),
+        [1, 2, 4]
+    );
 }
 
 #[test]
@@ -39,12 +57,19 @@ fn frequencies_follow_the_distribution() {
     let total: f64 = LOGITS.iter().map(|&x| f64::from(x).exp()).sum();
     let want = 3.0f64.exp() / total;
     let error = (hits as f64 / f64::from(n) - want).abs();
-    assert!(error <= 4.0 * (want * (1.0 - want) / f64::from(n)).sqrt(), "{error}");
+    assert!(
+        error <= 4.0 * (want * (1.0 - want) / f64::from(n)).sqrt(),
+        "{error}"
+    );
 }
 
 #[test]
 fn repetition_is_penalised_within_the_window() {
-    let options = SamplingOptions { repeat_penalty: 2.0, repeat_window: 2, ..SamplingOptions::greedy() };
+    let options = SamplingOptions {
+        repeat_penalty: 2.0,
+        repeat_window: 2,
+        ..SamplingOptions::greedy()
+    };
     let mut sampler = Sampler::new(options).expect("valid options");
     assert_eq!(sampler.sample(&LOGITS, &[1, 0]), 4);
     assert_eq!(sampler.sample(&LOGITS, &[1, 0, 0]), 1);
@@ -54,7 +79,9 @@ fn repetition_is_penalised_within_the_window() {
 fn a_seed_repeats_itself() {
     let draw = |seed| {
         let mut sampler = Sampler::new(SamplingOptions { seed, ..wide() }).expect("valid options");
-        (0..64).map(|_| sampler.sample(&LOGITS, &[])).collect::<Vec<_>>()
+        (0..64)
+            .map(|_| sampler.sample(&LOGITS, &[]))
+            .collect::<Vec<_>>()
     };
     assert_eq!(draw(7), draw(7));
     assert_ne!(draw(7), draw(8));
@@ -63,11 +90,26 @@ fn a_seed_repeats_itself() {
 #[test]
 fn nonsense_is_refused() {
     for options in [
-        SamplingOptions { temperature: f32::NAN, ..wide() },
-        SamplingOptions { temperature: -1.0, ..wide() },
-        SamplingOptions { top_p: 0.0, ..wide() },
-        SamplingOptions { min_p: 1.5, ..wide() },
-        SamplingOptions { repeat_penalty: 0.0, ..wide() },
+        SamplingOptions {
+            temperature: f32::NAN,
+            ..wide()
+        },
+        SamplingOptions {
+            temperature: -1.0,
+            ..wide()
+        },
+        SamplingOptions {
+            top_p: 0.0,
+            ..wide()
+        },
+        SamplingOptions {
+            min_p: 1.5,
+            ..wide()
+        },
+        SamplingOptions {
+            repeat_penalty: 0.0,
+            ..wide()
+        },
     ] {
         assert!(Sampler::new(options).is_err());
     }

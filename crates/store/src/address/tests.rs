@@ -1,3 +1,5 @@
+//! Secrets stay out of what is printed, and hosts are compared as they should be.
+
 use super::*;
 
 #[test]

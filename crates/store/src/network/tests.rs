@@ -1,3 +1,5 @@
+//! Proxy and certificate settings are taken from where pip and curl would take them.
+
 use std::collections::HashMap;
 use std::fs;
 

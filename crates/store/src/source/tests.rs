@@ -1,3 +1,5 @@
+//! Every form of a source parses, prints back, and a mistake lists the forms.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Models are found by path, name, beginning and alias; a miss names what is near.
+
 use super::*;
 
 fn store_with(names: &[&str]) -> (tempfile::TempDir, Store) {

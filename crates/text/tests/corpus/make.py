@@ -18,7 +18,7 @@ from gguf import GGUFReader, GGUFWriter
 from llama_cpp import Llama
 
 HERE = pathlib.Path(__file__).parent
-MODELS = {"smollm2": "smollm2-135m-instruct-q4_1.gguf", "gemma3": "gemma-3-270m-q4_k_m.gguf"}
+MODELS = {"smollm2": "SmolLM2-135M-Instruct.Q4_1.gguf", "gemma3": "gemma-3-270m-q4_k_m.gguf"}
 
 
 def texts():

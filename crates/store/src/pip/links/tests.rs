@@ -1,3 +1,5 @@
+//! Both forms of a package index are read, and nothing hostile in them is believed.
+
 use super::*;
 
 const SUM: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";

@@ -1,0 +1,185 @@
+//! A step, and the checks that make walking it sound: nothing starts before they hold.
+
+use std::sync::Arc;
+
+use super::{State, Workspace};
+use crate::{Isa, Pool, RuntimeProfile, program::Program};
+
+/// For which tokens logits are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outputs {
+    /// None: an earlier chunk of a prompt.
+    None,
+    /// The last one.
+    Last,
+    /// Every one.
+    All,
+}
+
+/// Tokens that follow what the state has seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// Token ids.
+    pub tokens: &'a [u32],
+    /// For which of them logits are computed.
+    pub outputs: Outputs,
+}
+
+impl Step<'_> {
+    pub(super) fn output_rows(&self) -> usize {
+        match self.outputs {
+            Outputs::None => 0,
+            Outputs::Last => self.tokens.len().min(1),
+            Outputs::All => self.tokens.len(),
+        }
+    }
+}
+
+/// A step that cannot be run; nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExecuteError {
+    /// No tokens.
+    Empty,
+    /// More tokens or outputs than the workspace has rows.
+    Workspace {
+        /// Asked for.
+        asked: usize,
+        /// Rows there are.
+        rows: usize,
+    },
+    /// The state is full.
+    Context {
+        /// Positions needed.
+        needed: usize,
+        /// Positions there are.
+        capacity: usize,
+    },
+    /// A token beyond the vocabulary.
+    Token {
+        /// The id.
+        token: u32,
+        /// Rows of the embedding table.
+        vocabulary: usize,
+    },
+    /// The program was built from a file's header alone, to be looked at.
+    Hollow,
+    /// The workspace was made for fewer threads than the pool has.
+    Threads {
+        /// Of the pool.
+        pool: usize,
+        /// Of the workspace.
+        workspace: usize,
+    },
+    /// The state or the workspace was made for another program.
+    OtherProgram,
+    /// The processor lacks the profile's instruction set.
+    Isa(Isa),
+    /// The workspace was made for a profile with a smaller attention tile.
+    AttentionTile {
+        /// Of the profile.
+        profile: usize,
+        /// Of the workspace.
+        workspace: usize,
+    },
+}
+
+impl std::fmt::Display for ExecuteError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Empty => write!(f, "expected at least one token, got none"),
+            Self::Workspace { asked, rows } => {
+                write!(f, "a step of {asked} rows in a workspace of {rows}")
+            }
+            Self::Context { needed, capacity } => {
+                write!(
+                    f,
+                    "{needed} tokens do not fit the context of {capacity}; shorten the text or raise --context"
+                )
+            }
+            Self::Token { token, vocabulary } => {
+                write!(f, "token {token} is beyond the vocabulary of {vocabulary}")
+            }
+            Self::Hollow => write!(f, "the model's weights were not loaded; load it to run it"),
+            Self::Threads { pool, workspace } => {
+                write!(f, "a pool of {pool} threads, a workspace for {workspace}")
+            }
+            Self::OtherProgram => {
+                write!(f, "the state or the workspace was made for another model")
+            }
+            Self::Isa(isa) => write!(
+                f,
+                "this processor has no {}; its best instruction set is {}",
+                isa.name(),
+                Isa::detect().name()
+            ),
+            Self::AttentionTile { profile, workspace } => write!(
+                f,
+                "an attention tile of {profile}, a workspace for {workspace}; make it with the profile that runs"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ExecuteError {}
+
+pub(super) fn check(
+    program: &Program,
+    state: &State,
+    workspace: &Workspace,
+    step: &Step<'_>,
+    pool: &Pool,
+    profile: &RuntimeProfile,
+) -> Result<(), ExecuteError> {
+    if program.is_hollow() {
+        return Err(ExecuteError::Hollow);
+    }
+    let tokens = step.tokens.len();
+    if tokens == 0 {
+        return Err(ExecuteError::Empty);
+    }
+    if tokens > workspace.tokens {
+        return Err(ExecuteError::Workspace {
+            asked: tokens,
+            rows: workspace.tokens,
+        });
+    }
+    if step.output_rows() > workspace.outputs {
+        return Err(ExecuteError::Workspace {
+            asked: step.output_rows(),
+            rows: workspace.outputs,
+        });
+    }
+    let (needed, capacity) = (
+        state.positions + tokens,
+        state.capacity().min(workspace.capacity),
+    );
+    if needed > capacity {
+        return Err(ExecuteError::Context { needed, capacity });
+    }
+    if pool.threads() > workspace.threads() {
+        return Err(ExecuteError::Threads {
+            pool: pool.threads(),
+            workspace: workspace.threads(),
+        });
+    }
+    if profile.attention_tile > workspace.attention_tile {
+        return Err(ExecuteError::AttentionTile {
+            profile: profile.attention_tile,
+            workspace: workspace.attention_tile,
+        });
+    }
+    if !profile.isa.is_available() {
+        return Err(ExecuteError::Isa(profile.isa));
+    }
+    if ![&state.program, &workspace.program]
+        .iter()
+        .all(|made_for| Arc::ptr_eq(made_for, &program.identity))
+    {
+        return Err(ExecuteError::OtherProgram);
+    }
+    let vocabulary = program.embedding.rows();
+    match step.tokens.iter().find(|&&t| t as usize >= vocabulary) {
+        Some(&token) => Err(ExecuteError::Token { token, vocabulary }),
+        None => Ok(()),
+    }
+}

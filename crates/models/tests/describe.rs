@@ -1,0 +1,194 @@
+//! What a header says is what a loaded model does: the same program, costs and memory; and sizes agree with sums by hand.
+
+use formats::gguf::{Gguf, TensorInfo};
+use kernels::{
+    KvType,
+    program::{Node, StepShape},
+};
+use models::{Footprint, Model};
+
+#[expect(dead_code, reason = "each test binary uses a part of it")]
+mod draft;
+
+use draft::{Draft, fixture_path};
+
+const FIXTURES: [&str; 6] = ["llama", "qwen2", "qwen3", "gemma3", "qwen35", "qwen3next"];
+
+fn described(fixture: &str) -> Model {
+    Model::describe(Draft::of(fixture).build()).expect("a model we run")
+}
+
+fn loaded(fixture: &str) -> Model {
+    Model::load(&fixture_path(&format!("{fixture}.gguf")), 2, &mut |_| {}).expect("a model we run")
+}
+
+#[test]
+fn a_described_model_equals_the_loaded_one() {
+    for fixture in FIXTURES {
+        let (hollow, full) = (described(fixture), loaded(fixture));
+        assert!(
+            hollow.program.is_hollow() && !full.program.is_hollow(),
+            "{fixture}"
+        );
+        assert_eq!(hollow.config, full.config);
+        assert_eq!(hollow.parameters(), full.parameters());
+        let nodes = |model: &Model| format!("{:?}", model.program.nodes());
+        assert_eq!(nodes(&hollow), nodes(&full), "{fixture}");
+        assert_eq!(
+            hollow.program.packed_bytes(),
+            full.program.packed_bytes(),
+            "{fixture}"
+        );
+        for kv_type in [KvType::F16, KvType::F32] {
+            for (tokens, depth) in [(1, 0), (1, 511), (64, 0), (100, 300)] {
+                assert_eq!(
+                    hollow.cost(tokens, depth, kv_type),
+                    full.cost(tokens, depth, kv_type),
+                    "{fixture}"
+                );
+            }
+            for context in [1, 100, 512] {
+                assert_eq!(
+                    hollow.footprint(context, kv_type),
+                    full.footprint(context, kv_type),
+                    "{fixture}"
+                );
+            }
+        }
+    }
+}
+
+/// Matrices that a decode step streams: all but the embedding (unless it is the output too) and the convolutions' taps.
+fn streamed(gguf: &Gguf) -> impl Iterator<Item = &TensorInfo> {
+    let tied = gguf.tensor("output.weight").is_none();
+    gguf.tensors().iter().filter(move |t| match t.name() {
+        "token_embd.weight" => tied,
+        name => t.shape().len() == 2 && !name.ends_with("ssm_conv1d.weight"),
+    })
+}
+
+#[test]
+fn a_decode_step_reads_the_bytes_of_the_files_matrices() {
+    for fixture in FIXTURES {
+        let model = described(fixture);
+        // Panels have 16 rows. `ssm_ba` becomes two matrices, alphas and betas.
+        let panels = |t: &TensorInfo| {
+            let halves = if t.name().ends_with("ssm_ba.weight") {
+                2
+            } else {
+                1
+            };
+            halves * (t.rows() / halves).next_multiple_of(16) * t.row_len() * 4
+        };
+        let padded: usize = streamed(&model.gguf).map(panels).sum();
+        let in_file: usize = streamed(&model.gguf).filter_map(TensorInfo::byte_len).sum();
+        let packed: usize = model
+            .program
+            .packed_bytes()
+            .iter()
+            .map(|&(_, _, bytes)| bytes)
+            .sum();
+        assert_eq!(packed, padded, "{fixture}");
+        let has_narrow = streamed(&model.gguf).any(|t| t.name().contains("ssm_"));
+        assert!(
+            packed == in_file || has_narrow,
+            "{fixture}: {packed} packed, {in_file} in the file"
+        );
+
+        let step = StepShape {
+            tokens: 1,
+            depth: 0,
+            outputs: 1,
+            kv_type: KvType::F16,
+        };
+        let (mut read, mut inputs) = (0, 0);
+        for labelled in model.program.nodes() {
+            if let Node::MatMul { projections, .. } = &labelled.node {
+                read += model.program.cost(&labelled.node, step).read_bytes;
+                inputs += projections
+                    .iter()
+                    .map(|p| 4 * model.program.matrix(p.matrix).cols() as u64)
+                    .sum::<u64>();
+            }
+        }
+        assert_eq!(read, packed as u64 + inputs, "{fixture}");
+    }
+}
+
+#[test]
+fn memory_equals_sums_by_hand() {
+    // llama: 3 layers of keys and values, 2 heads of 16, 512 positions of 2 or 4 bytes.
+    let llama = described("llama");
+    let kv = 3 * 2 * 2 * 16 * 512;
+    assert_eq!(
+        llama.footprint(512, KvType::F16),
+        Some(Footprint {
+            kv_bytes: 2 * kv,
+            state_bytes: 0
+        })
+    );
+    assert_eq!(
+        llama.footprint(512, KvType::F32),
+        Some(Footprint {
+            kv_bytes: 4 * kv,
+            state_bytes: 0
+        })
+    );
+    // qwen35: of 8 layers, 2 attend with one head of 64; 6 keep 6 matrices of 16 x 16 and 3 inputs of 160 channels, in f32.
+    let hybrid = described("qwen35");
+    let (kv, state) = (2 * 2 * 64 * 512, 6 * (6 * 16 * 16 + 3 * 160));
+    let want = Footprint {
+        kv_bytes: 2 * kv,
+        state_bytes: 4 * state,
+    };
+    assert_eq!(hybrid.footprint(512, KvType::F16), Some(want));
+    assert!(hybrid.program.is_recurrent() && !llama.program.is_recurrent());
+}
+
+#[test]
+fn a_size_beyond_the_address_space_is_no_size() {
+    assert_eq!(
+        described("llama").footprint(usize::MAX / 2, KvType::F16),
+        None
+    );
+}
+
+#[test]
+fn tensors_are_grouped_by_format() {
+    let model = described("llama");
+    let [group] = &Model::tensor_groups(&model.gguf)[..] else {
+        panic!("one format")
+    };
+    assert_eq!((group.format, group.tensors), ("F32", 30));
+    assert_eq!(
+        (group.elements, group.bytes),
+        (model.parameters(), Some(4 * model.parameters()))
+    );
+}
+
+#[test]
+fn loading_reports_the_bytes_it_packs() {
+    for fixture in FIXTURES {
+        let mut heard = Vec::new();
+        let path = fixture_path(&format!("{fixture}.gguf"));
+        let model = Model::load(&path, 1, &mut |bytes| heard.push(bytes)).expect("a model we run");
+        let in_file: usize = streamed(&model.gguf).filter_map(TensorInfo::byte_len).sum();
+        assert!(heard.is_sorted(), "{fixture}: {heard:?}");
+        assert_eq!(heard.last(), Some(&(in_file as u64)), "{fixture}");
+    }
+}
+
+#[test]
+fn a_mixture_of_experts_is_refused_in_plain_words() {
+    let path = fixture_path("qwen3next-moe.gguf");
+    let error = Model::load(&path, 1, &mut |_| {})
+        .err()
+        .expect("not supported")
+        .to_string();
+    assert!(
+        error.contains(
+            "qwen3next-moe.gguf: a mixture of experts is not supported yet; take a dense model"
+        ),
+        "{error}"
+    );
+}

@@ -1,0 +1,210 @@
+//! Variants that are not run, what hybrids and sliding windows can get wrong, and odd files that are sound.
+
+use formats::gguf::{Array, Value};
+use models::Model;
+
+use super::{Change, Draft, Row, check_refused, text};
+
+#[test]
+fn variants_that_are_not_run() {
+    let rows: &[Row] = &[
+        (
+            |d| _ = d.set("split.count", Value::U16(3)),
+            "a model split over 3 files is not supported yet; merge the parts",
+        ),
+        (
+            |d| _ = d.set("llama.expert_count", Value::U32(8)),
+            "a mixture of experts is not supported yet; take a dense model",
+        ),
+        (
+            |d| _ = d.add("blk.0.ffn_gate_inp.weight", &[64, 8]),
+            "a mixture of experts is not supported yet",
+        ),
+        (
+            |d| _ = d.add("blk.0.attn_output.bias", &[64]),
+            "a variant with the tensor `blk.0.attn_output.bias`",
+        ),
+        (
+            |d| _ = d.add("blk.1.attn_q_norm.weight", &[16]),
+            "a variant with the tensor `blk.1.attn_q_norm.weight`",
+        ),
+        (
+            |d| _ = d.add("blk.3.attn_q.weight", &[64, 64]),
+            "a variant with the tensor `blk.3.attn_q.weight`",
+        ),
+        (
+            |d| _ = d.add("\u{1b}[2Jx", &[1]),
+            "a variant with the tensor `\\u{1b}[2Jx`",
+        ),
+    ];
+    check_refused("llama", rows);
+    let mut draft = Draft::of("llama");
+    let error = Model::describe(
+        draft
+            .set("general.architecture", text("mam\u{7}ba"))
+            .build(),
+    )
+    .err()
+    .expect("unknown");
+    let known = "architecture `mam\\u{7}ba` is not supported; Sprag runs llama, qwen2, qwen3, gemma3, qwen35, qwen3next";
+    assert!(error.to_string().contains(known), "{error}");
+}
+
+#[test]
+fn hybrids_that_contradict_themselves() {
+    let rows: &[Row] = &[
+        (
+            |d| _ = d.set("qwen35.ssm.inner_size", Value::U32(100)),
+            "inner_size` is 100; expected a multiple of the 6 value",
+        ),
+        (
+            |d| _ = d.set("qwen35.ssm.group_count", Value::U32(4)),
+            "time_step_rank` is 6; expected a multiple of the 4 key",
+        ),
+        (
+            |d| _ = d.set("qwen35.ssm.group_count", Value::U32(0)),
+            "group_count` is 0; expected 1 to",
+        ),
+        (
+            |d| _ = d.unset("qwen35.ssm.group_count"),
+            "\"qwen35.ssm.group_count\" is missing",
+        ),
+        (
+            |d| _ = d.set("qwen35.ssm.conv_kernel", Value::U32(3)),
+            "conv_kernel` is 3; expected 4",
+        ),
+        (
+            |d| _ = d.set("qwen35.ssm.state_size", Value::U32(0)),
+            "state_size` is 0; expected 1 to",
+        ),
+        (
+            |d| _ = d.set("qwen35.ssm.state_size", Value::U32(u32::MAX)),
+            "state_size` is 4294967295; expected 1 to",
+        ),
+        (
+            |d| _ = d.set("qwen35.ssm.state_size", Value::U32(32)),
+            "attn_qkv.weight\" has the shape [64, 160], where the",
+        ),
+        (
+            |d| _ = d.set("qwen35.ssm.inner_size", Value::U32(192)),
+            "attn_qkv.weight\" has the shape [64, 160], where the",
+        ),
+        (
+            |d| _ = d.set("qwen35.ssm.inner_size", Value::U32(48)),
+            "inner_size` is 48; expected 6 value heads of a multiple of 16",
+        ),
+        (
+            |d| _ = d.set("qwen35.ssm.time_step_rank", Value::U32(2)),
+            "ssm_beta.weight\" has the shape [64, 6], where the",
+        ),
+        (
+            |d| _ = d.set("qwen35.full_attention_interval", Value::U32(0)),
+            "full_attention_interval` is 0; expected 1 to",
+        ),
+        (
+            |d| _ = d.set("qwen35.full_attention_interval", Value::U32(3)),
+            "tensor \"blk.2.attn_q.weight\" is missing",
+        ),
+        (
+            |d| {
+                _ = d.set(
+                    "qwen35.full_attention_interval",
+                    Value::Array(Array::Bool(vec![true; 8])),
+                )
+            },
+            "holds an array of 8 bool",
+        ),
+        (
+            |d| _ = d.tensor("blk.0.ssm_conv1d.weight").reshape(&[3, 160]),
+            "asks for [4, 160] (contiguous dimension first)",
+        ),
+        (
+            |d| _ = d.remove("blk.0.ssm_a"),
+            "tensor \"blk.0.ssm_a\" is missing",
+        ),
+        (
+            |d| _ = d.remove("blk.3.attn_q_norm.weight"),
+            "tensor \"blk.3.attn_q_norm.weight\" is missing",
+        ),
+    ];
+    check_refused("qwen35", rows);
+}
+
+#[test]
+fn sliding_windows_that_make_no_sense() {
+    let rows: &[Row] = &[
+        (
+            |d| _ = d.set("gemma3.attention.sliding_window", Value::U32(0)),
+            "sliding_window` is 0; expected 1 to",
+        ),
+        (
+            |d| _ = d.set("gemma3.attention.sliding_window", Value::U64(u64::MAX)),
+            "sliding_window` is 18446744073709551615; ",
+        ),
+        (
+            |d| _ = d.unset("gemma3.attention.sliding_window"),
+            "\"gemma3.attention.sliding_window\" is missing",
+        ),
+        (
+            |d| _ = d.set("gemma3.attention.sliding_window_pattern", Value::U32(0)),
+            "window_pattern` is 0; expected 1 to",
+        ),
+        (
+            |d| {
+                _ = d.set(
+                    "gemma3.attention.sliding_window_pattern",
+                    Value::Array(Array::Bool(vec![true; 7])),
+                )
+            },
+            "window_pattern\" holds an array of 7 bool, where a count",
+        ),
+        (
+            |d| _ = d.set("gemma3.rope.freq_base_swa", Value::F32(0.0)),
+            "`gemma3.rope.freq_base_swa` is 0; expected a positive",
+        ),
+        (
+            |d| _ = d.remove("blk.6.attn_q_norm.weight"),
+            "tensor \"blk.6.attn_q_norm.weight\" is missing",
+        ),
+        (
+            |d| _ = d.remove("blk.6.post_ffw_norm.weight"),
+            "tensor \"blk.6.post_ffw_norm.weight\" is missing",
+        ),
+    ];
+    check_refused("gemma3", rows);
+}
+
+/// What looks odd and is sound.
+#[test]
+fn unusual_files_that_are_models() {
+    let rows: [(&str, Change); 7] = [
+        ("llama", |d| _ = d.remove("output.weight")),
+        ("llama", |d| _ = d.set("split.count", Value::U16(1))),
+        ("llama", |d| _ = d.set("llama.expert_count", Value::U32(0))),
+        ("llama", |d| {
+            _ = d.set("llama.nextn_predict_layers", Value::U32(1))
+        }),
+        ("llama", |d| _ = d.set("llama.block_count", Value::I64(3))),
+        ("gemma3", |d| {
+            _ = d.set("gemma3.attention.sliding_window_pattern", Value::U32(1))
+        }),
+        ("llama", |d| {
+            d.set("llama.rope.scaling.type", text("none"))
+                .set("llama.rope.scaling.factor", Value::F32(8.0));
+        }),
+    ];
+    for (fixture, change) in rows {
+        let mut draft = Draft::of(fixture);
+        change(&mut draft);
+        let model = Model::describe(draft.build()).expect("a sound model");
+        assert_eq!(model.config.rope_scale, 1.0);
+    }
+    let mut draft = Draft::of("llama");
+    let model = Model::describe(
+        draft
+            .set("llama.rope.scaling.factor", Value::F32(8.0))
+            .build(),
+    )
+    .expect("linear scaling");
+    assert_eq!(model.config.rope_scale, 0.125);
+}

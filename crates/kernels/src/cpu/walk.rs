@@ -1,8 +1,8 @@
 //! Walking a checked step: the fork, and each node's call of its kernel.
 
-use super::{ExecuteError, Outputs, Span, State, Step, Trace, Workspace, step::check};
+use super::{ExecuteError, Span, State, Step, Trace, Workspace, step::check};
 use crate::{
-    Isa, Pool, RuntimeProfile, attention, causal_conv, embed, gated_delta, glu, matmul,
+    Pool, RuntimeProfile, attention, causal_conv, embed, gated_delta, glu, matmul,
     pool::Team,
     program::{BufferId, Extent, HeadSpec, Node, Program, Projection},
     quantize, rms_norm, rope,

@@ -1,0 +1,294 @@
+//! The kernel's schedule: which thread attends with which rows to which keys. The arithmetic is in [`tile`].
+//!
+//! A *row* is one query head of one token. Rows of a tile share a KV head; their running state lies in a scratch of the thread.
+
+mod tile;
+
+use self::tile::{finish, merge, one_split};
+use super::cache::{KEY_BLOCK, KvCache};
+use crate::{
+    pool::Team,
+    profile::RuntimeProfile,
+    rows::Rows,
+    simd::{Kernel, LANES, Simd, dispatch},
+};
+
+/// Keys of a split. Fixes the order of reduction, so it is no field of the profile.
+pub(crate) const SPLIT: usize = 512;
+/// Query rows of a register tile.
+const ROWS: usize = 4;
+/// Vectors of a register tile: 64 keys, or 64 dimensions.
+const VECTORS: usize = KEY_BLOCK / LANES;
+/// Hides a key; its exponential is exactly 0 once any visible key was seen.
+const MASKED: f32 = -1.0e30;
+
+/// One call.
+#[derive(Clone, Copy)]
+pub(crate) struct Attention<'a> {
+    pub q: Rows,
+    pub out: Rows,
+    /// The output is multiplied by the sigmoid of these rows.
+    pub gate: Option<Rows>,
+    pub cache: &'a KvCache,
+    pub heads: usize,
+    pub head_dim: usize,
+    /// A key is seen while `query - key < window`.
+    pub window: Option<usize>,
+    /// Position of the first token.
+    pub start: usize,
+    pub tokens: usize,
+}
+
+impl Attention<'_> {
+    fn group(&self) -> usize {
+        self.heads / self.cache.kv_heads()
+    }
+
+    /// First key that the query at `position` sees.
+    fn first_key(&self, position: usize) -> usize {
+        self.window.map_or(0, |w| (position + 1).saturating_sub(w))
+    }
+
+    /// Splits that a single-token step touches.
+    fn splits(&self) -> std::ops::Range<usize> {
+        self.first_key(self.start) / SPLIT..self.start / SPLIT + 1
+    }
+}
+
+/// Elements of a row's state: maximum, sum, padding to a vector, then the weighted values.
+fn state_len(head_dim: usize) -> usize {
+    LANES + head_dim.next_multiple_of(LANES * VECTORS)
+}
+
+/// f32 elements of scratch that one thread needs.
+pub(crate) fn scratch_len(profile: &RuntimeProfile, group: usize, head_dim: usize) -> usize {
+    let rows = tile_tokens(profile, group) * group;
+    // Running state and one split's state per row, and the weights of a register tile.
+    2 * rows.next_multiple_of(ROWS) * state_len(head_dim) + ROWS * KEY_BLOCK
+}
+
+/// f32 elements of the splits that a single-token step may spread over threads.
+pub(crate) fn splits_len(heads: usize, head_dim: usize, capacity: usize) -> usize {
+    capacity.div_ceil(SPLIT) * heads.next_multiple_of(ROWS) * state_len(head_dim)
+}
+
+fn tile_tokens(profile: &RuntimeProfile, group: usize) -> usize {
+    (profile.attention_tile / group.max(1)).max(1)
+}
+
+/// This thread's share. `scratch` is its own, `splits` is shared. For a single token the team meets once inside.
+///
+/// # Safety
+/// The views have `tokens` rows of `heads * head_dim` columns (padded); the cache holds every position up to
+/// `start + tokens`; the scratches have the lengths that [`scratch_len`] and [`splits_len`] give; all threads call it.
+pub(crate) unsafe fn attention(
+    profile: &RuntimeProfile,
+    call: Attention<'_>,
+    scratch: *mut f32,
+    splits: *mut f32,
+    team: &Team<'_>,
+) {
+    let kv_heads = call.cache.kv_heads();
+    // SAFETY: the caller's contract; items are disjoint rows.
+    unsafe {
+        if call.tokens == 1 && call.splits().len() > 1 {
+            let share = team.share(kv_heads * call.splits().len());
+            dispatch(
+                profile.isa,
+                Spread {
+                    call,
+                    scratch,
+                    splits,
+                    share,
+                },
+            );
+            team.barrier();
+            let share = team.share(call.heads);
+            dispatch(
+                profile.isa,
+                Merge {
+                    call,
+                    splits,
+                    share,
+                },
+            );
+        } else {
+            let tile = tile_tokens(profile, call.group());
+            let tiles = call.tokens.div_ceil(tile);
+            let share = strided(team, tiles * kv_heads);
+            dispatch(
+                profile.isa,
+                Tiles {
+                    call,
+                    scratch,
+                    tile,
+                    share,
+                },
+            );
+        }
+    }
+}
+
+/// Every size-th item: later tiles see more keys, so contiguous shares would be unequal.
+fn strided(team: &Team<'_>, items: usize) -> std::iter::StepBy<std::ops::Range<usize>> {
+    (team.index.min(items)..items).step_by(team.size)
+}
+
+/// Query rows of one KV head for consecutive tokens.
+#[derive(Clone, Copy)]
+struct RowSet<'a> {
+    call: Attention<'a>,
+    kv_head: usize,
+    first_token: usize,
+    rows: usize,
+}
+
+impl RowSet<'_> {
+    #[inline(always)]
+    fn position(&self, row: usize) -> usize {
+        self.call.start + self.first_token + row / self.call.group()
+    }
+    #[inline(always)]
+    fn column(&self, row: usize) -> usize {
+        (self.kv_head * self.call.group() + row % self.call.group()) * self.call.head_dim
+    }
+    /// # Safety
+    /// `row` is below `rows`.
+    #[inline(always)]
+    unsafe fn query(&self, row: usize) -> *const f32 {
+        let token = self.first_token + row / self.call.group();
+        // SAFETY: the token exists.
+        unsafe { self.call.q.row(token).add(self.column(row)) }
+    }
+}
+
+struct Tiles<'a> {
+    call: Attention<'a>,
+    scratch: *mut f32,
+    tile: usize,
+    share: std::iter::StepBy<std::ops::Range<usize>>,
+}
+
+impl Kernel for Tiles<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let call = self.call;
+        let kv_heads = call.cache.kv_heads();
+        for item in self.share {
+            let first_token = item / kv_heads * self.tile;
+            let tokens = self.tile.min(call.tokens - first_token);
+            let set = RowSet {
+                call,
+                kv_head: item % kv_heads,
+                first_token,
+                rows: tokens * call.group(),
+            };
+            let len = state_len(call.head_dim);
+            let padded = set.rows.next_multiple_of(ROWS);
+            let (first, last) = (set.position(0), set.position(set.rows - 1));
+            // SAFETY: the scratch holds two states for every row, and the tile's weights.
+            unsafe {
+                let running = self.scratch;
+                let partial = running.add(padded * len);
+                let weights = partial.add(padded * len);
+                let mut is_first = true;
+                for split in call.first_key(first) / SPLIT..last / SPLIT + 1 {
+                    let into = if is_first { running } else { partial };
+                    one_split::<S>(&set, split, into, weights);
+                    if !is_first {
+                        for row in 0..set.rows {
+                            merge::<S>(
+                                running.add(row * len),
+                                partial.add(row * len),
+                                call.head_dim,
+                            );
+                        }
+                    }
+                    is_first = false;
+                }
+                for row in 0..set.rows {
+                    finish::<S>(&set, row, running.add(row * len));
+                }
+            }
+        }
+    }
+}
+
+/// A single token: (KV head, split) pairs over the threads.
+struct Spread<'a> {
+    call: Attention<'a>,
+    scratch: *mut f32,
+    splits: *mut f32,
+    share: std::ops::Range<usize>,
+}
+
+impl Kernel for Spread<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let call = self.call;
+        let first = call.splits().start;
+        let kv_heads = call.cache.kv_heads();
+        let len = state_len(call.head_dim);
+        let group = call.group();
+        for item in self.share {
+            let (split, kv_head) = (item / kv_heads, item % kv_heads);
+            let set = RowSet {
+                call,
+                kv_head,
+                first_token: 0,
+                rows: group,
+            };
+            // SAFETY: the scratch holds the group's states and weights; `splits` has a slot for every row and split.
+            unsafe {
+                let own = self.scratch;
+                let weights = own.add(group.next_multiple_of(ROWS) * len);
+                one_split::<S>(&set, first + split, own, weights);
+                let slot = self
+                    .splits
+                    .add((split * call.heads + kv_head * group) * len);
+                slot.copy_from_nonoverlapping(own, group * len);
+            }
+        }
+    }
+}
+
+struct Merge<'a> {
+    call: Attention<'a>,
+    splits: *mut f32,
+    share: std::ops::Range<usize>,
+}
+
+impl Kernel for Merge<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let call = self.call;
+        let len = state_len(call.head_dim);
+        let group = call.group();
+        for head in self.share {
+            let set = RowSet {
+                call,
+                kv_head: head / group,
+                first_token: 0,
+                rows: group,
+            };
+            // SAFETY: every slot was written before the barrier; a head's slots are this thread's now.
+            unsafe {
+                let running = self.splits.add(head * len);
+                for split in 1..call.splits().len() {
+                    merge::<S>(
+                        running,
+                        self.splits.add((split * call.heads + head) * len),
+                        call.head_dim,
+                    );
+                }
+                finish::<S>(&set, head % group, running);
+            }
+        }
+    }
+}

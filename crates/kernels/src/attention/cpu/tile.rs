@@ -1,0 +1,294 @@
+//! Register tiles: 4 query rows by 64 keys for scores, 4 rows by 64 dimensions for values; and the states they leave.
+//!
+//! A row's state is its maximum, its sum (in the first vector) and its weighted values.
+
+use super::{MASKED, ROWS, RowSet, SPLIT, VECTORS, state_len};
+use crate::{
+    attention::cache::KEY_BLOCK,
+    profile::KvType,
+    simd::{LANES, Simd, math, store_first},
+};
+
+/// Attention of all rows to the keys of one split, from nothing.
+#[inline(always)]
+pub(super) unsafe fn one_split<S: Simd>(
+    set: &RowSet<'_>,
+    split: usize,
+    states: *mut f32,
+    weights: *mut f32,
+) {
+    let call = &set.call;
+    let len = state_len(call.head_dim);
+    let last = set.position(set.rows - 1);
+    let from = (split * SPLIT).max(call.first_key(set.position(0)) / KEY_BLOCK * KEY_BLOCK);
+    let to = ((split + 1) * SPLIT).min(last + 1);
+    // SAFETY: `states` has room for the rows rounded up to whole register tiles.
+    unsafe {
+        for row in 0..set.rows {
+            let state = states.add(row * len);
+            *state = MASKED;
+            *state.add(1) = 0.0;
+            let mut d = LANES;
+            while d < len {
+                S::store(state.add(d), S::splat(0.0));
+                d += LANES;
+            }
+        }
+        let mut key = from;
+        while key < to {
+            let mut row = 0;
+            while row < set.rows {
+                let rows = ROWS.min(set.rows - row);
+                match call.cache.kind() {
+                    KvType::F16 => block::<S, Half>(set, row, rows, key, to, states, weights),
+                    KvType::F32 => block::<S, Single>(set, row, rows, key, to, states, weights),
+                }
+                row += rows;
+            }
+            key += KEY_BLOCK;
+        }
+    }
+}
+
+/// How the cache's numbers are read.
+trait Stored {
+    const BYTES: usize;
+    unsafe fn load<S: Simd>(p: *const u8) -> S::F;
+}
+
+struct Half;
+struct Single;
+
+impl Stored for Half {
+    const BYTES: usize = 2;
+    #[inline(always)]
+    unsafe fn load<S: Simd>(p: *const u8) -> S::F {
+        // SAFETY: 16 numbers at `p`.
+        unsafe { S::load_f16(p.cast()) }
+    }
+}
+
+impl Stored for Single {
+    const BYTES: usize = 4;
+    #[inline(always)]
+    unsafe fn load<S: Simd>(p: *const u8) -> S::F {
+        // SAFETY: 16 numbers at `p`.
+        unsafe { S::load(p.cast()) }
+    }
+}
+
+/// Up to 4 rows, one block of 64 keys from `key`; keys from `end` on do not exist.
+#[inline(always)]
+unsafe fn block<S: Simd, C: Stored>(
+    set: &RowSet<'_>,
+    first: usize,
+    rows: usize,
+    key: usize,
+    end: usize,
+    states: *mut f32,
+    weights: *mut f32,
+) {
+    let call = &set.call;
+    let len = state_len(call.head_dim);
+    // SAFETY: the contract of `attention`: blocks of keys and values are within the cache's capacity.
+    unsafe {
+        let scores = scores::<S, C>(set, first, rows, key);
+        let mut shrink = [S::splat(0.0); ROWS];
+        for r in 0..rows {
+            let state = states.add((first + r) * len);
+            let position = set.position(first + r);
+            let from = call.first_key(position).saturating_sub(key);
+            let to = (position + 1).saturating_sub(key);
+            let mut s = scores[r];
+            let mut top = S::splat(MASKED);
+            for (i, v) in s.iter_mut().enumerate() {
+                let at = i * LANES;
+                *v = S::keep(
+                    *v,
+                    S::splat(MASKED),
+                    from.saturating_sub(at).min(LANES),
+                    to.saturating_sub(at).min(LANES),
+                );
+                top = S::max(top, *v);
+            }
+            let old = *state;
+            let new = S::largest(top).max(old);
+            let m = S::splat(new);
+            let mut sum = S::splat(0.0);
+            for (i, v) in s.iter().enumerate() {
+                let p = math::exp::<S>(S::sub(*v, m));
+                S::store(weights.add(r * KEY_BLOCK + i * LANES), p);
+                sum = S::add(sum, p);
+            }
+            let ratio = math::exp::<S>(S::splat(old - new));
+            shrink[r] = ratio;
+            *state = new;
+            let mut lane = [0.0f32; LANES];
+            S::store(lane.as_mut_ptr(), ratio);
+            *state.add(1) = (*state.add(1)).mul_add(lane[0], S::sum(sum));
+        }
+        let keys = KEY_BLOCK.min(end - key);
+        let mut d = 0;
+        while d < call.head_dim {
+            values::<S, C>(set, first, rows, key, keys, d, &shrink, states, weights);
+            d += LANES * VECTORS;
+        }
+    }
+}
+
+/// q . k for 4 rows by 64 keys: a chain over the dimensions in order.
+#[inline(always)]
+unsafe fn scores<S: Simd, C: Stored>(
+    set: &RowSet<'_>,
+    first: usize,
+    rows: usize,
+    key: usize,
+) -> [[S::F; VECTORS]; ROWS] {
+    let call = &set.call;
+    // SAFETY: as `block`; rows beyond `rows` repeat the last one.
+    unsafe {
+        let mut acc = [[S::splat(0.0); VECTORS]; ROWS];
+        let mut q = [set.query(first); ROWS];
+        for (r, q) in q.iter_mut().enumerate() {
+            *q = set.query(first + r.min(rows - 1));
+        }
+        let base = call.cache.key_base(set.kv_head, key / LANES).cast_const();
+        let stride = call.head_dim * LANES * C::BYTES;
+        for d in 0..call.head_dim {
+            let at = base.add(d * LANES * C::BYTES);
+            let mut k = [C::load::<S>(at); VECTORS];
+            for (i, k) in k.iter_mut().enumerate() {
+                *k = C::load::<S>(at.add(i * stride));
+            }
+            for r in 0..ROWS {
+                let x = S::splat(*q[r].add(d));
+                for i in 0..VECTORS {
+                    acc[r][i] = S::fma(x, k[i], acc[r][i]);
+                }
+            }
+        }
+        acc
+    }
+}
+
+/// Adds the weighted values of `keys` keys to 64 dimensions from `d` of 4 rows.
+#[inline(always)]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one register tile of the innermost loop; a struct would only rename them"
+)]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "constant indices into several register tiles at once"
+)]
+unsafe fn values<S: Simd, C: Stored>(
+    set: &RowSet<'_>,
+    first: usize,
+    rows: usize,
+    key: usize,
+    keys: usize,
+    d: usize,
+    shrink: &[S::F; ROWS],
+    states: *mut f32,
+    weights: *const f32,
+) {
+    let call = &set.call;
+    let len = state_len(call.head_dim);
+    // SAFETY: states are padded to 64 dimensions; a value row is read in whole vectors, the cache has a vector of slack.
+    unsafe {
+        let wide = (call.head_dim - d).div_ceil(LANES).min(VECTORS);
+        let mut acc = [[S::splat(0.0); VECTORS]; ROWS];
+        for r in 0..rows {
+            for i in 0..VECTORS {
+                acc[r][i] = S::mul(
+                    S::load(states.add((first + r) * len + LANES + d + i * LANES)),
+                    shrink[r],
+                );
+            }
+        }
+        let stride = call.head_dim * C::BYTES;
+        let mut at = call
+            .cache
+            .value_base(set.kv_head, key)
+            .cast_const()
+            .add(d * C::BYTES);
+        for j in 0..keys {
+            let mut v = [S::splat(0.0); VECTORS];
+            if wide == VECTORS {
+                for (i, v) in v.iter_mut().enumerate() {
+                    *v = C::load::<S>(at.add(i * LANES * C::BYTES));
+                }
+            } else {
+                for (i, v) in v.iter_mut().take(wide).enumerate() {
+                    *v = C::load::<S>(at.add(i * LANES * C::BYTES));
+                }
+            }
+            for r in 0..ROWS {
+                let p = S::splat(*weights.add(r * KEY_BLOCK + j));
+                for i in 0..VECTORS {
+                    acc[r][i] = S::fma(p, v[i], acc[r][i]);
+                }
+            }
+            at = at.add(stride);
+        }
+        for r in 0..rows {
+            for i in 0..VECTORS {
+                S::store(
+                    states.add((first + r) * len + LANES + d + i * LANES),
+                    acc[r][i],
+                );
+            }
+        }
+    }
+}
+
+/// Merges a later split's state into the running one.
+#[inline(always)]
+pub(super) unsafe fn merge<S: Simd>(running: *mut f32, part: *const f32, head_dim: usize) {
+    // SAFETY: both are whole states.
+    unsafe {
+        let new = (*running).max(*part);
+        let (a, b) = (
+            math::exp::<S>(S::splat(*running - new)),
+            math::exp::<S>(S::splat(*part - new)),
+        );
+        let mut lanes = [0.0f32; LANES];
+        S::store(lanes.as_mut_ptr(), a);
+        let old = lanes[0];
+        S::store(lanes.as_mut_ptr(), b);
+        *running.add(1) = (*running.add(1)).mul_add(old, *part.add(1) * lanes[0]);
+        *running = new;
+        let mut d = LANES;
+        while d < state_len(head_dim) {
+            let sum = S::fma(S::load(running.add(d)), a, S::mul(S::load(part.add(d)), b));
+            S::store(running.add(d), sum);
+            d += LANES;
+        }
+    }
+}
+
+/// Divides by the sum, applies the gate, writes the head.
+#[inline(always)]
+pub(super) unsafe fn finish<S: Simd>(set: &RowSet<'_>, row: usize, state: *const f32) {
+    let call = &set.call;
+    let token = set.first_token + row / call.group();
+    let column = set.column(row);
+    // SAFETY: the output has the row and the columns; a partial last vector keeps what follows it.
+    unsafe {
+        let sum = S::splat(*state.add(1));
+        let out = call.out.row(token).add(column);
+        let mut d = 0;
+        while d < call.head_dim {
+            let mut y = S::div(S::load(state.add(LANES + d)), sum);
+            if let Some(gate) = call.gate {
+                y = S::mul(
+                    y,
+                    math::sigmoid::<S>(S::load(gate.row(token).add(column + d))),
+                );
+            }
+            // What follows the head is another's, maybe another thread's.
+            store_first::<S>(out.add(d), y, call.head_dim - d);
+            d += LANES;
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What a user may type: the sub-commands, and the options that several of them share.
+
+use clap::{Args, Parser, Subcommand};
+use kernels::{KvType, RuntimeProfile};
+use runtime::SamplingOptions;
+
+use crate::commands::{bench, chat, inspect, lens, models, perplexity, pull, run, tokenize};
+
+const AFTER: &str = "\
+Without a command, sprag fetches its default model if need be, measures this machine, prints the first waterfall from \
+transistor to token, and writes sprag-report.html into the current folder.
+
+MODEL is a path, a name from `sprag models` (its beginning is enough), or a catalogue name such as `default`.
+
+Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 model, source or file not found, 4 bad file, 5 network, \
+6 does not fit (memory, disk, context), 130 interrupted.
+
+Example: sprag run default -p \"Why is the sky blue?\"";
+
+/// Runs language models on this machine, and shows where the speed goes between the transistor and the token.
+#[derive(Debug, Parser)]
+#[command(name = "sprag", version, after_help = AFTER, max_term_width = 110)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The sub-commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Run(run::Arguments),
+    Chat(chat::Arguments),
+    Models(models::Arguments),
+    Pull(pull::Arguments),
+    Inspect(inspect::Arguments),
+    Bench(bench::Arguments),
+    Perplexity(perplexity::Arguments),
+    Lens(lens::Arguments),
+    Tokenize(tokenize::Arguments),
+}
+
+impl Arguments {
+    /// The name of the sub-command, and the MODEL given to it: for hints.
+    pub fn invocation(&self) -> (&'static str, Option<&str>) {
+        match &self.command {
+            None => ("", Some("default")),
+            Some(Command::Run(a)) => ("run", Some(&a.model)),
+            Some(Command::Chat(a)) => ("chat", Some(&a.model)),
+            Some(Command::Models(_)) => ("models", None),
+            Some(Command::Pull(a)) => ("pull", Some(&a.source)),
+            Some(Command::Inspect(a)) => ("inspect", Some(&a.model)),
+            Some(Command::Bench(a)) => ("bench", Some(&a.model)),
+            Some(Command::Perplexity(a)) => ("perplexity", Some(&a.model)),
+            Some(Command::Lens(a)) => ("lens", Some(&a.model)),
+            Some(Command::Tokenize(a)) => ("tokenize", Some(&a.model)),
+        }
+    }
+}
+
+/// How the engine runs.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Engine")]
+pub struct EngineArguments {
+    /// Threads; by default one per processor that this process may use
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// Precision of the key/value cache
+    #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = kv_type)]
+    pub kv_type: Option<KvType>,
+}
+
+impl EngineArguments {
+    /// The default profile with what was asked for.
+    pub fn profile(&self) -> RuntimeProfile {
+        let default = RuntimeProfile::default();
+        RuntimeProfile {
+            threads: self.threads.unwrap_or(default.threads),
+            kv_type: self.kv_type.unwrap_or(default.kv_type),
+            ..default
+        }
+    }
+}
+
+/// How tokens are chosen.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling")]
+pub struct SamplingArguments {
+    /// 0 always takes the likeliest token; 1 leaves the model's probabilities as they are
+    #[arg(
+        long,
+        value_name = "T",
+        default_value_t = 0.8,
+        allow_negative_numbers = true
+    )]
+    pub temperature: f32,
+    /// Only the K likeliest tokens; 0 for all
+    #[arg(long, value_name = "K", default_value_t = 40)]
+    pub top_k: usize,
+    /// Only the likeliest tokens that together reach this probability; 1 for all
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.95,
+        allow_negative_numbers = true
+    )]
+    pub top_p: f32,
+    /// Only tokens at least this fraction as likely as the likeliest; 0 for all
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.05,
+        allow_negative_numbers = true
+    )]
+    pub min_p: f32,
+    /// Makes tokens among the last 64 less likely; 1 for no change
+    #[arg(
+        long,
+        value_name = "R",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
+    pub repeat_penalty: f32,
+    /// Of the random choices; by default different each time, and told in the JSON
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Always the likeliest token: the same as --temperature 0
+    #[arg(long, conflicts_with = "temperature")]
+    pub greedy: bool,
+    /// Ends the answer at this text, which is not shown; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+    /// Tokens to generate at most; by default as many as fit
+    #[arg(long, short = 'n', value_name = "N")]
+    pub max_tokens: Option<usize>,
+}
+
+impl SamplingArguments {
+    /// The library's form; a seed is drawn where none is given.
+    pub fn options(&self) -> SamplingOptions {
+        SamplingOptions {
+            temperature: if self.greedy { 0.0 } else { self.temperature },
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repeat_penalty: self.repeat_penalty,
+            seed: self.seed.unwrap_or_else(drawn_seed),
+            ..SamplingOptions::default()
+        }
+    }
+}
+
+/// Random enough for a seed, and small enough to be typed.
+fn drawn_seed() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(std::process::id()) >> 32
+}
+
+/// For clap: at least one token.
+pub fn tokens(text: &str) -> Result<usize, String> {
+    within(text, 1, 1 << 32)
+}
+
+/// For clap: a number of threads that a machine may have.
+pub fn threads(text: &str) -> Result<usize, String> {
+    within(text, 1, 1024)
+}
+
+fn within(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if (least..=most).contains(&n) => Ok(n),
+        _ => Err(format!("expected a whole number from {least} to {most}")),
+    }
+}
+
+fn kv_type(text: &str) -> Result<KvType, String> {
+    [KvType::F16, KvType::F32]
+        .into_iter()
+        .find(|t| t.name() == text)
+        .ok_or_else(|| "expected f16 or f32".to_owned())
+}

@@ -1,0 +1,266 @@
+//! `sprag bench`: tokens per second of prefill and decode, at one or several depths.
+//!
+//! 1. Prefill: N pseudo-random token ids in one call, from an empty context (or at the depth).
+//! 2. Decode: N ids one by one.
+//! 3. Each phase runs once to warm up, then `--repeat` times; every sample is reported, and their median.
+//!
+//! A depth is pretended: the cache holds zeros for the tokens before, since the speed does not depend on their values. Ids
+//! are the same in every run: SplitMix64 from a fixed seed.
+
+use clap::Args;
+use kernels::{MatMulVariant, RuntimeProfile};
+use measure::{Samples, Stopwatch};
+use runtime::{Engine, Session};
+use serde::Serialize;
+use silicon::probe::Machine;
+
+use crate::{
+    arguments::{EngineArguments, tokens},
+    failure::Failure,
+    interrupt::{Interrupt, Listening},
+    model_file::{self, Identity},
+    progress, quantity, report,
+    terminal::{Style, Terminal, say},
+};
+
+/// Measure prefill and decode speed
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sprag bench default --depth 0,4096 --json")]
+pub struct Arguments {
+    /// Path or name of the model
+    pub model: String,
+    /// Tokens of a prefill
+    #[arg(long, value_name = "N", default_value = "512", value_parser = tokens)]
+    pub prefill: usize,
+    /// Tokens of a decode
+    #[arg(long, value_name = "N", default_value = "128", value_parser = tokens)]
+    pub decode: usize,
+    /// Tokens in the context before the measured ones; several with commas
+    #[arg(long, value_name = "N,..", default_value = "0", value_delimiter = ',')]
+    pub depth: Vec<usize>,
+    /// Samples of each phase
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub repeat: u32,
+    /// Report as JSON (schema sprag.bench/1)
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub engine: EngineArguments,
+}
+
+/// The report; `docs/json.md` describes it.
+#[derive(Debug, Serialize)]
+struct Report {
+    schema: &'static str,
+    model: Identity,
+    machine: Machine,
+    profile: Profile,
+    depths: Vec<AtDepth>,
+    /// The first depth's, for readers that ask for one.
+    prefill: Phase,
+    decode: Phase,
+}
+
+/// The runtime profile in its fields' own spelling.
+#[derive(Debug, Serialize)]
+pub struct Profile {
+    threads: usize,
+    isa: &'static str,
+    prefill_chunk: usize,
+    matmul_tile: usize,
+    matmul_variant: &'static str,
+    prefetch_bytes: usize,
+    attention_tile: usize,
+    kv_type: &'static str,
+    pool_spins: u32,
+}
+
+impl From<&RuntimeProfile> for Profile {
+    fn from(p: &RuntimeProfile) -> Self {
+        Self {
+            threads: p.threads,
+            isa: p.isa.name(),
+            prefill_chunk: p.prefill_chunk,
+            matmul_tile: p.matmul_tile,
+            matmul_variant: match p.matmul_variant {
+                MatMulVariant::Lanes => "lanes",
+                MatMulVariant::Amx => "amx",
+            },
+            prefetch_bytes: p.prefetch_bytes,
+            attention_tile: p.attention_tile,
+            kv_type: p.kv_type.name(),
+            pool_spins: p.pool_spins,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct AtDepth {
+    depth: usize,
+    prefill: Phase,
+    decode: Phase,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Phase {
+    tokens: usize,
+    /// In the order of measurement.
+    tokens_per_second: Samples,
+    median: f64,
+    /// Median absolute deviation.
+    mad: f64,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
+    let interrupt = Interrupt::install();
+    let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
+    let gguf = model_file::open(&path)?;
+    let engine = model_file::load(&gguf, arguments.engine.profile(), terminal)?;
+    let deepest = arguments.depth.iter().copied().max().unwrap_or(0);
+    let context = deepest.saturating_add(arguments.prefill.max(arguments.decode));
+    let mut session = engine.session(Some(context))?;
+    let rounds = (u64::from(arguments.repeat) + 1) * 2 * arguments.depth.len() as u64;
+    let bar = progress::bar(terminal, rounds, "{msg} [{bar:30}] {pos}/{len}");
+    let listening = interrupt.listen();
+    let mut depths = Vec::new();
+    for &depth in &arguments.depth {
+        let mut phase = |name: &'static str, tokens, work: Work| {
+            bar.set_message(format!("{name} at {depth}"));
+            measured(
+                &mut session,
+                depth,
+                tokens,
+                arguments.repeat,
+                work,
+                &mut || {
+                    bar.inc(1);
+                    listening.check()
+                },
+            )
+        };
+        let prefill = phase("prefill", arguments.prefill, Work::Prefill)?;
+        let decode = phase("decode", arguments.decode, Work::Decode)?;
+        depths.push(AtDepth {
+            depth,
+            prefill,
+            decode,
+        });
+    }
+    bar.finish_and_clear();
+    drop::<Listening<'_>>(listening);
+    let Some(first) = depths.first().cloned() else {
+        return Err(Failure::Usage(
+            "--depth needs at least one number".to_owned(),
+        ));
+    };
+    if arguments.json {
+        return report::json(&Report {
+            schema: "sprag.bench/1",
+            model: Identity::of(&gguf, &path),
+            machine: Machine::probe(),
+            profile: Profile::from(engine.profile()),
+            prefill: first.prefill,
+            decode: first.decode,
+            depths,
+        });
+    }
+    say(&table(
+        &engine,
+        &Identity::of(&gguf, &path),
+        &depths,
+        terminal,
+    ))
+}
+
+#[derive(Clone, Copy)]
+enum Work {
+    Prefill,
+    Decode,
+}
+
+/// Warms up once and samples `repeat` times; `after` is called after each.
+fn measured(
+    session: &mut Session<'_>,
+    depth: usize,
+    tokens: usize,
+    repeat: u32,
+    work: Work,
+    after: &mut dyn FnMut() -> Result<(), Failure>,
+) -> Result<Phase, Failure> {
+    let ids = token_ids(session.engine(), tokens);
+    let mut samples = Vec::new();
+    for round in 0..=repeat {
+        session.reset();
+        session.pretend_depth(depth);
+        let clock = Stopwatch::start();
+        match work {
+            Work::Prefill => {
+                session.prefill(&ids, &mut |_| true)?;
+            }
+            Work::Decode => {
+                for &id in &ids {
+                    session.decode(id)?;
+                }
+            }
+        }
+        let seconds = clock.elapsed_ns().max(1.0) / 1e9;
+        if round > 0 {
+            samples.push(tokens as f64 / seconds);
+        }
+        after()?;
+    }
+    let tokens_per_second = Samples::new(samples)?;
+    Ok(Phase {
+        tokens,
+        median: tokens_per_second.median(),
+        mad: tokens_per_second.mad(),
+        tokens_per_second,
+    })
+}
+
+/// `count` valid ids, the same in every run.
+fn token_ids(engine: &Engine, count: usize) -> Vec<u32> {
+    let vocabulary = engine
+        .model()
+        .config
+        .vocabulary
+        .min(engine.tokenizer().vocab_size())
+        .max(1) as u64;
+    let mut state = 0u64;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        // Below the vocabulary's size, which ids fit in 32 bits.
+        ((z ^ (z >> 31)) % vocabulary) as u32
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn table(engine: &Engine, model: &Identity, depths: &[AtDepth], terminal: &Terminal) -> String {
+    let profile = engine.profile();
+    let mut out = format!(
+        "{}  {}, {} threads, {}, kv {}\n",
+        terminal.data().paint(Style::Heading, &model.name),
+        model.quantisation,
+        profile.threads,
+        profile.isa.name(),
+        profile.kv_type.name()
+    );
+    for at in depths {
+        for (name, phase) in [("prefill", &at.prefill), ("decode", &at.decode)] {
+            let samples = &phase.tokens_per_second;
+            out.push_str(&format!(
+                "  {name:8}{:>6} tokens at depth {:<6} {:>16}   from {} to {}, {} samples\n",
+                phase.tokens,
+                at.depth,
+                quantity::rate(phase.median),
+                quantity::digits(samples.min()),
+                quantity::digits(samples.max()),
+                samples.len()
+            ));
+        }
+    }
+    out
+}

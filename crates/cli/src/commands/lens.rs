@@ -1,0 +1,108 @@
+//! `sprag lens`: the waterfall from transistor to token, for prefill and for decode.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use lens::{Report, waterfall::Options};
+use runtime::Engine;
+
+use crate::{
+    arguments::{EngineArguments, tokens},
+    failure::Failure,
+    interrupt::Interrupt,
+    model_file, progress, report,
+    terminal::{Terminal, complain, say},
+};
+
+/// Columns of the waterfall.
+pub const WIDTH: usize = 100;
+
+const AFTER: &str = "\
+Measures this machine and the model: what the spec sheet presents, what the silicon does, the kernels alone, the whole step, and \
+what the user sees. Close other programs first: their load is measured too.
+
+Example: sprag lens default --html report.html";
+
+/// Show where the speed goes between the transistor and the token
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub struct Arguments {
+    /// Path or name of the model
+    pub model: String,
+    /// Tokens of the prefill
+    #[arg(long, value_name = "N", default_value = "512", value_parser = tokens)]
+    pub prefill: usize,
+    /// Tokens in the context before the decoded one
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub depth: usize,
+    /// The memory bandwidth that the machine's maker states, where the system does not tell
+    #[arg(long, value_name = "GB/s", allow_negative_numbers = true, value_parser = bandwidth)]
+    pub spec_bandwidth: Option<f64>,
+    /// About a minute instead of 15 seconds, with the bandwidth at every cache level
+    #[arg(long)]
+    pub thorough: bool,
+    /// Write the report as one HTML file that needs no network
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Report as JSON (schema sprag.lens/1)
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub engine: EngineArguments,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
+    let interrupt = Interrupt::install();
+    let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
+    let gguf = model_file::open(&path)?;
+    let engine = model_file::load(&gguf, arguments.engine.profile(), terminal)?;
+    let options = Options {
+        depth: arguments.depth,
+        prefill_tokens: arguments.prefill,
+        spec_bandwidth_gb_s: arguments.spec_bandwidth,
+        quick: !arguments.thorough,
+    };
+    let found = measured(&engine, &options, terminal)?;
+    if let Some(path) = &arguments.html {
+        report::file(path, &lens::render::html(&found))?;
+    }
+    if arguments.json {
+        report::json(&found)?;
+    } else {
+        say(&lens::render::terminal(
+            &found,
+            terminal.data().is_on(),
+            WIDTH,
+        ))?;
+    }
+    if let Some(path) = &arguments.html {
+        complain(&format!("the report is in {}", path.display()));
+    }
+    Ok(())
+}
+
+/// Measures with a bar.
+///
+/// # Errors
+/// The model can't be run as asked, or the machine can't be measured.
+pub fn measured(
+    engine: &Engine,
+    options: &Options,
+    terminal: &Terminal,
+) -> Result<Report, Failure> {
+    let bar = progress::bar(terminal, 1000, "[{bar:30}] {percent}% {msg}");
+    let found = lens::measure(engine, options, &mut |stage, done| {
+        bar.set_message(stage.to_owned());
+        bar.set_position((done.clamp(0.0, 1.0) * 1000.0) as u64);
+    });
+    bar.finish_and_clear();
+    Ok(found?)
+}
+
+fn bandwidth(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x.is_finite() && x > 0.0 => Ok(x),
+        _ => Err("expected a number of GB/s above 0".to_owned()),
+    }
+}

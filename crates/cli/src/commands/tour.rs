@@ -1,0 +1,41 @@
+//! `sprag` alone, the main job: the default model, this machine, the first waterfall, and a report to keep.
+
+use std::path::Path;
+
+use kernels::RuntimeProfile;
+use lens::waterfall::Options;
+
+use crate::{
+    commands::lens::{WIDTH, measured},
+    failure::Failure,
+    interrupt::Interrupt,
+    model_file, report,
+    terminal::{Style, Terminal, complain, say},
+};
+
+/// The report's name, in the current folder.
+const REPORT: &str = "sprag-report.html";
+
+/// Runs the command.
+pub fn run(terminal: &Terminal) -> Result<(), Failure> {
+    let interrupt = Interrupt::install();
+    let path = model_file::locate("default", true, terminal, &interrupt)?;
+    let gguf = model_file::open(&path)?;
+    let engine = model_file::load(&gguf, RuntimeProfile::default(), terminal)?;
+    complain(&terminal.talk().paint(
+        Style::Faint,
+        "measuring this machine and the model, about 15 seconds",
+    ));
+    let found = measured(&engine, &Options::default(), terminal)?;
+    say(&lens::render::terminal(
+        &found,
+        terminal.data().is_on(),
+        WIDTH,
+    ))?;
+    report::file(Path::new(REPORT), &lens::render::html(&found))?;
+    let shown = std::path::absolute(REPORT).unwrap_or_else(|_| REPORT.into());
+    say(&format!(
+        "\nThe report is in {}\nTalk with the model: sprag chat default\n",
+        shown.display()
+    ))
+}

@@ -1,0 +1,233 @@
+//! Why a command ended without its result, and which exit code says so.
+//!
+//! Libraries return their own typed errors; this is their union, with the cases that only a command line has. The codes are
+//! listed for users in `docs/exit-codes.md`.
+
+use std::{error::Error, io, path::PathBuf, process::ExitCode};
+
+use formats::gguf::{Fault, GgufError};
+use kernels::{PackError, cpu::ExecuteError};
+use lens::LensError;
+use measure::SampleError;
+use models::ModelError;
+use runtime::RuntimeError;
+use store::{PullError, ResolveError, StoreError};
+use text::{TemplateError, TokenizerError};
+
+use crate::terminal::{Style, Terminal, complain};
+
+/// The exit codes, one per kind of cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Done = 0,
+    Internal = 1,
+    Usage = 2,
+    NotFound = 3,
+    BadFile = 4,
+    Network = 5,
+    DoesNotFit = 6,
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    #[error(transparent)]
+    Lens(#[from] LensError),
+    #[error("the clock gave no usable time: {0}")]
+    Samples(#[from] SampleError),
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}: {why}", path.display())]
+    Content { path: PathBuf, why: String },
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+    #[error("cannot write the report as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Failure {
+    /// A failure of writing to standard output.
+    pub fn output(source: io::Error) -> Self {
+        Self::Output(source)
+    }
+
+    /// The reader of standard output has left, as `| head` does: no error.
+    pub fn is_closed_pipe(&self) -> bool {
+        match self {
+            Self::Output(source) => source.kind() == io::ErrorKind::BrokenPipe,
+            Self::Json(source) => source.io_error_kind() == Some(io::ErrorKind::BrokenPipe),
+            _ => false,
+        }
+    }
+
+    /// The exit code of this failure.
+    pub fn exit(&self) -> Exit {
+        match self {
+            _ if self.is_closed_pipe() => Exit::Done,
+            Self::Usage(_) => Exit::Usage,
+            Self::Runtime(error) => runtime_exit(error),
+            Self::Model(error) => model_exit(error),
+            Self::Gguf(error) => gguf_exit(error),
+            Self::Tokenizer(_) | Self::Template(_) | Self::Content { .. } => Exit::BadFile,
+            Self::Resolve(ResolveError::Store(_))
+            | Self::Store(_)
+            | Self::Samples(_)
+            | Self::Json(_) => Exit::Internal,
+            Self::Resolve(_) => Exit::NotFound,
+            Self::Pull(error) => pull_exit(error),
+            Self::Lens(error) => lens_exit(error),
+            Self::Read { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => Exit::NotFound,
+                _ => Exit::BadFile,
+            },
+            Self::Write { source, .. } | Self::Output(source) => match source.kind() {
+                io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge => Exit::DoesNotFit,
+                _ => Exit::Internal,
+            },
+            Self::Interrupted => Exit::Interrupted,
+        }
+    }
+}
+
+fn gguf_exit(error: &GgufError) -> Exit {
+    match error.fault() {
+        Fault::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::NotFound,
+        _ => Exit::BadFile,
+    }
+}
+
+fn model_exit(error: &ModelError) -> Exit {
+    match error {
+        ModelError::File(error) => gguf_exit(error),
+        ModelError::Memory { .. }
+        | ModelError::Weights {
+            source: PackError::Memory(_),
+            ..
+        } => Exit::DoesNotFit,
+        _ => Exit::BadFile,
+    }
+}
+
+fn runtime_exit(error: &RuntimeError) -> Exit {
+    match error {
+        RuntimeError::Model(error) => model_exit(error),
+        RuntimeError::Tokenizer(_) | RuntimeError::Template(_) | RuntimeError::NotFinite { .. } => {
+            Exit::BadFile
+        }
+        RuntimeError::Threads { .. }
+        | RuntimeError::Memory { .. }
+        | RuntimeError::PromptTooLong { .. }
+        | RuntimeError::Context { .. }
+        | RuntimeError::Step(ExecuteError::Context { .. }) => Exit::DoesNotFit,
+        RuntimeError::EmptyPrompt
+        | RuntimeError::TextTooShort { .. }
+        | RuntimeError::Option { .. } => Exit::Usage,
+        RuntimeError::Step(_) => Exit::Internal,
+    }
+}
+
+fn lens_exit(error: &LensError) -> Exit {
+    match error {
+        LensError::Runtime(error) => runtime_exit(error),
+        LensError::Context { .. } => Exit::DoesNotFit,
+        LensError::Tokenizer { .. } => Exit::BadFile,
+        LensError::Spec(_) => Exit::Usage,
+        LensError::Roofline(_) | LensError::Samples { .. } => Exit::Internal,
+    }
+}
+
+fn pull_exit(error: &PullError) -> Exit {
+    match error {
+        PullError::Source(error) => match error.given.contains(':') || error.given.len() <= 2 {
+            true => Exit::Usage,
+            false => Exit::NotFound,
+        },
+        PullError::Setting { .. } | PullError::BadName { .. } | PullError::NameTaken { .. } => {
+            Exit::Usage
+        }
+        PullError::NotFound { .. }
+        | PullError::NoWheel { .. }
+        | PullError::NoGguf { .. }
+        | PullError::SeveralGguf { .. } => Exit::NotFound,
+        PullError::Refused { .. }
+        | PullError::Answer { .. }
+        | PullError::Certificate { .. }
+        | PullError::Network { .. }
+        | PullError::Index { .. } => Exit::Network,
+        PullError::WrongSum { .. }
+        | PullError::NotGguf { .. }
+        | PullError::BadWheel { .. }
+        | PullError::HostileWheel { .. }
+        | PullError::Pieces { .. } => Exit::BadFile,
+        PullError::DiskFull { .. } => Exit::DoesNotFit,
+        PullError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            Exit::NotFound
+        }
+        PullError::Cancelled => Exit::Interrupted,
+        _ => Exit::Internal,
+    }
+}
+
+/// Writes `error:`, the causes that the message does not tell itself, and `hint:`.
+pub fn show(failure: &Failure, hint: Option<&str>, terminal: &Terminal) {
+    if failure.is_closed_pipe() {
+        return;
+    }
+    let paint = terminal.talk();
+    let mut told = failure.to_string();
+    let mut lines = format!("{} {told}", paint.paint(Style::Error, "error:"));
+    let mut cause = failure.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !told.contains(&text) {
+            lines.push_str(&format!("\n  because: {text}"));
+            told.push_str(&text);
+        }
+        cause = error.source();
+    }
+    if let Some(hint) = hint {
+        lines.push_str(&format!("\n{} {hint}", paint.paint(Style::Hint, "hint:")));
+    }
+    complain(&lines);
+}
+
+#[cfg(test)]
+mod tests;

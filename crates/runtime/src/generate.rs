@@ -109,13 +109,15 @@ pub fn generate(
     let mut logits = logits.to_vec();
     let mut history = prompt.to_vec();
     let tokenizer = session.engine().tokenizer();
-    loop {
-        if options
+    let is_at_limit = |out: &Output| {
+        options
             .max_tokens
             .is_some_and(|most| out.result.tokens.len() >= most)
-        {
-            return Ok(out.finish(Finish::Length, listener));
-        }
+    };
+    if is_at_limit(&out) {
+        return Ok(out.finish(Finish::Length, listener));
+    }
+    loop {
         let sampling = Instant::now();
         let token = sampler.sample(&logits, &history);
         out.result.timings.sample_ms += ms(sampling);
@@ -138,16 +140,12 @@ pub fn generate(
         if let Some(finish) = ended {
             return Ok(out.finish(finish, listener));
         }
+        // Before the next step, not after it: the last token's own step would answer nothing.
+        if is_at_limit(&out) {
+            return Ok(out.finish(Finish::Length, listener));
+        }
         if session.room() == 0 {
-            let reached = options
-                .max_tokens
-                .is_some_and(|most| out.result.tokens.len() >= most);
-            let finish = if reached {
-                Finish::Length
-            } else {
-                Finish::ContextFull
-            };
-            return Ok(out.finish(finish, listener));
+            return Ok(out.finish(Finish::ContextFull, listener));
         }
         let decoding = Instant::now();
         logits.copy_from_slice(session.decode(token)?);

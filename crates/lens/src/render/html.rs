@@ -1,0 +1,385 @@
+//! The report as one HTML file: no script, nothing fetched, light or dark as the reader's system says.
+
+use silicon::{Fact, spec::Claim};
+
+use super::{losses, plain, roofline_svg, task, terminal::signed, waterfall_svg};
+use crate::{
+    numbers::{amount, significant},
+    report::{Layer, Loss, Reading, Report, Waterfall},
+};
+
+const CSS: &str = include_str!("report.css");
+
+/// For text and for quoted attributes.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in plain(text).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// The whole file.
+#[must_use]
+pub fn html(report: &Report) -> String {
+    let name = escape(&report.model.name);
+    let falls = [&report.prefill, &report.decode];
+    let mut body = header(report);
+    body += r#"<div class="pair">"#;
+    for fall in falls {
+        body += &summary(fall);
+    }
+    body += "</div>";
+    body += HOW_TO_READ;
+    body += &warnings(report);
+    for fall in falls {
+        body += &details(fall);
+    }
+    body += &silicon(report);
+    body += &machine(report);
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, \
+         initial-scale=1\"><title>{name}: from transistor to token</title><style>{CSS}</style></head><body><main>{body}\
+         <footer class=\"soft small\">Sprag {}, schema {}, {} rounds in {:.0} s. All raw samples are in the JSON report (sprag lens \
+         --json).</footer></main></body></html>\n",
+        escape(report.sprag),
+        report.schema,
+        report.rounds,
+        report.elapsed_s
+    )
+}
+
+fn header(report: &Report) -> String {
+    let model = &report.model;
+    let formats: Vec<String> = model
+        .formats
+        .iter()
+        .take(3)
+        .map(|f| format!("{} {}", escape(&f.name), amount(f.bytes as f64, "B")))
+        .collect();
+    format!(
+        "<header><h1>{}</h1><p class=\"soft\">From transistor to token on {}, {}</p><p class=\"soft small\">{}, {} parameters, {} layers; \
+         {}</p></header>",
+        escape(&model.name),
+        known(&report.machine.cpu.name),
+        escape(&report.date),
+        escape(&model.architecture),
+        amount(model.parameters as f64, "").trim(),
+        model.layers,
+        formats.join(", ")
+    )
+}
+
+fn summary(fall: &Waterfall) -> String {
+    let unknown: String = fall
+        .levels
+        .iter()
+        .filter_map(|level| match &level.ms_per_token {
+            Reading::Unknown { reason, remedy } => Some(format!(
+                "<p class=\"soft small\">{} is unknown: {}. {}</p>",
+                level.layer.name(),
+                escape(reason),
+                escape(remedy)
+            )),
+            Reading::Known { .. } => None,
+        })
+        .collect();
+    format!(
+        "<section class=\"card\"><h2>{}</h2><p class=\"soft small\">{}; milliseconds per token</p><p class=\"verdict\">{}</p>{}{unknown}\
+         <p class=\"soft small\"><span class=\"key k\"></span>carried over from the level above<span class=\"key l\"></span>lost at this \
+         level</p></section>",
+        title(fall),
+        task(fall),
+        escape(&fall.verdict),
+        waterfall_svg::svg(fall)
+    )
+}
+
+fn title(fall: &Waterfall) -> &'static str {
+    match fall.regime {
+        crate::report::Regime::Prefill => "Prefill",
+        crate::report::Regime::Decode => "Decode",
+    }
+}
+
+const HOW_TO_READ: &str = "<section class=\"card small\"><h2>How to read this</h2>\
+<p>A token takes as long as the slowest thing it has to wait for. Each bar is the time for one token at one level of the machine; \
+a level is normally slower than the one above it, and the orange part is what was lost in between.</p>\
+<dl><dt>presented</dt><dd>what the data sheets allow: all bytes at the memory's rated speed, or all arithmetic at the rated peak, \
+whichever takes longer</dd>\
+<dt>measured silicon</dt><dd>the same sum with the bandwidth and the peak that this machine really gave just now</dd>\
+<dt>kernels alone</dt><dd>every part of the model by itself, over the weights of all layers in turn</dd>\
+<dt>whole step</dt><dd>the model as it runs, without anything around it</dd>\
+<dt>user</dt><dd>text in, text out: with tokenising, choosing tokens and turning them into text</dd></dl>\
+<p>Prefill reads a prompt, many tokens at once, and is usually held down by arithmetic. Decode writes the answer token by token; it has to \
+read the whole model for each of them and is usually held down by memory. Every cause was read by an instrument of its own, named beside \
+it; what the causes do not add up to is shown as unexplained. A minus is a gain. Times are taken about the lower quartile of their \
+readings, alike on every level, since other programs only ever add to them; medians stand beside.</p></section>";
+
+fn warnings(report: &Report) -> String {
+    if report.warnings.is_empty() {
+        return String::new();
+    }
+    let items: String = report
+        .warnings
+        .iter()
+        .map(|w| format!("<li>{}</li>", escape(w)))
+        .collect();
+    format!(
+        "<section class=\"card warn small\"><h2>What limits the trust in these figures</h2><ul>{items}</ul></section>"
+    )
+}
+
+fn details(fall: &Waterfall) -> String {
+    let mut out = format!(
+        "<section class=\"card\"><h2>{}: where it goes</h2>",
+        title(fall)
+    );
+    out += &levels(fall);
+    for (layer, loss) in losses(fall) {
+        out += &causes(layer, loss);
+    }
+    out += "<h3>The parts under their roofs</h3>";
+    out += "<p class=\"soft small\"><span class=\"key s\"></span>bandwidth of the streamed bytes, then the 8-bit peak<span class=\"key \
+            c\"></span>bandwidth of the caches, then the f32 peak<span class=\"key l\"></span>a part, larger with its share of the step</p>";
+    out += &roofline_svg::svg(fall);
+    out += &parts(fall);
+    out + "</section>"
+}
+
+fn levels(fall: &Waterfall) -> String {
+    let mut rows = String::new();
+    for level in &fall.levels {
+        let (ms, median, interval) = match &level.ms_per_token {
+            Reading::Known { figure } => {
+                let interval = figure.interval.map_or_else(
+                    || {
+                        if figure.samples.len() > 1 {
+                            format!("{} samples", figure.samples.len())
+                        } else {
+                            String::new()
+                        }
+                    },
+                    |i| format!("{} to {}", significant(i.low), significant(i.high)),
+                );
+                (
+                    significant(figure.typical),
+                    significant(figure.median),
+                    interval,
+                )
+            }
+            Reading::Unknown { .. } => ("unknown".to_owned(), String::new(), String::new()),
+        };
+        let rate = level.tokens_per_s.map_or_else(String::new, significant);
+        let factor = level
+            .loss
+            .as_ref()
+            .map_or_else(String::new, |l| format!("\u{d7}{}", significant(l.factor)));
+        let bound = level.bound.map_or("", |b| b.name());
+        rows += &format!(
+            "<tr><td>{}</td><td class=\"n\">{ms}</td><td class=\"n\">{median}</td><td class=\"n\">{interval}</td><td class=\"n\">{rate}</td><td class=\"n\">{factor}</td>\
+             <td>{bound}</td><td class=\"wide\">{}</td></tr>",
+            level.layer.name(),
+            escape(&level.how)
+        );
+    }
+    format!(
+        "<h3>Levels</h3><div class=\"scroll\"><table><tr><th>level</th><th class=\"n\">ms/token</th><th class=\"n\">median</th><th class=\"n\">95% interval</th>\
+         <th class=\"n\">tokens/s</th><th class=\"n\">factor</th><th>bound by</th><th>how</th></tr>{rows}</table></div>"
+    )
+}
+
+fn causes(layer: Layer, loss: &Loss) -> String {
+    let mut rows = String::new();
+    for cause in &loss.causes {
+        rows += &format!(
+            "<tr><td class=\"n\">{}</td><td class=\"n\">\u{d7}{}</td><td>{}</td><td class=\"soft\">{}</td></tr>",
+            signed(cause.ms),
+            significant(cause.factor),
+            escape(&cause.name),
+            escape(cause.instrument)
+        );
+    }
+    rows += &format!(
+        "<tr class=\"rest\"><td class=\"n\">{}</td><td></td><td>unexplained</td><td></td></tr>",
+        signed(loss.unexplained_ms)
+    );
+    format!(
+        "<h3>{} \u{2192} {}: {} ms, \u{d7}{}</h3><div class=\"scroll\"><table><tr><th class=\"n\">ms/token</th><th class=\"n\">factor</th>\
+         <th>cause</th><th>instrument</th></tr>{rows}</table></div>",
+        loss.from.name(),
+        layer.name(),
+        signed(loss.ms),
+        significant(loss.factor)
+    )
+}
+
+fn parts(fall: &Waterfall) -> String {
+    let mut rows = String::new();
+    for part in &fall.parts {
+        rows += &format!(
+            "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{:.1}%</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+             <td class=\"n\">{}</td><td>{}</td><td class=\"n\">{:.1}</td><td class=\"n\">{}</td><td class=\"n\">{:.0}%</td></tr>",
+            escape(part.name),
+            part.nodes,
+            100.0 * part.share,
+            significant(part.in_step.wall_ms()),
+            significant(part.alone.wall_ms()),
+            significant(part.ceiling_ms),
+            part.bound.name(),
+            part.gb_s,
+            significant(part.gop_s),
+            100.0 * part.roofline_share
+        );
+    }
+    format!(
+        "<div class=\"scroll\"><table><tr><th>part</th><th class=\"n\">nodes</th><th class=\"n\">share</th><th class=\"n\">in step, ms</th>\
+         <th class=\"n\">alone, ms</th><th class=\"n\">ceiling, ms</th><th>bound by</th><th class=\"n\">GB/s</th><th class=\"n\">GOP/s</th>\
+         <th class=\"n\">of roofline</th></tr>{rows}</table></div>"
+    )
+}
+
+fn silicon(report: &Report) -> String {
+    let claim = |claim: &Claim, unit: &str| match claim {
+        Claim::Presented { value, source, .. } => {
+            format!("{}, {}", amount(value * 1e9, unit), escape(source))
+        }
+        Claim::Unknown { reason, remedy } => {
+            format!("unknown: {}. {}", escape(reason), escape(remedy))
+        }
+    };
+    let spec = &report.spec;
+    let mut rows = String::new();
+    let mut row = |name: &str, value: String| rows += &format!("<dt>{name}</dt><dd>{value}</dd>");
+    row("memory, presented", claim(&spec.memory_gb_s, "B/s"));
+    let dram = &report.roofline.dram;
+    row(
+        "memory, measured",
+        format!(
+            "{} from a working set of {}",
+            amount(dram.all_threads_gb_s.median * 1e9, "B/s"),
+            amount(dram.working_set_bytes as f64, "B")
+        ),
+    );
+    for fall in [&report.prefill, &report.decode] {
+        let c = &fall.ceilings;
+        row(
+            &format!("{}'s bytes", fall.regime.name()),
+            format!(
+                "{} from {} (streamed), {} from {} (activations of one node)",
+                amount(c.stream_gb_s * 1e9, "B/s"),
+                amount(c.stream_bytes as f64, "B"),
+                amount(c.cache_gb_s * 1e9, "B/s"),
+                amount(c.cache_bytes as f64, "B")
+            ),
+        );
+    }
+    row(
+        "int8 matrix, presented",
+        claim(&spec.int8_matrix_gop_s, "OP/s"),
+    );
+    row(
+        "int8 vector, presented",
+        claim(&spec.int8_vector_gop_s, "OP/s"),
+    );
+    row("f32, presented", claim(&spec.f32_gflop_s, "FLOP/s"));
+    for peak in &report.roofline.compute {
+        let rate = &peak.all_threads_gop_s;
+        row(
+            &escape(&peak.instruction),
+            format!(
+                "{} (median {})",
+                amount(rate.samples.max() * 1e9, "OP/s"),
+                amount(rate.median * 1e9, "OP/s")
+            ),
+        );
+    }
+    let c = &report.decode.ceilings;
+    row(
+        "pool",
+        format!(
+            "{:.0} ns for a fork-join, {:.0} ns for a barrier",
+            c.fork_join_ns, c.barrier_ns
+        ),
+    );
+    format!("<section class=\"card\"><h2>Silicon</h2><dl>{rows}</dl></section>")
+}
+
+fn machine(report: &Report) -> String {
+    let machine = &report.machine;
+    let mut rows = String::new();
+    let mut row = |name: &str, value: String| rows += &format!("<dt>{name}</dt><dd>{value}</dd>");
+    row("processor", known(&machine.cpu.name));
+    let physical = machine
+        .cores
+        .physical
+        .value()
+        .map_or_else(String::new, |n| format!(", {n} physical"));
+    row(
+        "processors ours",
+        format!("{}{physical}", machine.cores.usable),
+    );
+    if let Some(caches) = machine.caches.value() {
+        let all: Vec<String> = caches
+            .iter()
+            .map(|c| {
+                format!(
+                    "L{} {} (shared by {})",
+                    c.level,
+                    amount(c.size_bytes as f64, "B"),
+                    c.shared_by
+                )
+            })
+            .collect();
+        row("caches", all.join(", "));
+    }
+    let total = machine.memory.total_bytes.value();
+    row(
+        "memory",
+        total.map_or_else(|| "unknown".to_owned(), |b| amount(*b as f64, "B")),
+    );
+    row(
+        "system",
+        format!(
+            "{} {}, kernel {}",
+            escape(&machine.system.os),
+            escape(&machine.system.arch),
+            known(&machine.system.kernel)
+        ),
+    );
+    let hypervisor = match machine.system.hypervisor.value() {
+        Some(name) if name.is_empty() => "none".to_owned(),
+        _ => known(&machine.system.hypervisor),
+    };
+    row("hypervisor", hypervisor);
+    let p = &report.profile;
+    row(
+        "profile",
+        format!(
+            "{} threads, {}, prefill in steps of {}, products {} with a tile of {}, prefetch {} B, attention tile {}, KV cache {}",
+            p.threads,
+            escape(&p.isa),
+            p.prefill_chunk,
+            escape(&p.matmul_variant),
+            p.matmul_tile,
+            p.prefetch_bytes,
+            p.attention_tile,
+            escape(&p.kv_type)
+        ),
+    );
+    format!("<section class=\"card\"><h2>Machine</h2><dl>{rows}</dl></section>")
+}
+
+fn known(fact: &Fact<String>) -> String {
+    match fact {
+        Fact::Known { value, .. } => escape(value),
+        Fact::Unknown { reason } => format!("unknown ({})", escape(reason)),
+    }
+}

@@ -1,0 +1,45 @@
+//! Reports for people: [`terminal()`] and [`html()`]. Both show the same figures; everything foreign (names of models and machines) is
+//! stripped of control characters or escaped.
+
+mod html;
+mod roofline_svg;
+mod terminal;
+mod waterfall_svg;
+
+pub use html::html;
+pub use terminal::terminal;
+
+use crate::report::{Layer, Loss, Waterfall};
+
+/// Foreign text on one line, without anything that a terminal obeys.
+fn plain(text: &str) -> String {
+    let visible = |c: char| {
+        if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) {
+            '?'
+        } else {
+            c
+        }
+    };
+    text.chars().map(visible).collect()
+}
+
+/// What a regime ran, in words.
+fn task(fall: &Waterfall) -> String {
+    match fall.regime {
+        crate::report::Regime::Prefill => format!(
+            "a prompt of {} tokens, {} at a time",
+            fall.tokens, fall.chunk
+        ),
+        crate::report::Regime::Decode => format!("one token behind {} others", fall.depth),
+    }
+}
+
+/// The losses with the level that they lead to.
+fn losses(fall: &Waterfall) -> impl Iterator<Item = (Layer, &Loss)> {
+    fall.levels
+        .iter()
+        .filter_map(|level| Some((level.layer, level.loss.as_ref()?)))
+}
+
+#[cfg(test)]
+mod tests;

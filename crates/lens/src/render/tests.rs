@@ -1,0 +1,217 @@
+//! What people read, from a made-up report.
+
+use measure::{Samples, TimerCost};
+use silicon::{
+    Fact,
+    probe::Machine,
+    roofline::{Depth, Dram, Rate, Roofline, fork_join},
+};
+
+use super::{html, plain, terminal};
+use crate::{
+    attribution::tests::{fall, known, spec, unknown},
+    report::{Format, ModelIdentity, Profile, Regime, Report, SCHEMA},
+};
+
+const HOSTILE: &str = "<script>alert('x')</script> & \"quotes\"\u{1b}[31m";
+
+fn roofline() -> Roofline {
+    let rate = || Rate {
+        median: 30.0,
+        interval: None,
+        samples: Samples::new(vec![30.0]).expect("a sample"),
+    };
+    let dram = Dram {
+        working_set_bytes: 1 << 30,
+        wanted_bytes: 1 << 30,
+        why: "a test".into(),
+        asked_for_huge_pages: false,
+        one_thread_gb_s: rate(),
+        all_threads_gb_s: rate(),
+    };
+    Roofline {
+        schema: 1,
+        depth: Depth::Quick,
+        threads: 2,
+        core_clock_ghz: Fact::unknown("a test"),
+        compute: Vec::new(),
+        dram,
+        by_size: Vec::new(),
+        cliffs: Vec::new(),
+        latency: Vec::new(),
+        fork_join: fork_join::of("a test", 2, || ()).expect("samples"),
+        elapsed_ms: 1.0,
+        warnings: Vec::new(),
+    }
+}
+
+fn report(name: &str) -> Report {
+    let mut machine = Machine::probe();
+    machine.cpu.name = Fact::known("Test Processor".to_owned(), "a test");
+    machine.system.hypervisor = Fact::known(String::new(), "a test");
+    let mut prefill = fall(&spec(known(40.0), known(200.0)));
+    prefill.regime = Regime::Prefill;
+    (prefill.tokens, prefill.chunk) = (512, 256);
+    Report {
+        schema: SCHEMA,
+        sprag: "0.0.0",
+        date: "2026-01-02T03:04:05Z".into(),
+        elapsed_s: 12.0,
+        rounds: 8,
+        model: ModelIdentity {
+            name: name.to_owned(),
+            architecture: "llama".into(),
+            file: None,
+            file_bytes: 1,
+            parameters: 135_000_000,
+            layers: 30,
+            formats: vec![Format {
+                name: "Q4_0".into(),
+                bytes: 90_000_000,
+            }],
+        },
+        profile: Profile {
+            threads: 2,
+            isa: "avx2".into(),
+            prefill_chunk: 256,
+            matmul_tile: 12,
+            matmul_variant: "lanes".into(),
+            prefetch_bytes: 1024,
+            attention_tile: 16,
+            kv_type: "f16".into(),
+        },
+        prefill,
+        decode: fall(&spec(unknown(), known(200.0))),
+        warnings: vec!["the machine was busy".into()],
+        timer: TimerCost {
+            cost_ns: 20.0,
+            resolution_ns: 1.0,
+        },
+        spec: spec(unknown(), known(200.0)),
+        roofline: roofline(),
+        machine,
+    }
+}
+
+const PLAIN: &str = "\
+A model
+  llama, 135 M parameters; Q4_0 90.0 MB
+  Test Processor; 2 threads, avx2, KV f16
+
+PREFILL  a prompt of 512 tokens, 256 at a time
+                     ms/token   tokens/s   factor
+  presented             0.500       2000          ###
+  measured silicon       2.00        500    x4.00 ###+++++++++
+  kernels alone          3.10        323    x1.55 ############+++++++
+  whole step             4.00        250    x1.29 ###################+++++
+  user                   5.00        200    x1.25 ########################++++++
+  presented -> measured silicon: +1.50 ms
+        +1.50  memory gives less than presented: 10.0 of 40.0 GB/s
+            0  unexplained
+  measured silicon -> kernels alone: +1.10 ms
+       +0.500  product kernel at 80% of its own ceiling
+       +0.200  uneven shares of the threads
+       +0.200  barriers
+       +0.150  norm kernel at 25% of its own ceiling
+      +0.0500  2 smaller causes
+            0  unexplained
+  kernels alone -> whole step: +0.900 ms
+       +0.500  product kernel slower in the step than alone
+       +0.250  more uneven shares
+       +0.100  fork-join and checks of the step
+       +0.100  norm kernel slower in the step than alone
+      +0.0500  3 smaller causes
+       -0.100  unexplained
+  whole step -> user: +1.00 ms
+       +0.500  the model in generation against the step alone
+       +0.300  sample
+       +0.100  detokenise
+       +0.100  unexplained
+";
+
+#[test]
+fn the_terminal_shows_levels_and_causes() {
+    let text = terminal(&report("A model"), false, 80);
+    let start: String = text
+        .lines()
+        .take(PLAIN.lines().count())
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(start, PLAIN, "{text}");
+    assert!(text.contains("  presented           unknown\n"), "{text}");
+    assert!(
+        text.contains("  presented is unknown: nobody says: ask\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains(
+            "Decode as the user sees it reaches 40% of what this machine's memory allows"
+        ),
+        "{text}"
+    );
+    assert!(text.is_ascii());
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal() {
+    for width in [60, 80, 132] {
+        let text = terminal(&report("A model"), false, width);
+        let widest = text
+            .lines()
+            .max_by_key(|line| line.chars().count())
+            .unwrap_or("");
+        assert!(widest.chars().count() <= width, "{width}: {widest}");
+    }
+}
+
+#[test]
+fn foreign_text_is_escaped() {
+    let report = report(HOSTILE);
+    let page = html(&report);
+    assert!(!page.contains("<script") && !page.contains('\u{1b}'));
+    assert!(
+        page.contains(
+            "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;quotes&quot;?[31m"
+        )
+    );
+    let text = terminal(&report, false, 80);
+    assert!(!text.contains('\u{1b}'));
+    assert_eq!(plain("a\nb\u{202e}c\td"), "a?b?c?d");
+}
+
+#[test]
+fn the_page_is_one_file_without_scripts_or_requests() {
+    let page = html(&report("A model"));
+    for outside in [
+        "http:", "https:", "<script", "<link", "url(h", "@import", "<img",
+    ] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    assert_eq!(page.matches("<svg").count(), 4);
+    assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+    for (open, close) in [
+        ("<section", "</section>"),
+        ("<table", "</table>"),
+        ("<div", "</div>"),
+        ("<dl", "</dl>"),
+        ("<td", "</td>"),
+    ] {
+        assert_eq!(
+            page.matches(open).count(),
+            page.matches(close).count(),
+            "{open}"
+        );
+    }
+    assert!(
+        page.contains("prefers-color-scheme: dark")
+            && page.contains("\u{d7}1.25")
+            && page.contains("unexplained")
+    );
+    assert!(!page.contains("NaN") && !page.contains("inf "));
+}
+
+#[test]
+fn colours_and_blocks_are_for_terminals_that_have_them() {
+    let text = terminal(&report("A model"), true, 80);
+    assert!(text.contains('\u{2588}') && text.contains("\u{1b}[1m"));
+}

@@ -1,0 +1,454 @@
+//! The report as data: schema `sprag.lens/1`.
+//!
+//! Every time is in milliseconds per token unless its name says otherwise; every figure keeps its raw samples. What is not known is
+//! [`Reading::Unknown`] with the reason and what to do about it, never 0.
+
+use measure::{Interval, SampleError, Samples, TimerCost};
+use serde::Serialize;
+use silicon::{probe::Machine, roofline::Roofline, spec::Spec};
+
+/// The schema's name and version.
+pub const SCHEMA: &str = "sprag.lens/1";
+
+/// A time or a rate with the samples behind it, in the unit of the field that holds it.
+///
+/// Load from elsewhere only ever adds to a time, and on a shared machine often: so what stands for a series of times is `typical`, taken
+/// alike on every level. On a quiet machine it is hardly below the median.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figure {
+    /// Mean of the samples between the first and the third eighth, about the lower quartile.
+    pub typical: f64,
+    /// Median of the samples.
+    pub median: f64,
+    /// 95% interval of the median by the sign test; `None` below 6 samples.
+    pub interval: Option<Interval>,
+    /// Every reading, in order.
+    pub samples: Vec<f64>,
+}
+
+impl Figure {
+    /// Of readings in the order in which they were taken.
+    ///
+    /// # Errors
+    /// No readings, or one that is not finite.
+    pub fn new(samples: Vec<f64>) -> Result<Self, SampleError> {
+        let samples = Samples::new(samples)?;
+        let mut sorted = samples.raw().to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let middle = &sorted[quiet(sorted.len())];
+        let typical = middle.iter().sum::<f64>() / middle.len() as f64;
+        let (median, interval) = (samples.median(), samples.median_interval(0.95).ok());
+        Ok(Self {
+            typical,
+            median,
+            interval,
+            samples: samples.into(),
+        })
+    }
+
+    /// Median absolute deviation as a share of the median; 0 for a median of 0.
+    #[must_use]
+    pub fn spread(&self) -> f64 {
+        let mad = Samples::new(self.samples.clone()).map_or(0.0, |s| s.mad());
+        if self.median > 0.0 {
+            mad / self.median
+        } else {
+            0.0
+        }
+    }
+}
+
+/// Ranks, among `n` sorted samples, of those that count as typical: from the first to the third eighth, at least one.
+pub(crate) fn quiet(n: usize) -> std::ops::Range<usize> {
+    n / 8..(3 * n / 8 + 1).min(n.max(1))
+}
+
+/// A figure, or why there is none.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Reading {
+    /// It is known.
+    Known {
+        /// The figure.
+        #[serde(flatten)]
+        figure: Figure,
+    },
+    /// It is not.
+    Unknown {
+        /// Why.
+        reason: String,
+        /// What the user can do about it.
+        remedy: String,
+    },
+}
+
+impl Reading {
+    /// What stands for it, where known.
+    #[must_use]
+    pub fn value(&self) -> Option<f64> {
+        match self {
+            Self::Known { figure } => Some(figure.typical),
+            Self::Unknown { .. } => None,
+        }
+    }
+}
+
+/// The two regimes, which are never mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Regime {
+    /// A prompt in chunks of many tokens.
+    Prefill,
+    /// One token at a time.
+    Decode,
+}
+
+impl Regime {
+    /// For reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Prefill => "prefill",
+            Self::Decode => "decode",
+        }
+    }
+}
+
+/// Where in the stack a time was taken, from the transistor upwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layer {
+    /// What the spec sheet allows.
+    Presented,
+    /// What the silicon allows as measured.
+    Silicon,
+    /// The kernels one part at a time.
+    Kernels,
+    /// The whole step.
+    Step,
+    /// What the user waits for.
+    User,
+}
+
+impl Layer {
+    /// For reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Presented => "presented",
+            Self::Silicon => "measured silicon",
+            Self::Kernels => "kernels alone",
+            Self::Step => "whole step",
+            Self::User => "user",
+        }
+    }
+}
+
+/// What holds a time down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// Reading bytes.
+    Bandwidth,
+    /// Arithmetic.
+    Compute,
+    /// Fork-joins and barriers.
+    Overhead,
+}
+
+impl Bound {
+    /// For reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bandwidth => "bandwidth",
+            Self::Compute => "compute",
+            Self::Overhead => "overhead",
+        }
+    }
+}
+
+/// One reason why a level is slower than the one before it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cause {
+    /// In a few words.
+    pub name: String,
+    /// What it costs; below zero where it is a gain.
+    pub ms: f64,
+    /// (the level before + `ms`) / the level before.
+    pub factor: f64,
+    /// What it was read from.
+    pub instrument: &'static str,
+}
+
+/// The fall from the level before.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Loss {
+    /// The nearest known level above.
+    pub from: Layer,
+    /// This level less that one; below zero where it is a gain.
+    pub ms: f64,
+    /// This level over that one.
+    pub factor: f64,
+    /// What it is made of, largest first.
+    pub causes: Vec<Cause>,
+    /// What the causes leave over, with its sign.
+    pub unexplained_ms: f64,
+}
+
+/// One level of the waterfall.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Level {
+    /// Which.
+    pub layer: Layer,
+    /// Time per token.
+    pub ms_per_token: Reading,
+    /// Its inverse.
+    pub tokens_per_s: Option<f64>,
+    /// What holds it down, where that is a ceiling.
+    pub bound: Option<Bound>,
+    /// How it was found, with its factors.
+    pub how: String,
+    /// The fall from the level before; `None` for the first known one.
+    pub loss: Option<Loss>,
+}
+
+/// What a traced part's threads did, mean over threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Activity {
+    /// In the kernel.
+    pub busy_ms: f64,
+    /// Done, while another thread was still in the kernel.
+    pub uneven_ms: f64,
+    /// From the last thread's end to the own next start: the barrier.
+    pub barrier_ms: f64,
+}
+
+impl Activity {
+    /// All of it: the wall time.
+    #[must_use]
+    pub fn wall_ms(&self) -> f64 {
+        self.busy_ms + self.uneven_ms + self.barrier_ms
+    }
+
+    /// A share of it.
+    #[must_use]
+    pub fn times(self, share: f64) -> Self {
+        Self {
+            busy_ms: self.busy_ms * share,
+            uneven_ms: self.uneven_ms * share,
+            barrier_ms: self.barrier_ms * share,
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            busy_ms: self.busy_ms + other.busy_ms,
+            uneven_ms: self.uneven_ms + other.uneven_ms,
+            barrier_ms: self.barrier_ms + other.barrier_ms,
+        }
+    }
+}
+
+/// One part of the model, over all layers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Part {
+    /// Its label in the program.
+    pub name: &'static str,
+    /// Nodes that it has.
+    pub nodes: usize,
+    /// Bytes of weights, caches and state that it streams per token.
+    pub streamed_bytes: f64,
+    /// Bytes of activations that it reads and writes per token.
+    pub activation_bytes: f64,
+    /// Integer operations per token.
+    pub int8_ops: f64,
+    /// Floating-point operations per token.
+    pub f32_flops: f64,
+    /// Its own ceiling on the measured silicon.
+    pub ceiling_ms: f64,
+    /// What is nearest to holding it down.
+    pub bound: Bound,
+    /// Alone, over all layers in turn; wall time.
+    pub alone_ms: Figure,
+    /// What its threads did alone.
+    pub alone: Activity,
+    /// In the whole step; wall time.
+    pub in_step_ms: Figure,
+    /// What its threads did in the step.
+    pub in_step: Activity,
+    /// Share of all parts' time in the step.
+    pub share: f64,
+    /// Achieved alone: streamed and activation bytes over time.
+    pub gb_s: f64,
+    /// Achieved alone: operations of both kinds over time.
+    pub gop_s: f64,
+    /// Ceiling over time alone.
+    pub roofline_share: f64,
+}
+
+/// What a regime must move and compute, per token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Demand {
+    /// Weights, caches and state.
+    pub streamed_bytes: f64,
+    /// Activations, which stay in the caches.
+    pub activation_bytes: f64,
+    /// Integer operations.
+    pub int8_ops: f64,
+    /// Floating-point operations.
+    pub f32_flops: f64,
+}
+
+/// One regime from the transistor to the token.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Waterfall {
+    /// Which.
+    pub regime: Regime,
+    /// Tokens of the prompt, or 1.
+    pub tokens: usize,
+    /// Tokens of a step.
+    pub chunk: usize,
+    /// Steps.
+    pub chunks: usize,
+    /// Tokens already in the caches.
+    pub depth: usize,
+    /// Per token.
+    pub demand: Demand,
+    /// The ceilings that it is held against.
+    pub ceilings: Ceilings,
+    /// From presented to user.
+    pub levels: Vec<Level>,
+    /// In the program's order.
+    pub parts: Vec<Part>,
+    /// What the threads did in the whole step.
+    pub step: StepActivity,
+    /// The result in a sentence.
+    pub verdict: String,
+}
+
+/// What the threads did in the whole step, mean over threads, and what the tracer cost.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct StepActivity {
+    /// Inside nodes.
+    pub nodes: Activity,
+    /// Before the first node and after the last: the fork-join, and the step's checks.
+    pub fork_join_ms: f64,
+    /// Typical whole step under the tracer less the typical times of its parts and its fork-join: what a whole step meets and a
+    /// part, being short, mostly escapes. Near 0 on a quiet machine.
+    pub interruptions_ms: f64,
+    /// Traced step over untraced step.
+    pub tracer_factor: f64,
+}
+
+/// Measured ceilings of a regime.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Ceilings {
+    /// Reading as many bytes as the step streams: the 90th percentile of the readings. A ceiling is what the machine gives when it is
+    /// left alone; the best tenth is left out, which may be luck.
+    pub stream_gb_s: f64,
+    /// Bytes read for it.
+    pub stream_bytes: u64,
+    /// All readings.
+    pub stream_readings_gb_s: Figure,
+    /// Reading as many bytes as one node's activations at most, likewise.
+    pub cache_gb_s: f64,
+    /// Bytes read for it.
+    pub cache_bytes: u64,
+    /// All readings.
+    pub cache_readings_gb_s: Figure,
+    /// Best reading of the fastest 8-bit instruction that there is, all threads.
+    pub int8_gop_s: f64,
+    /// The instruction.
+    pub int8_instruction: String,
+    /// Best reading of f32 multiply-adds, all threads.
+    pub f32_gflop_s: f64,
+    /// One barrier of the pool among all threads, best reading, in nanoseconds.
+    pub barrier_ns: f64,
+    /// One empty fork-join of the pool, best reading, in nanoseconds.
+    pub fork_join_ns: f64,
+}
+
+/// What the model is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ModelIdentity {
+    /// `general.name`, or the file's name.
+    pub name: String,
+    /// `general.architecture`.
+    pub architecture: String,
+    /// File, where it has one.
+    pub file: Option<String>,
+    /// Size of the file.
+    pub file_bytes: u64,
+    /// Weights.
+    pub parameters: u64,
+    /// Decoder layers.
+    pub layers: usize,
+    /// Formats with the bytes packed in each, largest first.
+    pub formats: Vec<Format>,
+}
+
+/// Packed weights of one format.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Format {
+    /// In the field's spelling.
+    pub name: String,
+    /// As packed in memory.
+    pub bytes: u64,
+}
+
+/// The runtime profile that ran.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Profile {
+    /// Threads.
+    pub threads: usize,
+    /// Instruction set.
+    pub isa: String,
+    /// Tokens per pass of a prefill.
+    pub prefill_chunk: usize,
+    /// Tokens that share a pass over a weight panel.
+    pub matmul_tile: usize,
+    /// Kind of product over many tokens.
+    pub matmul_variant: String,
+    /// Bytes ahead that a one-token product prefetches.
+    pub prefetch_bytes: usize,
+    /// Query rows that share a pass over keys and values.
+    pub attention_tile: usize,
+    /// Precision of the KV cache.
+    pub kv_type: String,
+}
+
+/// Everything.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// Version of Sprag.
+    pub sprag: &'static str,
+    /// When it was finished, RFC 3339 in UTC.
+    pub date: String,
+    /// Seconds that it took.
+    pub elapsed_s: f64,
+    /// Rounds over all levels.
+    pub rounds: usize,
+    /// The model.
+    pub model: ModelIdentity,
+    /// How it ran.
+    pub profile: Profile,
+    /// The prompt's regime.
+    pub prefill: Waterfall,
+    /// The answer's regime.
+    pub decode: Waterfall,
+    /// What limits the trust in the figures.
+    pub warnings: Vec<String>,
+    /// Cost of reading the clock.
+    pub timer: TimerCost,
+    /// What is presented.
+    pub spec: Spec,
+    /// What was measured of the silicon.
+    pub roofline: Roofline,
+    /// What the machine says that it is.
+    pub machine: Machine,
+}

@@ -1,0 +1,275 @@
+//! Taking the readings: all levels in turn, round after round, so that a burst of load from elsewhere falls on all of them alike.
+//!
+//! 1. The silicon once ([`ceilings`]): peaks of arithmetic, the spec sheet, the pool's own costs.
+//! 2. Rounds. In each: reading a working set of the step's size; then for decode, several passes, and for prefill one, of the whole
+//!    step, the step under the tracer, every part alone ([`bench`]), and generation as the user sees it ([`user`]).
+//! 3. The sums (`attribution`).
+//!
+//! Rounds go on until the budget is spent, with a minimum. Nothing is dropped and nothing is subtracted from a reading.
+
+mod bench;
+mod ceilings;
+mod identity;
+mod plan;
+mod user;
+
+use std::time::Duration;
+
+use measure::{Stopwatch, TimerCost};
+use runtime::Engine;
+use text::Specials;
+
+use crate::{
+    LensError,
+    attribution::{Readings, waterfall},
+    report::{Regime, Report, SCHEMA},
+};
+use bench::Bench;
+use ceilings::{PoolCosts, Silicon, Streams};
+#[cfg(test)]
+pub(crate) use plan::Chunk;
+pub(crate) use plan::{PartPlan, Plan};
+pub(crate) use user::UserReading;
+
+/// What to measure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Tokens already in the caches when decoding.
+    pub depth: usize,
+    /// Tokens of the prompt.
+    pub prefill_tokens: usize,
+    /// The memory bandwidth on the machine's data sheet, where the user knows it better, in 10^9 bytes per second.
+    pub spec_bandwidth_gb_s: Option<f64>,
+    /// About 15 seconds for a small model; else a minute, with bandwidth at every cache level.
+    pub quick: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            depth: 256,
+            prefill_tokens: 512,
+            spec_bandwidth_gb_s: None,
+            quick: true,
+        }
+    }
+}
+
+/// Passes of decode in one round: a step of decode is much shorter than a prompt.
+const DECODE_PASSES: usize = 10;
+/// Samples of the bandwidths in one round.
+const STREAM_SAMPLES: usize = 3;
+/// Passes of decode for one generation.
+const GENERATE_EVERY: u64 = 4;
+/// Rounds that are made whatever they take.
+const MIN_ROUNDS: usize = 3;
+/// Rounds beyond which nothing is gained.
+const MAX_ROUNDS: usize = 30;
+
+/// Measures the waterfalls. `progress` hears what is done and how much of it, from 0 to 1.
+///
+/// # Errors
+/// The model can't be run as asked, or the machine can't be measured.
+pub fn measure(
+    engine: &Engine,
+    options: &Options,
+    progress: &mut dyn FnMut(&str, f64),
+) -> Result<Report, LensError> {
+    let clock = Stopwatch::start();
+    let mut warnings = Vec::new();
+    let (depth, tokens) = fit(engine, options, &mut warnings)?;
+    let silicon = Silicon::measure(engine.pool().threads(), options, &mut |step, done| {
+        progress(step, 0.3 * done)
+    })?;
+    let profile = engine.profile();
+    let program = &engine.model().program;
+    let plans = [
+        Plan::prefill(program, profile.kv_type, tokens, profile.prefill_chunk),
+        Plan::decode(program, profile.kv_type, depth),
+    ];
+    progress("warming up", 0.3);
+    let mut rounds = Rounds::new(engine, &plans, depth, tokens)?;
+    let pool = PoolCosts::measure(engine.pool())?;
+    let budget = Duration::from_secs(if options.quick { 9 } else { 45 });
+    let started = Stopwatch::start();
+    let mut done = 0;
+    while done < MIN_ROUNDS || (done < MAX_ROUNDS && !started.has_passed(budget)) {
+        let spent = started.elapsed_ms() / 1e3 / budget.as_secs_f64();
+        let share = spent
+            .max(done as f64 / MIN_ROUNDS as f64 * f64::from(u8::from(done < MIN_ROUNDS)))
+            .min(1.0);
+        progress(&format!("round {}", done + 1), 0.3 + 0.7 * share);
+        rounds.run(&plans, done as u64)?;
+        done += 1;
+    }
+    progress("done", 1.0);
+    let Rounds {
+        readings, streams, ..
+    } = rounds;
+    let fall = |at: usize, streams: Streams| {
+        let ceilings = streams.ceilings(&silicon, pool)?;
+        waterfall(
+            &plans[at],
+            &readings[at],
+            ceilings,
+            &silicon.spec,
+            silicon.unit,
+        )
+    };
+    let [of_prefill, of_decode] = streams;
+    let (prefill, decode) = (fall(0, of_prefill)?, fall(1, of_decode)?);
+    identity::warn(&silicon.roofline, &[&prefill, &decode], &mut warnings);
+    Ok(Report {
+        schema: SCHEMA,
+        sprag: env!("CARGO_PKG_VERSION"),
+        date: identity::now(),
+        elapsed_s: clock.elapsed_ms() / 1e3,
+        rounds: done,
+        model: identity::model(engine),
+        profile: identity::profile(profile),
+        prefill,
+        decode,
+        warnings,
+        timer: TimerCost::measure(),
+        spec: silicon.spec,
+        roofline: silicon.roofline,
+        machine: silicon.machine,
+    })
+}
+
+/// Depth and prompt that fit the model's context.
+fn fit(
+    engine: &Engine,
+    options: &Options,
+    warnings: &mut Vec<String>,
+) -> Result<(usize, usize), LensError> {
+    let context = engine.model().config.context;
+    let most = context.saturating_sub(user::ROOM);
+    if most == 0 {
+        return Err(LensError::Context {
+            context,
+            need: user::ROOM + 1,
+        });
+    }
+    let mut shortened = |what: &str, asked: usize| {
+        if asked > most {
+            warnings.push(format!(
+                "{what} of {asked} tokens was cut to {most}: the model was made for {context}"
+            ));
+        }
+        asked.min(most)
+    };
+    Ok((
+        shortened("the depth", options.depth),
+        shortened("the prompt", options.prefill_tokens.max(1)),
+    ))
+}
+
+/// Everything that the rounds use and fill.
+struct Rounds<'e> {
+    bench: Bench<'e>,
+    text: String,
+    text_tokens: usize,
+    /// Prefill, decode.
+    readings: [Readings; 2],
+    streams: [Streams; 2],
+}
+
+impl<'e> Rounds<'e> {
+    fn new(
+        engine: &'e Engine,
+        plans: &[Plan; 2],
+        depth: usize,
+        tokens: usize,
+    ) -> Result<Self, LensError> {
+        let (text, prompt) = natural(engine, tokens)?;
+        let text_tokens = prompt.len();
+        let mut bench = Bench::new(engine, depth.max(tokens) + user::ROOM, prompt)?;
+        bench.fill_caches(depth)?;
+        let threads = engine.pool().threads();
+        let streams = [
+            Streams::new(&plans[0], threads)?,
+            Streams::new(&plans[1], threads)?,
+        ];
+        for plan in plans {
+            bench.step(plan)?;
+        }
+        bench.session.reset();
+        Ok(Self {
+            bench,
+            text,
+            text_tokens,
+            readings: Default::default(),
+            streams,
+        })
+    }
+
+    fn run(&mut self, plans: &[Plan; 2], round: u64) -> Result<(), LensError> {
+        let bench = &mut self.bench;
+        // Together and not between the passes: what they read pushes the model out of the caches that it would otherwise keep.
+        for _ in 0..STREAM_SAMPLES {
+            for streams in &mut self.streams {
+                streams.sample();
+            }
+        }
+        let [prefill, decode] = &mut self.readings;
+        for turn in 0..DECODE_PASSES as u64 {
+            pass(bench, &plans[1], decode)?;
+            if turn.is_multiple_of(GENERATE_EVERY) {
+                decode.user.extend(user::answer(
+                    bench,
+                    plans[1].depth,
+                    round * DECODE_PASSES as u64 + turn,
+                )?);
+            }
+        }
+        pass(bench, &plans[0], prefill)?;
+        prefill.user.push(user::prompt(
+            bench,
+            plans[0].tokens,
+            &self.text,
+            self.text_tokens,
+        )?);
+        Ok(())
+    }
+}
+
+/// One reading of the step, of the traced step, and of each part alone.
+fn pass(bench: &mut Bench<'_>, plan: &Plan, readings: &mut Readings) -> Result<(), LensError> {
+    if plan.regime == Regime::Decode {
+        // A token's step follows another token's, not the reading of something else.
+        bench.step(plan)?;
+    }
+    readings.step_ms.push(bench.step(plan)?);
+    let traced = bench.traced_step(plan)?;
+    readings.traced_ms.push(traced.wall_ms);
+    readings.fork_join_ms.push(traced.fork_join_ms);
+    readings.in_step.push(traced.parts);
+    readings.alone.push(bench.alone(plan)?);
+    Ok(())
+}
+
+/// Text of at least `tokens` tokens, and its tokens.
+fn natural(engine: &Engine, tokens: usize) -> Result<(String, Vec<u32>), LensError> {
+    let encode = |text: &str| engine.tokenizer().encode_prompt(text, Specials::Plain);
+    let once = encode(TEXT).len();
+    if once < 2 {
+        return Err(LensError::Tokenizer { tokens: once });
+    }
+    let mut text = TEXT.to_owned();
+    let mut prompt = encode(&text);
+    while prompt.len() < tokens {
+        text = TEXT.repeat(text.len() / TEXT.len() * 2);
+        prompt = encode(&text);
+    }
+    Ok((text, prompt))
+}
+
+/// What a prompt looks like: prose, numbers, a list, code.
+const TEXT: &str = "A loaded wagon on a steep road wants to roll back. The carter knows it: on the way up he lets a short \
+    wooden prop drag behind the rear axle, and when the horses stop to rest, the prop digs into the gravel and the wagon stays where \
+    it is. Nobody looks at the prop while the wheels are turning. It costs a little, it weighs a little, and on a flat road it \
+    does nothing at all. In 1847, on the 12 km between the quarry and the harbour, 340 wagons went up each week, and the keeper \
+    of the toll-house wrote down every one that came down again without its horses: 3 in the first year, none in the second.\n\n\
+    Please summarise the text above in two sentences, then answer:\n1. What does the prop do when the wagon stops?\n2. Why is \
+    it easy to forget?\n\nfn holds(slope: f64, friction: f64) -> bool {\n    friction >= slope.tan()\n}\n\n";

@@ -1,0 +1,218 @@
+//! What a regime runs, and what each part of the model must move and compute in it.
+//!
+//! A regime is a list of chunks: a prompt's, or the one token of a decode step. A part is all nodes with one label, over all layers. Its
+//! bytes are told apart: *streamed* ones (weights, caches, recurrent state, embedding rows) come from wherever the model lies and
+//! set the ceiling of decoding; *activations* pass from node to node through the caches. Costs are those of `ops`.
+
+use std::ops::Range;
+
+use kernels::{
+    KvType,
+    cpu::Outputs,
+    program::{Extent, Node, Program, StepShape},
+};
+use ops::Cost;
+
+use crate::report::{Demand, Regime};
+
+/// One step of a regime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    /// Tokens in the caches before it.
+    pub depth: usize,
+    /// Tokens computed.
+    pub tokens: usize,
+    /// For which of them logits are.
+    pub outputs: Outputs,
+}
+
+impl Chunk {
+    /// Its tokens among the prompt's.
+    pub fn range(&self, regime: Regime) -> Range<usize> {
+        match regime {
+            Regime::Prefill => self.depth..self.depth + self.tokens,
+            Regime::Decode => 0..1,
+        }
+    }
+
+    fn shape(&self, kv_type: KvType) -> StepShape {
+        let outputs = usize::from(self.outputs != Outputs::None);
+        StepShape {
+            tokens: self.tokens,
+            depth: self.depth,
+            outputs,
+            kv_type,
+        }
+    }
+}
+
+/// All nodes with one label.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PartPlan {
+    pub name: &'static str,
+    pub nodes: Vec<usize>,
+    /// Nodes to run when it is timed alone: its own, each behind its producer where it changes its input in place (repeated over
+    /// its own results, an activation soon underflows, and denormal numbers are slow).
+    pub alone: Vec<usize>,
+    /// Per token of the regime.
+    pub demand: Demand,
+}
+
+/// A regime, planned.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Plan {
+    pub regime: Regime,
+    pub tokens: usize,
+    pub depth: usize,
+    pub chunks: Vec<Chunk>,
+    pub parts: Vec<PartPlan>,
+    /// Part of each node.
+    pub part_of: Vec<usize>,
+    /// Per token.
+    pub demand: Demand,
+    /// Bytes that its largest step streams.
+    pub stream_bytes: u64,
+    /// Activations of one node, at most.
+    pub cache_bytes: u64,
+}
+
+impl Plan {
+    /// A prompt of `tokens` in chunks of `chunk`.
+    pub fn prefill(program: &Program, kv_type: KvType, tokens: usize, chunk: usize) -> Self {
+        let chunk = chunk.max(1);
+        let chunks = (0..tokens).step_by(chunk).map(|depth| {
+            let now = chunk.min(tokens - depth);
+            let outputs = if depth + now == tokens {
+                Outputs::Last
+            } else {
+                Outputs::None
+            };
+            Chunk {
+                depth,
+                tokens: now,
+                outputs,
+            }
+        });
+        Self::new(program, kv_type, Regime::Prefill, chunks.collect(), 0)
+    }
+
+    /// One token behind `depth` others.
+    pub fn decode(program: &Program, kv_type: KvType, depth: usize) -> Self {
+        let chunk = Chunk {
+            depth,
+            tokens: 1,
+            outputs: Outputs::Last,
+        };
+        Self::new(program, kv_type, Regime::Decode, vec![chunk], depth)
+    }
+
+    fn new(
+        program: &Program,
+        kv_type: KvType,
+        regime: Regime,
+        chunks: Vec<Chunk>,
+        depth: usize,
+    ) -> Self {
+        let tokens: usize = chunks.iter().map(|c| c.tokens).sum();
+        let (mut parts, mut part_of): (Vec<PartPlan>, Vec<usize>) = (Vec::new(), Vec::new());
+        let (mut streamed_by_chunk, mut cache_bytes) = (vec![0u64; chunks.len()], 0);
+        let mut total = Demand::default();
+        for (index, labelled) in program.nodes().iter().enumerate() {
+            let at = parts
+                .iter()
+                .position(|p| p.name == labelled.label.part)
+                .unwrap_or_else(|| {
+                    let name = labelled.label.part;
+                    parts.push(PartPlan {
+                        name,
+                        nodes: Vec::new(),
+                        alone: Vec::new(),
+                        demand: Demand::default(),
+                    });
+                    parts.len() - 1
+                });
+            part_of.push(at);
+            let part = &mut parts[at];
+            part.nodes.push(index);
+            if index > 0 && changes_its_input(&labelled.node) {
+                part.alone.push(index - 1);
+            }
+            part.alone.push(index);
+            for (chunk, streamed_sum) in chunks.iter().zip(&mut streamed_by_chunk) {
+                let shape = chunk.shape(kv_type);
+                let cost = program.cost(&labelled.node, shape);
+                let streamed = streamed_bytes(program, &labelled.node, shape, &cost);
+                let activations = cost.bytes().saturating_sub(streamed);
+                *streamed_sum = streamed_sum.saturating_add(streamed);
+                cache_bytes = cache_bytes.max(activations);
+                for demand in [&mut part.demand, &mut total] {
+                    add(demand, &cost, streamed, tokens);
+                }
+            }
+        }
+        let stream_bytes = streamed_by_chunk.into_iter().max().unwrap_or(0);
+        Self {
+            regime,
+            tokens,
+            depth,
+            chunks,
+            parts,
+            part_of,
+            demand: total,
+            stream_bytes,
+            cache_bytes,
+        }
+    }
+
+    /// Tokens of its largest step.
+    pub fn chunk(&self) -> usize {
+        self.chunks.iter().map(|c| c.tokens).max().unwrap_or(1)
+    }
+}
+
+fn add(demand: &mut Demand, cost: &Cost, streamed: u64, tokens: usize) {
+    let per_token = |amount: u64| amount as f64 / tokens.max(1) as f64;
+    demand.streamed_bytes += per_token(streamed);
+    demand.activation_bytes += per_token(cost.bytes().saturating_sub(streamed));
+    demand.int8_ops += per_token(cost.int8_ops);
+    demand.f32_flops += per_token(cost.f32_flops);
+}
+
+fn changes_its_input(node: &Node) -> bool {
+    match node {
+        Node::Glu { gate, out, .. } => gate == out,
+        Node::Heads { .. } | Node::DeltaPrepare { .. } => true,
+        _ => false,
+    }
+}
+
+fn streamed_bytes(program: &Program, node: &Node, shape: StepShape, cost: &Cost) -> u64 {
+    match node {
+        Node::MatMul { input, projections } => {
+            let rows = match program.buffer(*input).extent {
+                Extent::Tokens => shape.tokens,
+                Extent::Outputs => shape.outputs,
+            };
+            let weights = projections
+                .iter()
+                .map(|p| program.matrix(p.matrix).bytes() as u64);
+            if rows == 0 { 0 } else { weights.sum() }
+        }
+        Node::Attention {
+            gate,
+            heads,
+            head_dim,
+            ..
+        } => {
+            let queries = 4 * (shape.tokens * heads * head_dim) as u64;
+            let activations = if gate.is_some() { 2 * queries } else { queries };
+            cost.read_bytes.saturating_sub(activations)
+        }
+        // f32, read and written.
+        Node::GatedDelta { shape, .. } => {
+            8 * (shape.value_heads * shape.key_dim * shape.value_dim) as u64
+        }
+        Node::Embed { .. } => cost.read_bytes,
+        _ => 0,
+    }
+}

@@ -1,0 +1,130 @@
+//! Waterfalls of tiny models: complete and consistent, whatever the machine. No assertion on speed.
+
+use std::path::PathBuf;
+
+use kernels::RuntimeProfile;
+use lens::{
+    Options, Report, measure, render,
+    report::{Layer, Reading, Waterfall},
+};
+use runtime::Engine;
+
+fn report(name: &str) -> Report {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join(format!("../../fixtures/models/{name}.gguf"));
+    let profile = RuntimeProfile {
+        threads: 2,
+        prefill_chunk: 64,
+        ..RuntimeProfile::default()
+    };
+    let engine = Engine::open(&path, profile, &mut |_, _| {}).expect("the fixture's model");
+    let options = Options {
+        depth: 40,
+        prefill_tokens: 100,
+        spec_bandwidth_gb_s: Some(50.0),
+        quick: true,
+    };
+    let mut heard = Vec::new();
+    let report = measure(&engine, &options, &mut |step, share| {
+        heard.push((step.to_owned(), share))
+    })
+    .expect("a report");
+    assert!(
+        heard.iter().all(|(_, share)| (0.0..=1.0).contains(share)),
+        "{heard:?}"
+    );
+    assert_eq!(heard.last().map(|(step, _)| step.as_str()), Some("done"));
+    report
+}
+
+fn check(fall: &Waterfall) {
+    let layers: Vec<Layer> = fall.levels.iter().map(|l| l.layer).collect();
+    assert_eq!(
+        layers,
+        [
+            Layer::Presented,
+            Layer::Silicon,
+            Layer::Kernels,
+            Layer::Step,
+            Layer::User
+        ]
+    );
+    for level in &fall.levels {
+        match &level.ms_per_token {
+            Reading::Known { figure } => {
+                assert!(
+                    figure.typical > 0.0 && figure.typical.is_finite(),
+                    "{level:?}"
+                );
+                assert!(!figure.samples.is_empty());
+            }
+            // A random model may end its turn at once; the arithmetic of this machine may not be presented.
+            Reading::Unknown { reason, .. } => {
+                assert!(
+                    matches!(level.layer, Layer::Presented | Layer::User),
+                    "{level:?}"
+                );
+                assert!(!reason.is_empty());
+            }
+        }
+        let Some(loss) = &level.loss else { continue };
+        let causes: f64 = loss.causes.iter().map(|c| c.ms).sum();
+        assert!(
+            (causes + loss.unexplained_ms - loss.ms).abs() <= 1e-9 * loss.ms.abs().max(1.0),
+            "{loss:?}"
+        );
+        if level.layer > Layer::Silicon {
+            assert!(!loss.causes.is_empty());
+        }
+    }
+    let shares: f64 = fall.parts.iter().map(|p| p.share).sum();
+    assert!((shares - 1.0).abs() < 1e-9, "{shares}");
+    assert!(
+        fall.parts
+            .iter()
+            .any(|p| p.name == "output" && p.streamed_bytes > 0.0)
+    );
+    let streamed: f64 = fall.parts.iter().map(|p| p.streamed_bytes).sum();
+    assert!((streamed - fall.demand.streamed_bytes).abs() <= 1e-6 * streamed);
+}
+
+#[test]
+fn a_dense_model() {
+    let report = report("llama");
+    check(&report.prefill);
+    check(&report.decode);
+    assert_eq!(
+        (
+            report.prefill.tokens,
+            report.prefill.chunk,
+            report.decode.depth
+        ),
+        (100, 64, 40)
+    );
+    let json = serde_json::to_value(&report).expect("JSON");
+    assert_eq!(json["schema"], "sprag.lens/1");
+    for field in [
+        "sprag", "date", "model", "machine", "profile", "spec", "roofline", "prefill", "decode",
+        "warnings", "timer",
+    ] {
+        assert!(!json[field].is_null(), "{field}");
+    }
+    assert_eq!(json["decode"]["levels"][3]["layer"], "step");
+    assert!(
+        json["decode"]["levels"][3]["ms_per_token"]["samples"]
+            .as_array()
+            .is_some_and(|a| !a.is_empty())
+    );
+    let html = render::html(&report);
+    assert!(html.starts_with("<!doctype html>") && html.trim_end().ends_with("</html>"));
+}
+
+#[test]
+fn a_hybrid_model() {
+    let report = report("qwen35");
+    check(&report.prefill);
+    check(&report.decode);
+    for part in ["delta_rule", "delta_prepare", "attention"] {
+        assert!(report.decode.parts.iter().any(|p| p.name == part), "{part}");
+    }
+}

@@ -17,7 +17,7 @@
 //! positions, then the call's own. A cache in f16 is compared by rounding `k` and `v` to f16 before both sides see them.
 
 use crate::cost::{f32_bytes, product};
-use crate::{Case, Cost, softcap, swiglu};
+use crate::{Case, Cost, glu, softcap};
 
 /// Scores, exponentials and sums in f32 on the same keys and values.
 pub const TOLERANCE: f64 = 1e-5;
@@ -111,7 +111,7 @@ pub fn reference(shape: &Shape, q: &[f32], k: &[f32], v: &[f32], gate: Option<&[
     }
     if let Some(gate) = gate {
         for (out, &gate) in out.iter_mut().zip(gate) {
-            *out *= swiglu::sigmoid(f64::from(gate));
+            *out *= glu::sigmoid(f64::from(gate));
         }
     }
     out

@@ -11,7 +11,7 @@
 //! `x` and the result `(tokens, channels)`; `weight` `(channels, 4)`, as GGUF stores `ssm_conv1d`; `state` `(3, channels)`.
 
 use crate::cost::{f32_bytes, product};
-use crate::{Case, Cost, swiglu};
+use crate::{Case, Cost, glu};
 
 /// Taps of the convolution.
 pub const TAPS: usize = 4;
@@ -55,7 +55,7 @@ pub fn reference(shape: &Shape, x: &[f32], weight: &[f32], state: &mut [f32]) ->
                 f64::from(weight[channel * TAPS + tap])
                     * f64::from(inputs[(token + tap) * channels + channel])
             });
-            y.push(swiglu::silu(taps.sum()));
+            y.push(glu::silu(taps.sum()));
         }
     }
     state.copy_from_slice(&inputs[tokens * channels..]);

@@ -12,7 +12,7 @@
 //! `a`, `b`, alpha and beta `(tokens, value_heads)`; `decay_rate` and `dt_bias` `(value_heads)`.
 
 use crate::cost::{f32_bytes, product};
-use crate::{Case, Cost, swiglu};
+use crate::{Case, Cost, glu};
 
 /// Two exponentials and a logarithm, whose errors the outer exponential scales by at most the exponent.
 pub const TOLERANCE: f64 = 5e-6;
@@ -74,7 +74,7 @@ pub fn reference(
     });
     Gates {
         alpha: alpha.collect(),
-        beta: b.iter().map(|&b| swiglu::sigmoid(f64::from(b))).collect(),
+        beta: b.iter().map(|&b| glu::sigmoid(f64::from(b))).collect(),
     }
 }
 

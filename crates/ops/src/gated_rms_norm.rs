@@ -6,7 +6,7 @@
 //! `x`, `z` and the result `(rows, width)`, a row per token and value head; `weight` `(width)`, shared by the heads.
 
 use crate::cost::{f32_bytes, product};
-use crate::{Case, Cost, rms_norm, swiglu};
+use crate::{Case, Cost, glu, rms_norm};
 
 /// As [`rms_norm::TOLERANCE`], with an exponential.
 pub const TOLERANCE: f64 = 3e-6;
@@ -34,7 +34,7 @@ pub fn reference(shape: &Shape, x: &[f32], z: &[f32], weight: &[f32]) -> Vec<f64
     normed
         .iter()
         .zip(z)
-        .map(|(&y, &z)| y * swiglu::silu(f64::from(z)))
+        .map(|(&y, &z)| y * glu::silu(f64::from(z)))
         .collect()
 }
 

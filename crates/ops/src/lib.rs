@@ -25,7 +25,7 @@ pub mod embed;
 pub mod error;
 pub mod gated_delta;
 pub mod gated_rms_norm;
-pub mod geglu;
+pub mod glu;
 pub mod input;
 pub mod l2_norm;
 pub mod matmul;
@@ -33,7 +33,6 @@ pub mod quantize;
 pub mod rms_norm;
 pub mod rope;
 pub mod softcap;
-pub mod swiglu;
 
 pub use cost::Cost;
 pub use dtype::Dtype;

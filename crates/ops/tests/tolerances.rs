@@ -1,8 +1,9 @@
 //! Every tolerance can be met by plain f32 code on its own case table, and is not so wide that a wrong answer passes.
 
 use ops::{
-    Case, Dtype, activation, attention, dequantize, geglu, input, matmul, relative_error, rms_norm,
-    softcap, swiglu,
+    Case, Dtype, activation, attention, dequantize,
+    glu::{self, Activation},
+    input, matmul, relative_error, rms_norm, softcap,
 };
 
 /// Sums as a vector kernel does: 16 lanes, then the lanes.
@@ -130,28 +131,19 @@ fn elementwise_operations_in_f32() {
         let error = relative_error(&got, &rms_norm::reference(&shape, &x, &weight));
         assert!(error <= rms_norm::TOLERANCE, "{name}: {error:e}");
     }
-    for Case { name, shape } in swiglu::cases() {
+    for Case { name, shape } in glu::cases() {
         let (gate, up) = (
             input::normal(1, shape.tokens * shape.width),
             input::normal(2, shape.tokens * shape.width),
         );
-        let got: Vec<f32> = gate
-            .iter()
-            .zip(&up)
-            .map(|(g, u)| g / (1.0 + (-g).exp()) * u)
-            .collect();
-        let error = relative_error(&got, &swiglu::reference(&shape, &gate, &up));
-        assert!(error <= swiglu::TOLERANCE, "{name}: {error:e}");
-    }
-    for Case { name, shape } in geglu::cases() {
-        let (gate, up) = (
-            input::normal(1, shape.tokens * shape.width),
-            input::normal(2, shape.tokens * shape.width),
-        );
-        let gelu = |x: f32| x / (1.0 + (-1.595_769 * (x + 0.044_715 * x * x * x)).exp());
-        let got: Vec<f32> = gate.iter().zip(&up).map(|(&g, u)| gelu(g) * u).collect();
-        let error = relative_error(&got, &geglu::reference(&shape, &gate, &up));
-        assert!(error <= geglu::TOLERANCE, "{name}: {error:e}");
+        let activation = |x: f32| match shape.activation {
+            Activation::Silu => x / (1.0 + (-x).exp()),
+            Activation::GeluTanh => x / (1.0 + (-1.595_769 * (x + 0.044_715 * x * x * x)).exp()),
+        };
+        let gated = gate.iter().zip(&up).map(|(&g, u)| activation(g) * u);
+        let got: Vec<f32> = gated.collect();
+        let error = relative_error(&got, &glu::reference(&shape, &gate, &up));
+        assert!(error <= glu::TOLERANCE, "{name}: {error:e}");
     }
     for Case { name, shape } in softcap::cases() {
         let x: Vec<f32> = input::normal(1, shape.len)

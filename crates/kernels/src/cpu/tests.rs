@@ -1,11 +1,15 @@
 //! Whole programs: node by node against the references, the same bits from every choice and cut, and steps that are refused.
 
-use ops::{Dtype, embed, gated_delta::HeadMap, matmul, rms_norm, swiglu};
+use ops::{
+    Dtype, embed,
+    gated_delta::HeadMap,
+    glu::{self, Activation},
+    matmul, rms_norm,
+};
 
 use super::{ExecuteError, Outputs, State, Step, Trace, Workspace, execute, execute_nodes};
 use crate::{
-    Activation, DeltaShape, Isa, KvType, MatMulVariant, PackedMatrix, Pool, RuntimeProfile,
-    StoredMatrix,
+    DeltaShape, Isa, KvType, MatMulVariant, PackedMatrix, Pool, RuntimeProfile, StoredMatrix,
     fixture::{Table, assert_near, assert_same_bits, same_everywhere},
     program::{
         BufferId, Extent, HeadSpec, KvSpec, MatrixId, Node, Program, ProgramBuilder, Projection,
@@ -247,14 +251,15 @@ impl FeedForward {
         near(&gate, &want, matmul::TOLERANCE, "gate");
         let want = self.product(1, &normed, HIDDEN, INNER);
         near(&up, &want, matmul::TOLERANCE, "up");
-        let shape = swiglu::Shape {
+        let shape = glu::Shape {
+            activation: Activation::Silu,
             tokens: count,
             width: INNER,
         };
         near(
             &h,
-            &swiglu::reference(&shape, &gate, &up),
-            swiglu::TOLERANCE,
+            &glu::reference(&shape, &gate, &up),
+            glu::TOLERANCE,
             "glu",
         );
         let mut want = self.product(2, &h, INNER, HIDDEN);

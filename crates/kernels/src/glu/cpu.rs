@@ -1,6 +1,7 @@
 //! Gated activations on the lanes, cut into pieces of columns so that a single token keeps every thread busy.
 
-use super::Activation;
+use ops::glu::Activation;
+
 use crate::{
     pool::Team,
     quantize,

@@ -1,11 +1,8 @@
 //! Both activations against their references, in place and apart, and the 8-bit form of what was written.
 
-use ops::{geglu, swiglu};
+use ops::glu::{self as reference, Activation};
 
-use super::{
-    Activation,
-    cpu::{Glu, glu},
-};
+use super::cpu::{Glu, glu};
 use crate::fixture::{Matrix, QuantMatrix, assert_near, assert_same_bits, same_everywhere};
 
 /// The result with `out` apart; asserts that it is the same in place.
@@ -41,30 +38,20 @@ fn run(what: &str, activation: Activation, width: usize, gate: &[f32], up: &[f32
 }
 
 #[test]
-fn silu_is_right() {
-    for case in swiglu::cases() {
-        let len = case.shape.tokens * case.shape.width;
-        let (gate, up) = (ops::input::normal(1, len), ops::input::normal(2, len));
-        let got = run(case.name, Activation::Silu, case.shape.width, &gate, &up);
-        let want = swiglu::reference(&case.shape, &gate, &up);
-        assert_near(&got, &want, swiglu::TOLERANCE, case.name);
-    }
-}
-
-#[test]
-fn gelu_is_right() {
-    for case in geglu::cases() {
-        let len = case.shape.tokens * case.shape.width;
-        let (gate, up) = (ops::input::normal(1, len), ops::input::normal(2, len));
-        let got = run(
-            case.name,
-            Activation::GeluTanh,
-            case.shape.width,
-            &gate,
-            &up,
+fn both_activations_are_right() {
+    for case in reference::cases() {
+        let reference::Shape {
+            activation,
+            tokens,
+            width,
+        } = case.shape;
+        let (gate, up) = (
+            ops::input::normal(1, tokens * width),
+            ops::input::normal(2, tokens * width),
         );
-        let want = geglu::reference(&case.shape, &gate, &up);
-        assert_near(&got, &want, geglu::TOLERANCE, case.name);
+        let got = run(case.name, activation, width, &gate, &up);
+        let want = reference::reference(&case.shape, &gate, &up);
+        assert_near(&got, &want, reference::TOLERANCE, case.name);
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a node must move and compute in a step, by the formulas of `ops`; weights count as packed.
 
 use ops::{
-    Cost, attention, causal_conv, delta_gates, embed, gated_delta, gated_rms_norm, l2_norm, matmul,
-    rms_norm, rope, swiglu,
+    Cost, attention, causal_conv, delta_gates, embed, gated_delta, gated_rms_norm, glu, l2_norm,
+    matmul, rms_norm, rope,
 };
 
 use super::{Extent, Node, Program};
@@ -118,7 +118,10 @@ impl Program {
                 }
                 cost
             }
-            Node::Glu { gate, .. } => swiglu::cost(&swiglu::Shape {
+            Node::Glu {
+                gate, activation, ..
+            } => glu::cost(&glu::Shape {
+                activation: *activation,
                 tokens: rows(*gate),
                 width: width(*gate),
             }),

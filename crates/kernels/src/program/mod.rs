@@ -13,11 +13,9 @@ pub use build::{ProgramBuilder, ProgramError};
 pub use cost::StepShape;
 use std::sync::Arc;
 
-use ops::Dtype;
+use ops::{Dtype, glu::Activation};
 
-use crate::{
-    PackedMatrix, embed::StoredRows, gated_delta::cpu::DeltaShape, glu::Activation, memory::Aligned,
-};
+use crate::{PackedMatrix, embed::StoredRows, gated_delta::cpu::DeltaShape, memory::Aligned};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),*) => {$(

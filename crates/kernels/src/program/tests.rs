@@ -6,7 +6,9 @@ use super::{
     BufferId, Extent, HeadSpec, KvSpec, MatrixId, Node, Program, ProgramBuilder, Projection,
     RopeSpec, StepShape, VectorId,
 };
-use crate::{Activation, DeltaShape, KvType, PackedMatrix, fixture::Table};
+use ops::glu::Activation;
+
+use crate::{DeltaShape, KvType, PackedMatrix, fixture::Table};
 
 const VOCABULARY: usize = 40;
 

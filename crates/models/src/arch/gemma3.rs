@@ -1,7 +1,8 @@
 //! Gemma 3: five sliding-window layers, then a global one; norms before and after each block; GeGLU; embeddings scaled by the
 //! square root of the width. Norm weights in files have their +1 already.
 
-use kernels::{Activation, program::BufferId};
+use kernels::program::BufferId;
+use ops::glu::Activation;
 
 use crate::{
     Config, ModelError,

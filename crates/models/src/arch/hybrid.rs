@@ -3,8 +3,9 @@
 //! Files of `qwen35` have their value heads reordered so that head h uses key head h mod Hk; `qwen3next` keeps h / r.
 //! Norm weights have their +1 already, and `ssm_a` is -exp(A_log). Prediction layers for later tokens are left out.
 
-use kernels::{Activation, DeltaShape, program::BufferId};
+use kernels::{DeltaShape, program::BufferId};
 use ops::gated_delta::HeadMap;
+use ops::glu::Activation;
 
 use super::Architecture;
 use crate::{

@@ -1,7 +1,8 @@
 //! Llama and its close kin Qwen2 (biases on q, k, v) and Qwen3 (norms over query and key heads): pre-norm blocks of full
 //! attention and SwiGLU. Biases are taken wherever a file has them.
 
-use kernels::{Activation, program::BufferId};
+use kernels::program::BufferId;
+use ops::glu::Activation;
 
 use super::Architecture;
 use crate::{

@@ -1,9 +1,7 @@
 //! The gated feed-forward layer: `down(act(gate(x)) * up(x))`.
 
-use kernels::{
-    Activation,
-    program::{Extent, Node, Projection},
-};
+use kernels::program::{Extent, Node, Projection};
+use ops::glu::Activation;
 
 use super::stream::{Join, Stream, push};
 use crate::{Config, ModelError, config::file_name, load::Loader};

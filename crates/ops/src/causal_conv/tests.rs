@@ -13,7 +13,7 @@ fn taps_by_hand() {
     let weight = [0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0];
     let mut state = [1.0, 10.0, 2.0, 20.0, 3.0, 30.0];
     let y = reference(&shape, &[4.0, 40.0, 5.0, 50.0], &weight, &mut state);
-    assert_eq!(y, [4.0, 10.0, 5.0, 20.0].map(swiglu::silu));
+    assert_eq!(y, [4.0, 10.0, 5.0, 20.0].map(glu::silu));
     assert_eq!(state, [3.0, 30.0, 4.0, 40.0, 5.0, 50.0]);
 }
 

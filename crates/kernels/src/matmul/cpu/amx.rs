@@ -5,8 +5,8 @@
 //! 2. For each tile of 16 tokens and each block of 32 columns one `tdpbssd` gives the exact integer sums of 16 x 16 outputs;
 //!    they go through a 1 KiB scratch in L1 back to the vector registers, which scale and accumulate exactly as the lanes do.
 //!
-//! So the bits equal the lanes' (the integer sums are exact, the floating chain is the same), at about three times their
-//! rate: 8192 multiply-adds for some 24 cycles of scaling, instead of 96 cycles.
+//! So the bits equal the lanes' (the integer sums are exact, the floating chain is the same), at about 1.3 times their rate: a
+//! block of 32 columns is short, and the way from the tile to the vector registers bounds it (`docs/log.md` has the parts).
 //!
 //! Rust's AMX intrinsics are not stable; the six instructions are written as `asm!`. Source: Intel SDM, AMX; Linux
 //! `arch_prctl(ARCH_REQ_XCOMP_PERM)`.

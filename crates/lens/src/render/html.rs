@@ -83,7 +83,7 @@ fn summary(fall: &Waterfall) -> String {
         .iter()
         .filter_map(|level| match &level.ms_per_token {
             Reading::Unknown { reason, remedy } => Some(format!(
-                "<p class=\"soft small\">{} is unknown: {}. {}</p>",
+                "<p class=\"soft small\">{} is unknown: {}: {}</p>",
                 level.layer.name(),
                 escape(reason),
                 escape(remedy)
@@ -252,7 +252,7 @@ fn silicon(report: &Report) -> String {
             format!("{}, {}", amount(value * 1e9, unit), escape(source))
         }
         Claim::Unknown { reason, remedy } => {
-            format!("unknown: {}. {}", escape(reason), escape(remedy))
+            format!("unknown: {}: {}", escape(reason), escape(remedy))
         }
     };
     let spec = &report.spec;

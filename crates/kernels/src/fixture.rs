@@ -150,7 +150,7 @@ pub(crate) fn same_everywhere(
 ) -> Vec<f32> {
     let mut first: Option<Vec<f32>> = None;
     for threads in [1, 3] {
-        let pool = Pool::new(threads, 100).expect("threads");
+        let pool = Pool::new(threads, 100, 100).expect("threads");
         for isa in Isa::available() {
             let got = compute(isa, &pool);
             let first = first.get_or_insert_with(|| got.clone());

@@ -17,9 +17,6 @@ use std::{
     thread::{self, JoinHandle, Thread},
 };
 
-/// Spins of a barrier before it starts to yield the processor at each turn.
-const SPINS_BEFORE_YIELD: u32 = 2_000;
-
 /// Keeps two frequently written values in different cache lines (two lines: adjacent-line prefetch).
 #[repr(align(128))]
 struct Alone<T>(T);
@@ -34,7 +31,8 @@ unsafe impl Send for JobPointer {}
 
 struct Shared {
     threads: usize,
-    spins: u32,
+    idle_spins: u32,
+    barrier_spins: u32,
     /// Raised once per job.
     epoch: Alone<AtomicUsize>,
     /// Workers still busy with the job.
@@ -66,16 +64,17 @@ pub struct Team<'a> {
 }
 
 impl Pool {
-    /// Starts `threads - 1` workers (the caller is the other one). `spins` is how often an idle worker looks for a job
-    /// before it parks.
+    /// Starts `threads - 1` workers (the caller is the other one). An idle worker looks for a job `idle_spins` times before
+    /// it parks; a thread that waits for the others looks `barrier_spins` times before it yields the processor at each turn.
     ///
     /// # Errors
     /// The system refused a thread.
-    pub fn new(threads: usize, spins: u32) -> std::io::Result<Self> {
+    pub fn new(threads: usize, idle_spins: u32, barrier_spins: u32) -> std::io::Result<Self> {
         let threads = threads.max(1);
         let shared = Arc::new(Shared {
             threads,
-            spins,
+            idle_spins,
+            barrier_spins,
             epoch: Alone(AtomicUsize::new(0)),
             busy: Alone(AtomicUsize::new(0)),
             arrived: Alone(AtomicUsize::new(0)),
@@ -132,7 +131,7 @@ impl Pool {
         attend(shared, 0, job);
         let mut turns = 0;
         while shared.busy.0.load(Acquire) != 0 {
-            pause(&mut turns);
+            pause(&mut turns, shared.barrier_spins);
         }
         if shared.poisoned.load(Relaxed) {
             shared.poisoned.store(false, Relaxed);
@@ -176,7 +175,7 @@ impl Team<'_> {
                 !shared.poisoned.load(Relaxed),
                 "another thread of the team panicked"
             );
-            pause(&mut turns);
+            pause(&mut turns, shared.barrier_spins);
         }
     }
 
@@ -195,9 +194,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 #[inline]
-fn pause(turns: &mut u32) {
+fn pause(turns: &mut u32, spins: u32) {
     *turns += 1;
-    if *turns < SPINS_BEFORE_YIELD {
+    if *turns < spins {
         std::hint::spin_loop();
     } else {
         thread::yield_now();
@@ -225,7 +224,7 @@ fn work(shared: &Shared, index: usize) {
         let mut turns = 0;
         while shared.epoch.0.load(Acquire) == seen {
             turns += 1;
-            if turns < shared.spins {
+            if turns < shared.idle_spins {
                 std::hint::spin_loop();
             } else {
                 thread::park();

@@ -63,7 +63,9 @@ pub struct RuntimeProfile {
     /// Precision of the KV cache.
     pub kv_type: KvType,
     /// How often an idle worker looks for work before it parks.
-    pub pool_spins: u32,
+    pub idle_spins: u32,
+    /// How often a thread at a barrier looks for the others before it yields the processor at each turn.
+    pub barrier_spins: u32,
 }
 
 impl Default for RuntimeProfile {
@@ -77,7 +79,8 @@ impl Default for RuntimeProfile {
             prefetch_bytes: 1024,
             attention_tile: 16,
             kv_type: KvType::F16,
-            pool_spins: 50_000,
+            idle_spins: 50_000,
+            barrier_spins: 2_000,
         }
     }
 }

@@ -56,7 +56,7 @@ impl Engine {
         let total = gguf.file_len() as u64;
         let model = Model::from_gguf(gguf, profile.threads, &mut |done| progress(done, total))?;
         let threads = profile.threads;
-        let pool = Pool::new(threads, profile.pool_spins)
+        let pool = Pool::new(threads, profile.idle_spins, profile.barrier_spins)
             .map_err(|source| RuntimeError::Threads { threads, source })?;
         Ok(Self {
             model,

@@ -72,7 +72,8 @@ pub struct Profile {
     prefetch_bytes: usize,
     attention_tile: usize,
     kv_type: &'static str,
-    pool_spins: u32,
+    idle_spins: u32,
+    barrier_spins: u32,
 }
 
 impl From<&RuntimeProfile> for Profile {
@@ -89,7 +90,8 @@ impl From<&RuntimeProfile> for Profile {
             prefetch_bytes: p.prefetch_bytes,
             attention_tile: p.attention_tile,
             kv_type: p.kv_type.name(),
-            pool_spins: p.pool_spins,
+            idle_spins: p.idle_spins,
+            barrier_spins: p.barrier_spins,
         }
     }
 }

@@ -191,7 +191,7 @@ fn heads_of_odd_width_are_right() {
 /// A query has the same bits alone (where splits are spread over threads), in chunks, and in any tile.
 fn has_one_result(shape: Shape, kind: KvType, isa: Isa) {
     let sequence = Sequence::of(shape, kind);
-    let pools = [1, 3].map(|threads| Pool::new(threads, 100).expect("threads"));
+    let pools = [1, 3].map(|threads| Pool::new(threads, 100, 100).expect("threads"));
     let (width, tokens) = (sequence.width(), shape.tokens);
     let whole = sequence.run(&profile(isa, 16), &pools[1], 0, tokens);
     for token in [0, 1, 2, tokens / 2, tokens - 2, tokens - 1] {
@@ -249,7 +249,7 @@ fn every_instruction_set_keeps_that() {
 fn stale_positions_are_not_seen() {
     let full = Sequence::of(shape(40, 530, 64), KvType::F16);
     let fresh = Sequence::of(shape(4, 530, 64), KvType::F16);
-    let pool = Pool::new(2, 100).expect("threads");
+    let pool = Pool::new(2, 100, 100).expect("threads");
     // The inputs are one sequence from a seed, so `full` has the same first tokens and then 36 more.
     let profile = profile(Isa::detect(), 16);
     for (from, tokens) in [(0, 4), (3, 1)] {

@@ -482,7 +482,7 @@ fn no_choice_and_no_cut_changes_a_bit() {
         assert!(whole.iter().all(|x| x.is_finite()));
         // Short passes meet at many barriers, which costs where threads outnumber cores: 3 threads get few of them.
         let base = profile(Isa::detect(), 3);
-        let [one, three] = [1, 3].map(|threads| Pool::new(threads, 100).expect("threads"));
+        let [one, three] = [1, 3].map(|threads| Pool::new(threads, 100, 100).expect("threads"));
         for (pool, cuts) in [
             (&one, (7, 7)),
             (&one, (1, 64)),
@@ -513,7 +513,7 @@ fn no_choice_and_no_cut_changes_a_bit() {
 #[test]
 fn a_step_that_does_not_fit_changes_nothing() {
     let program = hybrid(Dtype::Q8_0);
-    let pool = Pool::new(1, 100).expect("threads");
+    let pool = Pool::new(1, 100, 100).expect("threads");
     let base = profile(Isa::detect(), 1);
     let mut session = Session::new(&program, base.clone(), 8, 20);
     session.workspace.outputs = 4;
@@ -552,7 +552,7 @@ fn a_step_that_does_not_fit_changes_nothing() {
     for (tokens, outputs, want) in cases {
         assert_eq!(session.step(&program, &pool, tokens, outputs), Err(want));
     }
-    let three = Pool::new(3, 100).expect("threads");
+    let three = Pool::new(3, 100, 100).expect("threads");
     let error = session.step(&program, &three, &first, Outputs::Last);
     let want = ExecuteError::Threads {
         pool: 3,
@@ -608,7 +608,7 @@ fn a_hollow_program_is_not_run() {
         b.push("part", node).expect("shapes fit");
     }
     let program = b.finish(logits).expect("rows per output");
-    let pool = Pool::new(1, 100).expect("threads");
+    let pool = Pool::new(1, 100, 100).expect("threads");
     let mut session = Session::new(&program, profile(Isa::detect(), 1), 4, 4);
     let error = session.step(&program, &pool, &[1], Outputs::Last);
     assert_eq!(error, Err(ExecuteError::Hollow));
@@ -618,7 +618,7 @@ fn a_hollow_program_is_not_run() {
 #[test]
 fn a_trace_has_a_span_for_every_node_and_thread() {
     let program = hybrid(Dtype::Q8_0);
-    let pool = Pool::new(3, 100).expect("threads");
+    let pool = Pool::new(3, 100, 100).expect("threads");
     let mut session = Session::new(&program, profile(Isa::detect(), 3), 8, 16);
     let mut trace = Trace::new(3, program.nodes().len());
     // A second step replaces the spans of the first.
@@ -650,7 +650,7 @@ fn a_trace_has_a_span_for_every_node_and_thread() {
 #[test]
 fn parts_run_alone_do_not_move_the_state_on() {
     let program = hybrid(Dtype::F32);
-    let pool = Pool::new(2, 100).expect("threads");
+    let pool = Pool::new(2, 100, 100).expect("threads");
     let mut session = Session::new(&program, profile(Isa::detect(), 2), 4, 16);
     session.state.pretend(10);
     let nodes: Vec<usize> = (0..program.nodes().len()).rev().collect();
@@ -676,7 +676,7 @@ fn parts_run_alone_do_not_move_the_state_on() {
 #[test]
 fn a_state_forgets_all_or_what_its_layers_can() {
     let tokens: Vec<u32> = (0..12).collect();
-    let pool = Pool::new(1, 100).expect("threads");
+    let pool = Pool::new(1, 100, 100).expect("threads");
     let program = hybrid(Dtype::F32);
     let mut session = Session::new(&program, profile(Isa::detect(), 1), 12, 12);
     let run = |session: &mut Session| {

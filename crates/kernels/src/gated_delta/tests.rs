@@ -156,7 +156,7 @@ fn every_width_and_head_map_is_right_and_cuts_do_not_matter() {
             });
             let what = format!("{value_dim} columns, {head_map:?}");
             sequence.check(&what);
-            let pool = Pool::new(2, 100).expect("threads");
+            let pool = Pool::new(2, 100, 100).expect("threads");
             let whole = sequence.run(Isa::detect(), &pool, 130);
             for pass in [1, 7, 64] {
                 let got = sequence.run(Isa::detect(), &pool, pass);

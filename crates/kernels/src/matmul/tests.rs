@@ -94,8 +94,8 @@ fn profiles() -> Vec<RuntimeProfile> {
 #[test]
 fn all_formats_are_right_and_all_variants_give_the_same_bits() {
     let pools = [
-        Pool::new(1, 100).expect("threads"),
-        Pool::new(3, 100).expect("threads"),
+        Pool::new(1, 100, 100).expect("threads"),
+        Pool::new(3, 100, 100).expect("threads"),
     ];
     for case in reference::cases() {
         let shape = case.shape;
@@ -137,7 +137,7 @@ fn all_formats_are_right_and_all_variants_give_the_same_bits() {
 
 #[test]
 fn a_token_alone_has_the_bits_it_has_among_others() {
-    let pool = Pool::new(2, 100).expect("threads");
+    let pool = Pool::new(2, 100, 100).expect("threads");
     let profile = RuntimeProfile::default();
     for dtype in ops::Dtype::ALL {
         let shape = Shape {

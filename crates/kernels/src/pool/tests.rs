@@ -7,7 +7,7 @@ use super::Pool;
 #[test]
 fn every_thread_runs_every_job_once() {
     for threads in [1, 2, 3, 5] {
-        let pool = Pool::new(threads, 100).expect("threads");
+        let pool = Pool::new(threads, 100, 100).expect("threads");
         let count = AtomicUsize::new(0);
         for _ in 0..200 {
             pool.run(|_| {
@@ -20,7 +20,7 @@ fn every_thread_runs_every_job_once() {
 
 #[test]
 fn barrier_separates_phases() {
-    let pool = Pool::new(3, 1000).expect("threads");
+    let pool = Pool::new(3, 1000, 100).expect("threads");
     let phase = AtomicUsize::new(0);
     pool.run(|team| {
         for round in 0..100 {
@@ -34,7 +34,7 @@ fn barrier_separates_phases() {
 
 #[test]
 fn shares_cover_all_items_once() {
-    let pool = Pool::new(4, 0).expect("threads");
+    let pool = Pool::new(4, 0, 100).expect("threads");
     for items in [0, 1, 3, 4, 17, 1000] {
         let sum = AtomicUsize::new(0);
         pool.run(|team| {
@@ -48,7 +48,7 @@ fn shares_cover_all_items_once() {
 
 #[test]
 fn a_panicking_job_reaches_the_caller_and_leaves_the_pool_usable() {
-    let pool = Pool::new(2, 100).expect("threads");
+    let pool = Pool::new(2, 100, 100).expect("threads");
     for guilty in 0..2 {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             pool.run(|team| {

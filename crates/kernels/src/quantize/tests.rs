@@ -35,7 +35,7 @@ fn equals_the_reference_bit_for_bit() {
                 pointer: out.as_mut_pointer(),
                 cols,
             };
-            let pool = Pool::new(2, 100).expect("threads");
+            let pool = Pool::new(2, 100, 100).expect("threads");
             // SAFETY: both buffers hold `tokens` rows.
             pool.run(|team| unsafe {
                 cpu::quantize(isa, rows_of(&rows), quant_of(&quantised), tokens, team)

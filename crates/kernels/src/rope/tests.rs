@@ -223,7 +223,7 @@ fn norms_scales_factors_and_far_positions_join() {
 
 #[test]
 fn a_token_alone_has_the_bits_it_has_among_others() {
-    let pool = Pool::new(2, 100).expect("threads");
+    let pool = Pool::new(2, 100, 100).expect("threads");
     let case = odd(64, 32);
     let together = case.run(Isa::detect(), &pool, KvType::F16);
     let width = case.shape.heads * case.shape.head_dim;

@@ -27,7 +27,6 @@ mod simd;
 pub use attention::cache::KvCache;
 pub use embed::StoredRows;
 pub use gated_delta::cpu::DeltaShape;
-pub use matmul::cpu::amx_is_available;
 pub use packed::{PackError, PackedMatrix, StoredMatrix};
 pub use pool::Pool;
 pub use profile::{KvType, MatMulVariant, RuntimeProfile};

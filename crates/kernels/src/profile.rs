@@ -54,7 +54,7 @@ pub struct RuntimeProfile {
     pub prefill_chunk: usize,
     /// Tokens that share a pass over a weight panel's registers: 4, 8 or 12.
     pub matmul_tile: usize,
-    /// Products over at least `matmul_tile` tokens.
+    /// How products over several tokens are computed (AMX from 16 on).
     pub matmul_variant: MatMulVariant,
     /// Bytes ahead that a one-token product prefetches; 0 for none.
     pub prefetch_bytes: usize,

@@ -20,7 +20,7 @@ use crate::{memory::Aligned, packed::BLOCK, simd::Simd};
 const TILE: usize = 16;
 
 /// Whether the processor has AMX int8 and the system lets this process use it (asked once).
-pub fn is_available() -> bool {
+pub(super) fn is_available() -> bool {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     {
         use std::sync::OnceLock;

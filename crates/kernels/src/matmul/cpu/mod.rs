@@ -5,8 +5,6 @@ mod float;
 mod formats;
 mod integer;
 
-pub use amx::is_available as amx_is_available;
-
 use ops::Dtype;
 
 use crate::{

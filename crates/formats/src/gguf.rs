@@ -71,6 +71,7 @@ impl Gguf {
     pub fn open(path: &Path) -> Result<Self, GgufError> {
         let origin = Origin::File(path.into());
         crate::mmap::map(path)
+            .map_err(Fault::from)
             .and_then(|map| Self::new(&origin, Storage::Mapped(map)))
             .map_err(|fault| GgufError::new(&origin, fault))
     }

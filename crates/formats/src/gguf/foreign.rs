@@ -31,7 +31,7 @@ pub enum Foreign {
 const SAMPLE_LEN: usize = 512;
 
 impl Foreign {
-    pub(super) fn recognise(bytes: &[u8]) -> Self {
+    pub(crate) fn recognise(bytes: &[u8]) -> Self {
         let sample = &bytes[..bytes.len().min(SAMPLE_LEN)];
         let text = sample.trim_ascii_start().to_ascii_lowercase();
         if sample.starts_with(b"PK\x03\x04") {

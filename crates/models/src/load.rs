@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use formats::gguf::{Gguf, TensorInfo};
+use formats::gguf::{Gguf, TensorInfo, first_non_finite};
 use kernels::{
     PackError, PackedMatrix, StoredMatrix, StoredRows,
     program::{MatrixId, ProgramBuilder, VectorId},
@@ -42,6 +42,12 @@ impl<'a> Loader<'a> {
         let embedding = Embedding {
             dtype: gguf.dtype(table)?,
             tensor: table.clone(),
+            made: match weights {
+                Weights::Packed { .. } if gguf.is_derived() => {
+                    Some(gguf.weights(table)?.into_owned())
+                }
+                _ => None,
+            },
             gguf: Arc::clone(&gguf),
         };
         let program = ProgramBuilder::new(Box::new(embedding));
@@ -123,13 +129,13 @@ impl<'a> Loader<'a> {
         let dtype = self.gguf.dtype(&tensor)?;
         let matrix = match self.weights {
             Weights::Packed { threads } => {
-                let bytes = self.gguf.bytes(&tensor);
+                let bytes = self.gguf.weights(&tensor)?;
                 PackedMatrix::pack(
                     StoredMatrix {
                         dtype,
                         rows: stored_rows,
                         cols,
-                        bytes,
+                        bytes: &bytes,
                     },
                     rows,
                     map,
@@ -182,8 +188,11 @@ impl<'a> Loader<'a> {
         if self.weights == Weights::Hollow {
             return Ok(values);
         }
-        self.gguf.check_finite(&tensor)?;
-        ops::dequantize::dequantize(dtype, self.gguf.bytes(&tensor), &mut values)
+        let bytes = self.gguf.weights(&tensor)?;
+        if let Some(block) = first_non_finite(dtype, &bytes) {
+            return Err(self.gguf.not_finite(&tensor, dtype, block).into());
+        }
+        ops::dequantize::dequantize(dtype, &bytes, &mut values)
             .map_err(|source| self.weights_error(name, PackError::Shape(source)))?;
         Ok(values)
     }
@@ -197,16 +206,18 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// The embedding table where it lies in the file.
+/// The embedding table where it lies in the file; of a derived file, made once and kept.
 struct Embedding {
     gguf: Arc<Gguf>,
+    made: Option<Vec<u8>>,
     tensor: TensorInfo,
     dtype: Dtype,
 }
 
 impl StoredRows for Embedding {
     fn row(&self, row: usize) -> &[u8] {
-        let bytes = self.gguf.bytes(&self.tensor);
+        let in_file = || self.gguf.bytes(&self.tensor);
+        let bytes = self.made.as_deref().unwrap_or_else(in_file);
         let len = bytes.len() / self.tensor.rows().max(1);
         bytes.get(row * len..(row + 1) * len).unwrap_or(&[])
     }

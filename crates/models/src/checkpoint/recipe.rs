@@ -235,7 +235,11 @@ impl Recipe {
                 return Err(MakeError::NotFinite);
             }
             encoded.clear();
-            encode(self.to, &values, &mut encoded)?;
+            let dtype = self.to;
+            ops::encode::encode(dtype, &values, &mut encoded).map_err(|error| {
+                let reason = error.to_string();
+                MakeError::Encode { dtype, reason }
+            })?;
             if encoded.len() != out.len() {
                 return Err(MakeError::Recipe);
             }
@@ -243,15 +247,6 @@ impl Recipe {
         }
         Ok(())
     }
-}
-
-fn encode(dtype: Dtype, values: &[f32], out: &mut Vec<u8>) -> Result<(), MakeError> {
-    let bytes = ops::quantize::quantize(dtype, values).map_err(|error| MakeError::Encode {
-        dtype,
-        reason: error.to_string(),
-    })?;
-    out.extend(bytes);
-    Ok(())
 }
 
 /// The rows of all source tensors, one after another.

@@ -50,6 +50,8 @@ pub fn next_step(failure: &Failure, arguments: &Arguments) -> Option<String> {
             bad_model(error, &model)
         }
         Failure::Gguf(error) => bad_file(error.fault(), &model),
+        Failure::QuantizeGguf(_) => Some(format!("sprag {command} {model}")),
+        Failure::Checkpoint(_) => Some("sprag convert --help".to_owned()),
         Failure::Usage(_) if command == "run" => again("-p \"Why is the sky blue?\""),
         _ => None,
     }

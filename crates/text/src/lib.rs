@@ -32,6 +32,6 @@ pub use pretokenizer::Pretokenizer;
 pub use specials::Specials;
 pub use stop::{Checked, StopMatcher};
 pub use tokenizer::Tokenizer;
-pub use tokenizer_files::{TokenizerFilesError, tokenizer_metadata};
+pub use tokenizer_files::{TokenizerFilesError, tokenizer_metadata, tokenizer_metadata_of};
 pub use utf8_stream::Utf8Stream;
 pub use vocabulary::{SpecialIds, TokenType, Vocabulary, VocabularyKind};

@@ -49,6 +49,18 @@ pub fn tokenizer_metadata(
     metadata(document, &path, rows, &files)
 }
 
+/// As [`tokenizer_metadata`], for the bytes of a `tokenizer.json` alone that are said to come from `path`.
+///
+/// # Errors
+/// As [`tokenizer_metadata`].
+pub fn tokenizer_metadata_of(
+    path: &Path,
+    bytes: &[u8],
+    rows: usize,
+) -> Result<Vec<(String, Value)>, TokenizerFilesError> {
+    metadata(json::parse(path, bytes)?, path, rows, &Files::default())
+}
+
 /// The files beside `tokenizer.json`, each of which may be missing.
 #[derive(Default)]
 struct Files {

@@ -14,7 +14,7 @@ use crate::{arguments::EngineArguments, failure::Failure, terminal::complain};
 /// How a checkpoint's weights are taken.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct WeightArguments {
-    /// Of a checkpoint in safetensors: the format of its matrices in memory [default: as stored]
+    /// Of a checkpoint in safetensors: the format that its matrices get [default: as stored]
     #[arg(long, value_name = "TYPE", value_parser = quantisation)]
     pub quantize: Option<Quantisation>,
 }

@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use formats::gguf::{Gguf, Value};
+use formats::json::Document;
 use formats::safetensors::Checkpoint;
 use ops::Dtype;
 
@@ -95,6 +96,16 @@ pub fn open(
         gguf,
         fallbacks: plan.fallbacks,
     })
+}
+
+/// What `config.json` alone says, as GGUF metadata.
+///
+/// # Errors
+/// It is not the configuration of a model that Sprag converts.
+pub fn config_metadata(config: &Document) -> Result<Vec<(String, Value)>, CheckpointError> {
+    let dimensions = Dimensions::parse(config)?;
+    let vocabulary = dimensions.vocabulary.unwrap_or(0);
+    Ok(dimensions.metadata("", vocabulary))
 }
 
 /// The folder's name, by which people know a checkpoint.

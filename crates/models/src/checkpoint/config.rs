@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use formats::gguf::{Array, Text, Value};
+use formats::gguf::{Array, Quoted, Text, Value};
 use formats::json::{Document, Object};
 
 use super::CheckpointError;
@@ -98,7 +98,7 @@ impl Dimensions {
         let Some(family) = named.and_then(Family::of_model_type) else {
             return Err(CheckpointError::Family {
                 file: fields.file(),
-                found: named.map_or_else(|| "missing".into(), |name| format!("{name:.40?}")),
+                found: named.map_or_else(|| "missing".into(), |n| Quoted::new(n).to_string()),
                 known: Family::known(),
             });
         };
@@ -272,6 +272,11 @@ impl Fields<'_> {
                 return Err(self.unsupported(format!("`{key}`"), remedy));
             }
         }
+        let key = "use_bidirectional_attention";
+        if self.0.flag(key)? == Some(true) {
+            let remedy = "take a model of the family that generates text";
+            return Err(self.unsupported(format!("`{key}`"), remedy));
+        }
         Ok(())
     }
 
@@ -333,7 +338,7 @@ impl Fields<'_> {
                 None => Err(inner.wrong("factor", "a positive number").into()),
             },
             Some(kind) => Err(self.unsupported(
-                format!("rope scaling {kind:.40?}"),
+                format!("rope scaling {}", Quoted::new(kind)),
                 "take a model of the family without context extension",
             )),
         }

@@ -83,67 +83,6 @@ fn intervals_follow_the_list_of_layer_types() {
 }
 
 #[test]
-fn what_would_change_the_computation_is_refused_by_name() {
-    for (key, value, told) in [
-        ("model_type", json!("mamba"), "`model_type` is \"mamba\""),
-        ("model_type", json!(null), "`model_type` is missing"),
-        ("model_type", json!(7), "\"model_type\" is 7"),
-        (
-            "hidden_act",
-            json!("relu"),
-            "\"hidden_act\" is the string \"relu\"",
-        ),
-        (
-            "rope_scaling",
-            json!({"rope_type": "llama3"}),
-            "rope scaling \"llama3\"",
-        ),
-        ("rope_scaling", json!({"rope_type": "linear"}), "factor"),
-        (
-            "quantization_config",
-            json!({"quant_method": "gptq"}),
-            "quantised already",
-        ),
-        (
-            "final_logit_softcapping",
-            json!(30.0),
-            "final_logit_softcapping",
-        ),
-        ("hidden_size", json!(null), "\"hidden_size\" is missing"),
-        ("hidden_size", json!(-64), "\"hidden_size\" is -64"),
-        ("hidden_size", json!(1_u64 << 60), "from 1 to 16777216"),
-        ("hidden_size", json!("64"), "the string \"64\""),
-        ("num_hidden_layers", json!(0), "\"num_hidden_layers\" is 0"),
-        (
-            "num_hidden_layers",
-            json!(1_000_000_000),
-            "\"num_hidden_layers\"",
-        ),
-        (
-            "num_attention_heads",
-            json!(1.5),
-            "\"num_attention_heads\" is 1.5",
-        ),
-        ("num_key_value_heads", json!(3), "divisor"),
-        ("head_dim", json!(7), "\"head_dim\" is 7"),
-        ("rms_norm_eps", json!(0), "rms_norm_eps"),
-        ("rope_theta", json!(-1.0), "rope_theta"),
-        ("partial_rotary_factor", json!(2.0), "partial_rotary_factor"),
-        (
-            "partial_rotary_factor",
-            json!(1e-9),
-            "partial_rotary_factor",
-        ),
-        ("text_config", json!([1]), "text_config"),
-        ("tie_word_embeddings", json!("yes"), "tie_word_embeddings"),
-    ] {
-        let error = parse(&with(key, value)).unwrap_err().to_string();
-        assert!(error.contains(told), "{key}: {error}");
-        assert!(error.contains("config.json"), "{error}");
-    }
-}
-
-#[test]
 fn experts_are_read_with_their_restrictions() {
     let mut config = llama();
     for (key, value) in [

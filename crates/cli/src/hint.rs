@@ -1,7 +1,7 @@
 //! The exact next command after a failure, where there is one.
 
-use formats::gguf::Fault;
-use models::ModelError;
+use formats::{gguf::Fault, safetensors};
+use models::{ModelError, checkpoint::CheckpointError};
 use runtime::RuntimeError;
 use store::{PullError, ResolveError};
 
@@ -51,7 +51,12 @@ pub fn next_step(failure: &Failure, arguments: &Arguments) -> Option<String> {
         }
         Failure::Gguf(error) => bad_file(error.fault(), &model),
         Failure::QuantizeGguf(_) => Some(format!("sprag {command} {model}")),
-        Failure::Checkpoint(_) => Some("sprag convert --help".to_owned()),
+        // The other errors of a checkpoint say themselves what to fetch or to take instead.
+        Failure::Checkpoint(CheckpointError::Safetensors(error))
+            if matches!(error.fault(), safetensors::Fault::NoWeights { .. }) =>
+        {
+            Some("sprag convert --help".to_owned())
+        }
         Failure::Usage(_) if command == "run" => again("-p \"Why is the sky blue?\""),
         _ => None,
     }

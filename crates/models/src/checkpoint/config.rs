@@ -131,13 +131,16 @@ impl Dimensions {
             return Err(fields.0.wrong("head_dim", "an even number").into());
         }
         let layers = fields.count("num_hidden_layers", MOST_LAYERS, None)?;
+        let experts = fields.experts(family, layers)?;
+        // Models whose layers all have experts need not state the width of a dense one.
+        let dense = experts.as_ref().map(|experts| experts.width);
         let tied = fields.0.flag("tie_word_embeddings")?;
         let tied = tied.or(outer.flag("tie_word_embeddings")?);
         let dimensions = Self {
             family,
             layers,
             hidden,
-            feed_forward: fields.count("intermediate_size", MOST_WIDTH, None)?,
+            feed_forward: fields.count("intermediate_size", MOST_WIDTH, dense)?,
             heads,
             kv_heads,
             head_dim,
@@ -148,7 +151,7 @@ impl Dimensions {
             rope: fields.rope(family, head_dim)?,
             window: fields.window(family, layers, (hidden, heads, head_dim))?,
             delta: fields.delta(family, layers)?,
-            experts: fields.experts(family, layers)?,
+            experts,
         };
         Ok(dimensions)
     }

@@ -5,6 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use formats::gguf::{Gguf, TensorInfo};
 use kernels::{
     PackError, PackedMatrix, StoredMatrix, StoredRows,
+    memory::{Arena, Pages},
     program::{MatrixId, ProgramBuilder, VectorId},
 };
 use ops::Dtype;
@@ -23,6 +24,7 @@ pub(crate) struct Loader<'a> {
     pub gguf: Arc<Gguf>,
     pub program: ProgramBuilder,
     weights: Weights,
+    arena: Arena,
     loaded: u64,
     taken: HashSet<String>,
     progress: &'a mut dyn FnMut(u64),
@@ -50,6 +52,7 @@ impl<'a> Loader<'a> {
             gguf,
             program,
             weights,
+            arena: Arena::new(Pages::Huge),
             loaded: 0,
             taken,
             progress,
@@ -134,6 +137,7 @@ impl<'a> Loader<'a> {
                     rows,
                     map,
                     threads,
+                    &mut self.arena,
                 )
                 .map_err(|source| self.weights_error(name, source))?
             }

@@ -121,14 +121,14 @@ unsafe fn expand<S: Simd, F: Format>(mut at: *const u8, blocks: usize, into: &Ex
     // SAFETY: the panel holds `blocks` blocks, `into` was grown to as many.
     unsafe {
         while block < blocks {
-            let header = F::header::<S>(at);
+            let header = F::header::<S>(at, 0);
             at = at.add(F::HEADER_BYTES);
             for _ in 0..F::BLOCKS {
-                for (g, &group) in F::codes::<S>(at).iter().enumerate() {
+                for (g, &group) in F::codes::<S>(at, 0).iter().enumerate() {
                     let signed = S::sub_byte(group, F::CODE_OFFSET);
                     S::store_bytes(codes.add(block * 512 + g * 64), signed);
                 }
-                let [first, second] = F::scales::<S>(at, header);
+                let [first, second] = F::scales::<S>(at, 0, header);
                 S::store(scales.add(block * 32), first);
                 S::store(scales.add(block * 32 + 16), second);
                 at = at.add(F::BLOCK_BYTES);
@@ -195,7 +195,7 @@ unsafe fn tile<S: Simd, F: Format>(
             }
         }
         for (t, &y) in acc.iter().enumerate() {
-            super::integer::store::<S>(product, first + t, panel, y);
+            super::integer::store::<S>(product, first + t, panel, 0, y);
         }
     }
 }

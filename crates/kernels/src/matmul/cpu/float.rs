@@ -98,7 +98,7 @@ unsafe fn tile<S: Simd, E: Element, const T: usize, const P: usize>(
         }
         for p in 0..P {
             for t in 0..T {
-                super::integer::store::<S>(&args.product, first + t, panel + p, acc[p][t]);
+                super::integer::store::<S>(&args.product, first + t, panel + p, 0, acc[p][t]);
             }
         }
     }

@@ -117,16 +117,20 @@ impl Panels<'_> {
             }
             while done < tokens {
                 let left = tokens - done;
-                let tile = if left >= 4 {
-                    self.profile.matmul_tile.min(left)
-                } else {
-                    1
-                };
-                done += match tile {
-                    12.. => integer::panels::<S, F, 12>(self, done),
-                    8..12 => integer::panels::<S, F, 8>(self, done),
-                    4..8 => integer::panels::<S, F, 4>(self, done),
-                    _ => integer::panels::<S, F, 1>(self, done),
+                done += match left {
+                    1 => {
+                        integer::one_token::<S, F>(self, done);
+                        1
+                    }
+                    _ if !S::MANY_REGISTERS => {
+                        integer::in_l1::<S::Part, F>(self, done, left.min(integer::TOKENS))
+                    }
+                    2 | 3 => integer::in_registers::<S, F, 2>(self, done),
+                    _ => match self.profile.matmul_tile.min(left) {
+                        12.. => integer::in_registers::<S, F, 12>(self, done),
+                        8..12 => integer::in_registers::<S, F, 8>(self, done),
+                        _ => integer::in_registers::<S, F, 4>(self, done),
+                    },
                 };
             }
         }

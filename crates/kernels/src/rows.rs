@@ -76,14 +76,6 @@ pub(crate) struct QuantRow {
 }
 
 impl QuantRow {
-    /// The row `bytes` behind this one.
-    #[inline(always)]
-    pub(crate) fn after(self, bytes: usize) -> Self {
-        Self {
-            pointer: self.pointer.wrapping_add(bytes),
-            cols: self.cols,
-        }
-    }
     #[inline(always)]
     pub(crate) fn codes(self) -> *mut i8 {
         self.pointer.cast()

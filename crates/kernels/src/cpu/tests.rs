@@ -226,10 +226,7 @@ impl FeedForward {
     fn check(&self, session: &Session, tokens: &[u32], outputs: usize) {
         let count = tokens.len();
         let [x, normed, gate, up, h, last, last_normed] = self.ids.map(|id| {
-            let rows = match self.program.buffer(id).extent {
-                Extent::Tokens => count,
-                Extent::Outputs => outputs,
-            };
+            let rows = self.program.buffer(id).extent.rows(count, outputs);
             session.held(&self.program, id, rows)
         });
         let what = format!("{} {count} tokens {outputs} outputs", self.dtype);

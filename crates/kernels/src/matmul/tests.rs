@@ -41,6 +41,7 @@ fn run(
                 cols: inputs,
             },
             tokens,
+            slots: None,
         };
         let rows = Rows {
             pointer: out.as_mut_pointer(),
@@ -59,6 +60,7 @@ fn run(
                     out: rows,
                     bias: None,
                     add: false,
+                    first_panel: 0,
                 }],
                 input,
                 team,

@@ -92,13 +92,20 @@ unsafe fn rows<S: Simd, C: Stored>(
 ) -> usize {
     // SAFETY: the contract of `attention`; no tile takes more than `left` rows.
     unsafe {
-        match (S::MANY_REGISTERS, left) {
-            (_, 1) => block::<S, C, 1, 4>(set, first, 1, key, end, states, weights),
-            (true, 2) => block::<S, C, 2, 4>(set, first, 2, key, end, states, weights),
-            (true, _) => block::<S, C, 4, 4>(set, first, left.min(4), key, end, states, weights),
-            (false, 2) => block::<S, C, 2, 2>(set, first, 2, key, end, states, weights),
-            (false, 3 | 4) => block::<S, C, 4, 1>(set, first, left, key, end, states, weights),
-            (false, _) => block::<S, C, 6, 1>(set, first, left.min(6), key, end, states, weights),
+        if left == 1 {
+            return block::<S, C, 1, 4>(set, first, 1, key, end, states, weights);
+        }
+        if S::MANY_REGISTERS {
+            match left {
+                2 => block::<S, C, 2, 4>(set, first, 2, key, end, states, weights),
+                _ => block::<S, C, 4, 4>(set, first, left.min(4), key, end, states, weights),
+            }
+        } else {
+            match left {
+                2 => block::<S, C, 2, 2>(set, first, 2, key, end, states, weights),
+                3 | 4 => block::<S, C, 4, 1>(set, first, left, key, end, states, weights),
+                _ => block::<S, C, 6, 1>(set, first, left.min(6), key, end, states, weights),
+            }
         }
     }
 }

@@ -70,11 +70,11 @@ thread_local! {
 /// for the scratch: the lanes then do them).
 ///
 /// # Safety
-/// As `matmul`; [`is_available`] is true and `S` is AVX-512.
+/// As `matmul`; [`is_available`] is true, `S` is AVX-512, and the input's rows are consecutive.
 #[inline(always)]
 pub(super) unsafe fn panels<S: Simd, F: Format>(
     product: Product<'_>,
-    input: Input,
+    input: Input<'_>,
     range: Range<usize>,
 ) -> usize {
     let tokens = input.tokens / TILE * TILE;
@@ -89,9 +89,9 @@ pub(super) unsafe fn panels<S: Simd, F: Format>(
         // SAFETY: tiles are configured on this thread until `release`; panels and tokens are within the operands.
         unsafe {
             tiles::configure();
-            let data = weights.data.as_slice().as_ptr();
             for panel in range {
-                expand::<S, F>(data.add(panel * weights.panel_bytes), blocks, &slot);
+                let at = weights.panel(product.first_panel + panel);
+                expand::<S, F>(at, blocks, &slot);
                 let mut first = 0;
                 while first < tokens {
                     tile::<S, F>(&product, &input, panel, first, blocks, &slot);
@@ -142,7 +142,7 @@ unsafe fn expand<S: Simd, F: Format>(mut at: *const u8, blocks: usize, into: &Ex
 #[inline(always)]
 unsafe fn tile<S: Simd, F: Format>(
     product: &Product<'_>,
-    input: &Input,
+    input: &Input<'_>,
     panel: usize,
     first: usize,
     blocks: usize,

@@ -11,7 +11,7 @@
 use super::{Panels, Product, formats::Format};
 use crate::{
     packed::{BLOCK, PANEL_ROWS},
-    rows::{QuantRow, QuantRows},
+    rows::QuantRow,
     simd::{Lanes, Simd},
 };
 
@@ -46,10 +46,10 @@ unsafe fn streams<S: Simd, F: Format, const N: usize>(
     let parts = PANEL_ROWS / S::Part::LANES;
     // SAFETY: panels stay within the matrix, the token within the input.
     unsafe {
-        let input = args.input.quantised.row(token);
+        let input = args.input.quantised.row(args.input.row(token));
         let apart = length * weights.panel_bytes;
         for panel in from..from + length {
-            let mut at = weights.panel(panel);
+            let mut at = args.panel(panel);
             let mut sums = [[S::Part::splat(0.0); MOST_PARTS]; N];
             let mut block = 0;
             while block < blocks {
@@ -76,7 +76,13 @@ unsafe fn streams<S: Simd, F: Format, const N: usize>(
             for (n, sums) in sums.iter().enumerate() {
                 for (part, &y) in sums.iter().take(parts).enumerate() {
                     let panel = panel + n * length;
-                    store::<S::Part>(&args.product, token, panel, part * S::Part::LANES, y);
+                    store::<S::Part>(
+                        &args.product,
+                        args.input.out_row(token),
+                        panel,
+                        part * S::Part::LANES,
+                        y,
+                    );
                 }
             }
         }
@@ -97,12 +103,12 @@ pub(super) unsafe fn in_registers<S: Simd, F: Format, const T: usize>(
     let blocks = weights.cols / BLOCK;
     // SAFETY: panels stay within the matrix, tokens within the input.
     unsafe {
-        let mut inputs = [args.input.quantised.row(first); T];
+        let mut inputs = [args.input.quantised.row(0); T];
         for (t, row) in inputs.iter_mut().enumerate() {
-            *row = args.input.quantised.row(first + t);
+            *row = args.input.quantised.row(args.input.row(first + t));
         }
         for panel in args.from..args.to {
-            let mut at = weights.panel(panel);
+            let mut at = args.panel(panel);
             let mut sums = [S::splat(0.0); T];
             let mut block = 0;
             while block < blocks {
@@ -119,7 +125,7 @@ pub(super) unsafe fn in_registers<S: Simd, F: Format, const T: usize>(
                 }
             }
             for (t, &y) in sums.iter().enumerate() {
-                store::<S>(&args.product, first + t, panel, 0, y);
+                store::<S>(&args.product, args.input.out_row(first + t), panel, 0, y);
             }
         }
     }
@@ -142,24 +148,25 @@ pub(super) unsafe fn in_l1<P: Lanes, F: Format>(
     let mut sums = Sums([0.0; TOKENS * PANEL_ROWS]);
     // SAFETY: panels stay within the matrix, tokens within the input, `count` within the sums.
     unsafe {
-        let inputs = args.input.quantised.row(first);
-        let stride = QuantRows::row_bytes(args.input.quantised.cols);
+        let mut inputs = [args.input.quantised.row(0); TOKENS];
+        for (t, row) in inputs.iter_mut().take(count).enumerate() {
+            *row = args.input.quantised.row(args.input.row(first + t));
+        }
         for panel in args.from..args.to {
             for lane in (0..PANEL_ROWS).step_by(P::LANES) {
                 sums.0.fill(0.0);
-                let mut at = weights.panel(panel);
+                let mut at = args.panel(panel);
                 let mut block = 0;
                 while block < blocks {
                     let header = F::header::<P>(at, lane);
                     at = at.add(F::HEADER_BYTES);
                     for _ in 0..F::BLOCKS {
                         let weights = Block::<P>::load::<F>(at, lane, header);
-                        let (mut input, mut slot) = (inputs, sums.0.as_mut_ptr());
-                        for _ in 0..count {
+                        let mut slot = sums.0.as_mut_ptr();
+                        for &input in inputs.iter().take(count) {
                             let sum = weights.dot::<F>(input, block);
                             P::store(slot, weights.scaled::<F>(sum, input, block, P::load(slot)));
                             slot = slot.add(P::LANES);
-                            input = input.after(stride);
                         }
                         at = at.add(F::BLOCK_BYTES);
                         block += 1;
@@ -167,7 +174,7 @@ pub(super) unsafe fn in_l1<P: Lanes, F: Format>(
                 }
                 for t in 0..count {
                     let y = P::load(sums.0.as_ptr().add(t * P::LANES));
-                    store::<P>(&args.product, first + t, panel, lane, y);
+                    store::<P>(&args.product, args.input.out_row(first + t), panel, lane, y);
                 }
             }
         }

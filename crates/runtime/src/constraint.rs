@@ -11,7 +11,8 @@
 //! fill its limit with blanks.
 //!
 //! Invariants: time and memory of every step are bounded, whatever the schema; a text that ended with [`Document::Complete`]
-//! parses and satisfies the schema. Not checked: unknown keywords, which JSON Schema says to ignore, and numbers that no f64 holds.
+//! parses and satisfies the schema. Not checked: unknown keywords, which JSON Schema says to ignore; numbers that no f64 holds; and
+//! names that repeat within an object whose names the schema leaves open (they count twice for `minProperties`).
 
 mod error;
 mod schema;
@@ -50,7 +51,7 @@ pub struct Constraint {
     tokens: usize,
 }
 
-/// What all constraints of one model share: its vocabulary, prepared. It takes a tenth of a second to make; threads may share it.
+/// What all constraints of one model share: its vocabulary, prepared. It takes some tenths of a second to make; threads may share it.
 pub struct Constrainer {
     factory: ParserFactory,
     tokens: usize,

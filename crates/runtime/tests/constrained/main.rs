@@ -203,6 +203,33 @@ fn a_limit_inside_a_document_is_told() {
     assert!(got.text.parse::<u8>().is_ok(), "{}", got.text);
 }
 
+/// A stop string is cut out of the text, so that even the last brace leaves no whole document.
+#[test]
+fn a_stop_string_inside_a_document_is_told() {
+    let engine = tiny();
+    let constrainer = Constrainer::new(engine.tokenizer()).expect("a vocabulary");
+    let mut constraint = constrainer.json_schema(SCHEMAS[3].1).expect("a schema");
+    for stop in ["\"large\"", "}"] {
+        let mut session = engine.session(Some(512)).expect("memory");
+        let mut sampler = Sampler::new(SamplingOptions::greedy()).expect("valid options");
+        let options = GenerationOptions {
+            stop: vec![stop.to_owned()],
+            ..GenerationOptions::default()
+        };
+        let got = generate_constrained(
+            &mut session,
+            &[40, 41, 42],
+            &mut sampler,
+            &mut constraint,
+            &options,
+            &mut |_| true,
+        )
+        .expect("a prompt that fits");
+        assert_eq!(got.finish, Finish::Stop(stop.to_owned()), "{}", got.text);
+        assert_eq!(got.document, Some(Document::Unfinished));
+    }
+}
+
 #[test]
 fn a_real_model_writes_valid_documents() {
     let Some(engine) = real() else { return };

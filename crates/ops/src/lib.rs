@@ -12,7 +12,7 @@
 //!
 //! Slices are row-major with the last named dimension contiguous: `(tokens, heads, head_dim)` keeps a head's values together.
 //! References panic when a slice does not fit its shape: that is a mistake of the calling code, never of a file.
-//! Only bytes that come from files ([`dequantize`], and what builds on it) are answered with typed errors.
+//! Only bytes and values that come from files ([`dequantize`], [`encode`], and what builds on them) are answered with typed errors.
 
 pub mod activation;
 pub mod attention;
@@ -22,6 +22,7 @@ pub mod delta_gates;
 pub mod dequantize;
 pub mod dtype;
 pub mod embed;
+pub mod encode;
 pub mod error;
 pub mod gated_delta;
 pub mod gated_rms_norm;

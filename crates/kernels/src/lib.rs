@@ -8,6 +8,7 @@ mod attention;
 mod causal_conv;
 pub mod cpu;
 mod embed;
+mod experts;
 #[cfg(test)]
 mod fixture;
 mod gated_delta;

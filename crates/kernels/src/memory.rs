@@ -1,8 +1,18 @@
 //! Zeroed, cache-line-aligned memory for weights, activations and state.
 //!
 //! Zeroed memory is left to the system until it is touched, so a cache for a long context costs what is used of it.
+//!
+//! What a step streams (weights, keys and values) comes from an [`Arena`]: large regions with huge pages where the system has
+//! them. A walk through small pages costs a translation every 4 KiB, which in a virtual machine is two page walks deep.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
+mod region;
+
+use std::{
+    alloc::{Layout, alloc_zeroed, dealloc},
+    sync::Arc,
+};
+
+use region::Region;
 
 /// Plain numbers for which all-zero bytes are a value.
 pub trait Plain: Copy + Send + Sync + 'static {}
@@ -18,9 +28,18 @@ pub const ALIGN: usize = 64;
 /// A fixed-size, zero-initialised buffer on cache-line boundaries.
 pub struct Aligned<T: Plain> {
     pointer: *mut T,
-    /// What the allocator gave: up to a line before `pointer`.
-    base: *mut u8,
     len: usize,
+    owner: Owner,
+}
+
+/// Whose memory it is.
+enum Owner {
+    /// Nobody's: there is none.
+    Nobody,
+    /// The allocator's, from `base`, which lies up to a line before the first element.
+    Allocator { base: *mut u8 },
+    /// A piece of a region, which no other piece overlaps.
+    Region { _alive: Arc<Region> },
 }
 
 // SAFETY: it owns its memory like a `Vec<T>` of `Send + Sync` numbers.
@@ -55,8 +74,8 @@ impl<T: Plain> Aligned<T> {
         if len == 0 {
             return Ok(Self {
                 pointer: std::ptr::without_provenance_mut(ALIGN),
-                base: std::ptr::null_mut(),
                 len,
+                owner: Owner::Nobody,
             });
         }
         let layout = Self::layout(len).ok_or(OutOfMemory { bytes: None })?;
@@ -69,7 +88,11 @@ impl<T: Plain> Aligned<T> {
         }
         // SAFETY: the layout has `ALIGN - 1` bytes more than the elements need, and no byte is further from a line's start.
         let pointer = unsafe { base.add(base.align_offset(ALIGN)) }.cast::<T>();
-        Ok(Self { pointer, base, len })
+        Ok(Self {
+            pointer,
+            len,
+            owner: Owner::Allocator { base },
+        })
     }
 
     /// Of the natural alignment, with room to move up to a line: for larger alignments the standard allocator writes the
@@ -113,12 +136,77 @@ impl<T: Plain> Aligned<T> {
 
 impl<T: Plain> Drop for Aligned<T> {
     fn drop(&mut self) {
-        if let Some(layout) = Self::layout(self.len)
-            && self.len > 0
+        if let Owner::Allocator { base } = self.owner
+            && let Some(layout) = Self::layout(self.len)
         {
             // SAFETY: allocated in `zeroed` with this very layout.
-            unsafe { dealloc(self.base, layout) }
+            unsafe { dealloc(base, layout) }
         }
+    }
+}
+
+/// Which pages an [`Arena`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pages {
+    /// The system's own.
+    Small,
+    /// Huge ones where the system grants them (Linux, `madvise`), else small ones.
+    Huge,
+}
+
+/// Hands out buffers that lie one behind the other in large regions.
+///
+/// A region is address space; memory is what its buffers touch, so the unused end of one costs nothing. It lives as long as the
+/// last of its buffers.
+pub struct Arena {
+    pages: Pages,
+    region: Option<Arc<Region>>,
+    used: usize,
+}
+
+/// Address space of a region, unless one buffer needs more.
+const REGION_BYTES: usize = 256 << 20;
+
+impl Arena {
+    /// An empty one.
+    #[must_use]
+    pub fn new(pages: Pages) -> Self {
+        Self {
+            pages,
+            region: None,
+            used: 0,
+        }
+    }
+
+    /// `len` zeros.
+    ///
+    /// # Errors
+    /// The size overflows or the system refuses it.
+    pub fn zeroed<T: Plain>(&mut self, len: usize) -> Result<Aligned<T>, OutOfMemory> {
+        if self.pages == Pages::Small || len == 0 {
+            return Aligned::zeroed(len);
+        }
+        let too_large = OutOfMemory { bytes: None };
+        let bytes = len.checked_mul(size_of::<T>()).ok_or(too_large)?;
+        let bytes = bytes.checked_next_multiple_of(ALIGN).ok_or(too_large)?;
+        let region = match &self.region {
+            Some(region) if region.len() - self.used >= bytes => Arc::clone(region),
+            _ => {
+                let Some(region) = Region::map(bytes.max(REGION_BYTES))? else {
+                    self.pages = Pages::Small;
+                    return Aligned::zeroed(len);
+                };
+                self.used = 0;
+                Arc::clone(self.region.insert(Arc::new(region)))
+            }
+        };
+        let pointer = region.at(self.used).cast::<T>();
+        self.used += bytes;
+        Ok(Aligned {
+            pointer,
+            len,
+            owner: Owner::Region { _alive: region },
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use ops::{
     dequantize::{Block, DequantizeError, decode_block, dequantize},
 };
 
-use crate::memory::{Aligned, OutOfMemory};
+use crate::memory::{Aligned, Arena, OutOfMemory};
 
 /// Rows of a panel: one per lane.
 pub const PANEL_ROWS: usize = 16;
@@ -129,7 +129,7 @@ pub struct StoredMatrix<'a> {
 
 impl PackedMatrix {
     /// Packs `rows` rows: row r is row `from(r)` of `stored` (the identity, or a permutation or choice that an architecture
-    /// needs), on `threads` threads.
+    /// needs), on `threads` threads, in memory of `arena`.
     ///
     /// # Errors
     /// Bytes that do not fit the shape, numbers that are not finite, no memory.
@@ -141,6 +141,7 @@ impl PackedMatrix {
         rows: usize,
         from: &(dyn Fn(usize) -> usize + Sync),
         threads: usize,
+        arena: &mut Arena,
     ) -> Result<Self, PackError> {
         let StoredMatrix { dtype, cols, .. } = stored;
         let shape = DequantizeError::PartialBlock {
@@ -164,7 +165,7 @@ impl PackedMatrix {
         let total = panels
             .checked_mul(panel_bytes)
             .ok_or(PackError::Memory(OutOfMemory { bytes: None }))?;
-        let mut data = Aligned::zeroed(total).map_err(PackError::Memory)?;
+        let mut data = arena.zeroed(total).map_err(PackError::Memory)?;
         let packer = Packer {
             stored,
             row_bytes,
@@ -248,6 +249,16 @@ impl PackedMatrix {
 
     pub(crate) fn panels(&self) -> usize {
         self.rows.div_ceil(PANEL_ROWS)
+    }
+
+    /// The bytes of a panel.
+    ///
+    /// # Safety
+    /// The matrix has the panel, and is not hollow.
+    #[inline(always)]
+    pub(crate) unsafe fn panel(&self, panel: usize) -> *const u8 {
+        // SAFETY: the caller's contract.
+        unsafe { self.data.as_slice().as_ptr().add(panel * self.panel_bytes) }
     }
 }
 

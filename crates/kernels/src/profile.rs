@@ -3,7 +3,7 @@
 //! It is passed in, never a constant in the code: the ratchet tunes it for a machine, and a judge compares two of them.
 //! All fields but `kv_type` leave every output bit as it is; `kv_type` is a precision.
 
-use crate::Isa;
+use crate::{Isa, memory::Pages};
 
 /// How keys and values are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +56,16 @@ pub struct RuntimeProfile {
     pub matmul_tile: usize,
     /// How products over several tokens are computed (AMX from 16 on).
     pub matmul_variant: MatMulVariant,
-    /// Bytes ahead that a one-token product prefetches; 0 for none.
+    /// Streams of weights that a thread reads side by side in a one-token product: 1, 2 or 4.
+    pub matvec_streams: usize,
+    /// Bytes ahead that each stream of a one-token product prefetches; 0 for none.
     pub prefetch_bytes: usize,
     /// Query rows (tokens x heads of a group) that share a pass over keys and values.
     pub attention_tile: usize,
     /// Precision of the KV cache.
     pub kv_type: KvType,
+    /// Pages of weights, keys and values.
+    pub pages: Pages,
     /// How often an idle worker looks for work before it parks.
     pub idle_spins: u32,
     /// How often a thread at a barrier looks for the others before it yields the processor at each turn.
@@ -76,9 +80,11 @@ impl Default for RuntimeProfile {
             prefill_chunk: 256,
             matmul_tile: 12,
             matmul_variant: MatMulVariant::Amx,
+            matvec_streams: 2,
             prefetch_bytes: 1024,
-            attention_tile: 16,
+            attention_tile: 24,
             kv_type: KvType::F16,
+            pages: Pages::Huge,
             idle_spins: 50_000,
             barrier_spins: 2_000,
         }

@@ -39,6 +39,21 @@ pub struct Config {
     pub context: usize,
     /// Rows of the embedding table.
     pub vocabulary: usize,
+    /// The mixture of experts in the feed-forward layers that have a router.
+    pub experts: Option<Experts>,
+}
+
+/// Dimensions of a mixture of experts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Experts {
+    /// How many there are.
+    pub count: usize,
+    /// How many a token goes to.
+    pub chosen: usize,
+    /// Width of each.
+    pub width: usize,
+    /// Width of the one that all tokens share, where a file has it.
+    pub shared_width: usize,
 }
 
 impl Config {
@@ -84,7 +99,6 @@ impl Config {
                 format!("the key length, {head_dim}"),
             ));
         }
-        fields.no_experts()?;
         let rope_dims = fields.optional("rope.dimension_count")?.unwrap_or(head_dim);
         let rope_dims = fields.within("rope.dimension_count", rope_dims, head_dim)?;
         if !rope_dims.is_multiple_of(2) {
@@ -124,6 +138,7 @@ impl Config {
                 1 << 32,
             )?,
             vocabulary: vocabulary(gguf)?,
+            experts: fields.experts()?,
             architecture,
         })
     }
@@ -253,15 +268,28 @@ impl Fields<'_> {
         Ok(blocks - prediction)
     }
 
-    fn no_experts(&self) -> Result<(), ModelError> {
-        if self.optional("expert_count")?.unwrap_or(0) == 0 {
-            return Ok(());
+    /// The experts, unless there are none.
+    fn experts(&self) -> Result<Option<Experts>, ModelError> {
+        /// Larger than any real model's; an index fits the kernels' numbers.
+        const MOST_EXPERTS: usize = 1 << 16;
+        let count = self.optional("expert_count")?.unwrap_or(0);
+        if count == 0 {
+            return Ok(None);
         }
-        Err(ModelError::Unsupported {
-            file: file_name(self.gguf),
-            feature: "a mixture of experts".into(),
-            remedy: "take a dense model of the family".into(),
-        })
+        let count = self.within("expert_count", count, MOST_EXPERTS)?;
+        let chosen = self.required("expert_used_count")?;
+        let width = self.required("expert_feed_forward_length")?;
+        let shared = self.optional("expert_shared_feed_forward_length")?;
+        Ok(Some(Experts {
+            count,
+            chosen: self.within("expert_used_count", chosen, count)?,
+            width: self.within("expert_feed_forward_length", width, MOST_WIDTH)?,
+            shared_width: self.within(
+                "expert_shared_feed_forward_length",
+                shared.unwrap_or(width),
+                MOST_WIDTH,
+            )?,
+        }))
     }
 
     /// What positions are multiplied with. Without a type a factor means linear scaling, as files from before types have it.

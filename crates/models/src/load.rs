@@ -5,6 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use formats::gguf::{Gguf, TensorInfo, first_non_finite};
 use kernels::{
     PackError, PackedMatrix, StoredMatrix, StoredRows,
+    memory::{Arena, Pages},
     program::{MatrixId, ProgramBuilder, VectorId},
 };
 use ops::Dtype;
@@ -23,6 +24,7 @@ pub(crate) struct Loader<'a> {
     pub gguf: Arc<Gguf>,
     pub program: ProgramBuilder,
     weights: Weights,
+    arena: Arena,
     loaded: u64,
     taken: HashSet<String>,
     progress: &'a mut dyn FnMut(u64),
@@ -56,6 +58,7 @@ impl<'a> Loader<'a> {
             gguf,
             program,
             weights,
+            arena: Arena::new(Pages::Huge),
             loaded: 0,
             taken,
             progress,
@@ -126,10 +129,23 @@ impl<'a> Loader<'a> {
         map: RowMap<'_>,
     ) -> Result<MatrixId, ModelError> {
         let tensor = self.take(name, &[cols, stored_rows])?;
-        let dtype = self.gguf.dtype(&tensor)?;
+        self.pack(name, &tensor, cols, stored_rows, rows, map)
+    }
+
+    /// Packs `rows` of a tensor's `stored_rows` rows, by `map`.
+    fn pack(
+        &mut self,
+        name: &str,
+        tensor: &TensorInfo,
+        cols: usize,
+        stored_rows: usize,
+        rows: usize,
+        map: RowMap<'_>,
+    ) -> Result<MatrixId, ModelError> {
+        let dtype = self.gguf.dtype(tensor)?;
         let matrix = match self.weights {
             Weights::Packed { threads } => {
-                let bytes = self.gguf.weights(&tensor)?;
+                let bytes = self.gguf.weights(tensor)?;
                 PackedMatrix::pack(
                     StoredMatrix {
                         dtype,
@@ -140,6 +156,7 @@ impl<'a> Loader<'a> {
                     rows,
                     map,
                     threads,
+                    &mut self.arena,
                 )
                 .map_err(|source| self.weights_error(name, source))?
             }
@@ -151,6 +168,26 @@ impl<'a> Loader<'a> {
         self.loaded += (dtype.bytes_for(cols).unwrap_or(0) * rows) as u64;
         (self.progress)(self.loaded);
         Ok(self.program.matrix(matrix))
+    }
+
+    /// A matrix of one row, stored as such or as a vector.
+    pub(crate) fn row_vector(&mut self, name: &str, cols: usize) -> Result<MatrixId, ModelError> {
+        let stored = self.gguf.tensor(name).map_or(0, |t| t.shape().len());
+        let shape: &[usize] = if stored == 1 { &[cols] } else { &[cols, 1] };
+        let tensor = self.take(name, shape)?;
+        self.pack(name, &tensor, cols, 1, 1, &|r| r)
+    }
+
+    /// The matrices of `experts` experts, `rows` outputs by `cols` inputs each, one behind the other.
+    pub(crate) fn experts(
+        &mut self,
+        name: &str,
+        experts: usize,
+        rows: usize,
+        cols: usize,
+    ) -> Result<MatrixId, ModelError> {
+        let tensor = self.take(name, &[cols, rows, experts])?;
+        self.pack(name, &tensor, cols, rows * experts, rows * experts, &|r| r)
     }
 
     /// A vector of `len` weights.

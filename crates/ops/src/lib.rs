@@ -30,9 +30,11 @@ pub mod glu;
 pub mod input;
 pub mod l2_norm;
 pub mod matmul;
+pub mod mix;
 pub mod quantize;
 pub mod rms_norm;
 pub mod rope;
+pub mod route;
 pub mod softcap;
 
 pub use cost::Cost;

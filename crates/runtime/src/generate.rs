@@ -4,12 +4,14 @@
 //! 2. Each token is sampled, turned into bytes, held back while it could be half a character or the beginning of a stop string,
 //!    and handed out.
 //! 3. It ends at an end-of-generation token, a stop string, the limit, a full context, or when the listener says so.
+//!
+//! Under a [`Constraint`] only allowed tokens take part in step 2, and it also ends where nothing but an end may follow.
 
 use std::time::Instant;
 
 use text::{StopMatcher, Utf8Stream};
 
-use crate::{RuntimeError, Sampler, Session};
+use crate::{Constraint, ConstraintError, Document, RuntimeError, Sampler, Session};
 
 /// When to stop, and after how much.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,12 +79,25 @@ pub struct Generation {
     pub kept_tokens: usize,
     /// Why it ended.
     pub finish: Finish,
+    /// Under a constraint, whether the text is a whole document; `None` without one.
+    pub document: Option<Document>,
     /// How long it took.
     pub timings: Timings,
 }
 
 fn ms(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
+}
+
+/// Why a constrained generation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConstrainedError {
+    /// As without a constraint.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The constraint.
+    #[error(transparent)]
+    Constraint(#[from] ConstraintError),
 }
 
 /// Generates after `prompt`.
@@ -96,6 +111,64 @@ pub fn generate(
     options: &GenerationOptions,
     listener: &mut dyn FnMut(Event<'_>) -> bool,
 ) -> Result<Generation, RuntimeError> {
+    let mut choose = |logits: &[f32], history: &[u32]| {
+        let token = sampler.sample(logits, history);
+        let is_last = false;
+        Ok(Choice { token, is_last })
+    };
+    generate_with(session, prompt, &mut choose, options, listener)
+}
+
+/// As [`generate`], for a document that `constraint` allows; it starts at the document's beginning.
+///
+/// The answer's [`Generation::document`] says whether the document was finished. A limit on tokens can end it inside.
+///
+/// # Errors
+/// As [`generate`], or the constraint goes beyond its limits or allows no token of this vocabulary.
+pub fn generate_constrained(
+    session: &mut Session<'_>,
+    prompt: &[u32],
+    sampler: &mut Sampler,
+    constraint: &mut Constraint,
+    options: &GenerationOptions,
+    listener: &mut dyn FnMut(Event<'_>) -> bool,
+) -> Result<Generation, ConstrainedError> {
+    constraint.reset()?;
+    let mut choose = |logits: &[f32], history: &[u32]| {
+        constraint.advance_mask()?;
+        let token = sampler.sample_among(logits, history, |token| constraint.allows(token));
+        constraint.feed(token)?;
+        let is_last = constraint.is_at_end();
+        Ok::<_, ConstrainedError>(Choice { token, is_last })
+    };
+    let mut made = generate_with(session, prompt, &mut choose, options, listener)?;
+    // A stop string was found in the document, and it and what followed are not in the text.
+    let is_cut = matches!(made.finish, Finish::Stop(_));
+    made.document = Some(if is_cut {
+        Document::Unfinished
+    } else {
+        constraint.document()
+    });
+    Ok(made)
+}
+
+/// What comes next.
+struct Choice {
+    token: u32,
+    /// Nothing but an end can follow.
+    is_last: bool,
+}
+
+/// Chooses after logits and the tokens so far.
+type Choose<'c, E> = dyn FnMut(&[f32], &[u32]) -> Result<Choice, E> + 'c;
+
+fn generate_with<E: From<RuntimeError>>(
+    session: &mut Session<'_>,
+    prompt: &[u32],
+    choose: &mut Choose<'_, E>,
+    options: &GenerationOptions,
+    listener: &mut dyn FnMut(Event<'_>) -> bool,
+) -> Result<Generation, E> {
     let began = Instant::now();
     let kept_tokens = session.keep_common(prompt);
     let rest = prompt.get(kept_tokens..).unwrap_or(&[]);
@@ -119,7 +192,7 @@ pub fn generate(
     }
     loop {
         let sampling = Instant::now();
-        let token = sampler.sample(&logits, &history);
+        let Choice { token, is_last } = choose(&logits, &history)?;
         out.result.timings.sample_ms += ms(sampling);
         if out.result.tokens.is_empty() {
             out.result.timings.first_token_ms = ms(began);
@@ -139,6 +212,9 @@ pub fn generate(
         out.result.timings.text_ms += ms(writing);
         if let Some(finish) = ended {
             return Ok(out.finish(finish, listener));
+        }
+        if is_last {
+            return Ok(out.finish(Finish::EndOfGeneration, listener));
         }
         // Before the next step, not after it: the last token's own step would answer nothing.
         if is_at_limit(&out) {
@@ -169,6 +245,7 @@ impl Output {
             prompt_tokens,
             kept_tokens,
             finish: Finish::Interrupted,
+            document: None,
             timings: Timings::default(),
         };
         Self {

@@ -1,8 +1,10 @@
-//! Running a model: sessions that prefill and decode, sampling, generation, perplexity. Synchronous; knows no sockets.
+//! Running a model: sessions that prefill and decode, sampling, generation (free, or constrained to a JSON schema), perplexity.
+//! Synchronous; knows no sockets.
 //!
 //! An [`Engine`] is a loaded model with its pool and profile; a [`Session`] is one sequence's state and buffers. Everything
 //! above (chat, benchmarks, the lens) is calls of [`Session::prefill`] and [`Session::decode`].
 
+mod constraint;
 mod engine;
 mod error;
 mod generate;
@@ -10,9 +12,13 @@ mod perplexity;
 mod sampler;
 mod session;
 
+pub use constraint::{Constrainer, Constraint, ConstraintError, Document};
 pub use engine::Engine;
 pub use error::{RuntimeError, UnusableTokenizer};
-pub use generate::{Event, Finish, Generation, GenerationOptions, Timings, generate};
+pub use generate::{
+    ConstrainedError, Event, Finish, Generation, GenerationOptions, Timings, generate,
+    generate_constrained,
+};
 pub use perplexity::{Perplexity, PerplexityOptions, perplexity};
 pub use sampler::{Sampler, SamplingOptions};
 pub use session::Session;

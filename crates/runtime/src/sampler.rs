@@ -113,6 +113,16 @@ impl Sampler {
 
     /// The next token, after `history`. Logits are finite (sessions see to that); there is at least one.
     pub fn sample(&mut self, logits: &[f32], history: &[u32]) -> u32 {
+        self.sample_among(logits, history, |_| true)
+    }
+
+    /// As [`Sampler::sample`], but only tokens that `allowed` says yes to take part; there is at least one.
+    pub fn sample_among(
+        &mut self,
+        logits: &[f32],
+        history: &[u32],
+        allowed: impl Fn(u32) -> bool,
+    ) -> u32 {
         let o = &self.options;
         let recent = if o.repeat_penalty == 1.0 {
             0
@@ -121,10 +131,12 @@ impl Sampler {
         };
         let recent = &history[history.len() - recent..];
         if o.temperature == 0.0 && recent.is_empty() {
-            return largest(logits.iter().copied().enumerate());
+            let all = logits.iter().copied().enumerate();
+            return largest(all.filter(|&(id, _)| allowed(id as u32)));
         }
         let penalty = o.repeat_penalty;
-        let penalised = logits.iter().enumerate().map(|(id, &x)| {
+        let all = logits.iter().enumerate();
+        let penalised = all.filter(|&(id, _)| allowed(id as u32)).map(|(id, &x)| {
             let seen = !recent.is_empty() && recent.contains(&(id as u32));
             let x = match (seen, x > 0.0) {
                 (false, _) => x,

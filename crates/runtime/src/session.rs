@@ -28,7 +28,7 @@ impl<'e> Session<'e> {
     ) -> Result<Self, RuntimeError> {
         let (program, profile) = (&engine.model().program, engine.profile());
         let memory = |source| RuntimeError::Memory { context, source };
-        let state = State::new(program, profile.kv_type, context).map_err(memory)?;
+        let state = State::new(program, profile, context).map_err(memory)?;
         let workspace =
             Workspace::new(program, profile, chunk, outputs, context).map_err(memory)?;
         Ok(Self {

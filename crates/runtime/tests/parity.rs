@@ -8,7 +8,17 @@ use runtime::Engine;
 
 /// Of the norm of the difference over the norm, per text.
 const TOLERANCE: f64 = 1e-4;
-const ARCHITECTURES: [&str; 6] = ["llama", "qwen2", "qwen3", "gemma3", "qwen35", "qwen3next"];
+const ARCHITECTURES: [&str; 9] = [
+    "llama",
+    "qwen2",
+    "qwen3",
+    "qwen3moe",
+    "gemma3",
+    "qwen35",
+    "qwen35moe",
+    "qwen3next",
+    "qwen3next-moe",
+];
 
 struct Fixture {
     engine: Engine,

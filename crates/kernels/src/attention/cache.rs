@@ -5,7 +5,7 @@
 //! Capacity is a multiple of 64 positions; memory that no position reached yet is zero and, by the system, not there.
 
 use crate::{
-    memory::{Aligned, OutOfMemory},
+    memory::{Aligned, Arena, OutOfMemory},
     profile::KvType,
     simd::{LANES, Simd},
 };
@@ -24,7 +24,7 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// Room for `positions`, rounded up.
+    /// Room for `positions`, rounded up, in memory of `arena`.
     ///
     /// # Errors
     /// The size overflows or the system refuses it.
@@ -33,6 +33,7 @@ impl KvCache {
         kv_heads: usize,
         head_dim: usize,
         positions: usize,
+        arena: &mut Arena,
     ) -> Result<Self, OutOfMemory> {
         let bytes = Self::bytes_for(kind, kv_heads, head_dim, positions)
             .ok_or(OutOfMemory { bytes: None })?;
@@ -44,8 +45,8 @@ impl KvCache {
             kv_heads,
             head_dim,
             capacity,
-            keys: Aligned::zeroed(half)?,
-            values: Aligned::zeroed(half)?,
+            keys: arena.zeroed(half)?,
+            values: arena.zeroed(half)?,
         })
     }
 

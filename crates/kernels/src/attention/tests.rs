@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Isa, KvType, Pool, RuntimeProfile,
     fixture::{Matrix, assert_near, assert_same_bits, same_everywhere},
-    memory::Aligned,
+    memory::{Aligned, Arena, Pages},
     simd::Portable,
 };
 
@@ -33,7 +33,14 @@ impl Sequence {
         );
         let positions = shape.depth + shape.tokens;
         let [k, v] = [2, 3].map(|seed| ops::input::normal(seed, positions * cached));
-        let cache = KvCache::new(kind, shape.kv_heads, shape.head_dim, positions).expect("memory");
+        let cache = KvCache::new(
+            kind,
+            shape.kv_heads,
+            shape.head_dim,
+            positions,
+            &mut Arena::new(Pages::Huge),
+        )
+        .expect("memory");
         let (keys, values) = (Matrix::of(&k, cached), Matrix::of(&v, cached));
         for position in 0..positions {
             for head in 0..shape.kv_heads {

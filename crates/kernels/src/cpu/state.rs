@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    KvType,
+    RuntimeProfile,
     attention::cache::KvCache,
-    memory::{Aligned, OutOfMemory},
+    memory::{Aligned, Arena, OutOfMemory},
     program::{Program, conv_state_len},
 };
 
@@ -24,23 +24,39 @@ impl State {
     ///
     /// # Errors
     /// The system refuses the memory.
-    pub fn new(program: &Program, kv_type: KvType, positions: usize) -> Result<Self, OutOfMemory> {
+    pub fn new(
+        program: &Program,
+        profile: &RuntimeProfile,
+        positions: usize,
+    ) -> Result<Self, OutOfMemory> {
+        let mut arena = Arena::new(profile.pages);
         let kv = program
             .kv
             .iter()
-            .map(|s| KvCache::new(kv_type, s.kv_heads, s.head_dim, positions));
+            .map(|s| {
+                KvCache::new(
+                    profile.kv_type,
+                    s.kv_heads,
+                    s.head_dim,
+                    positions,
+                    &mut arena,
+                )
+            })
+            .collect::<Result<_, _>>()?;
         let deltas = program
             .deltas
             .iter()
-            .map(|s| Aligned::zeroed(s.state_len()));
+            .map(|s| arena.zeroed(s.state_len()))
+            .collect::<Result<_, _>>()?;
         let convs = program
             .convs
             .iter()
-            .map(|&channels| Aligned::zeroed(conv_state_len(channels)));
+            .map(|&channels| arena.zeroed(conv_state_len(channels)))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
-            kv: kv.collect::<Result<_, _>>()?,
-            deltas: deltas.collect::<Result<_, _>>()?,
-            convs: convs.collect::<Result<_, _>>()?,
+            kv,
+            deltas,
+            convs,
             positions: 0,
             capacity: positions,
             program: Arc::clone(&program.identity),

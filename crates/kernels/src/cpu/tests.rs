@@ -9,8 +9,9 @@ use ops::{
 
 use super::{ExecuteError, Outputs, State, Step, Trace, Workspace, execute, execute_nodes};
 use crate::{
-    DeltaShape, Isa, KvType, MatMulVariant, PackedMatrix, Pool, RuntimeProfile, StoredMatrix,
+    DeltaShape, Isa, MatMulVariant, PackedMatrix, Pool, RuntimeProfile, StoredMatrix,
     fixture::{Table, assert_near, assert_same_bits, same_everywhere},
+    memory::{Arena, Pages},
     program::{
         BufferId, Extent, HeadSpec, KvSpec, MatrixId, Node, Program, ProgramBuilder, Projection,
         RopeSpec,
@@ -35,7 +36,8 @@ fn packed(dtype: Dtype, rows: usize, cols: usize, bytes: &[u8]) -> PackedMatrix 
         cols,
         bytes,
     };
-    PackedMatrix::pack(stored, rows, &|r| r, 1).expect("valid weights")
+    PackedMatrix::pack(stored, rows, &|r| r, 1, &mut Arena::new(Pages::Huge))
+        .expect("valid weights")
 }
 
 fn project(matrix: MatrixId, out: BufferId, add: bool) -> Projection {
@@ -70,7 +72,7 @@ struct Session {
 impl Session {
     fn new(program: &Program, profile: RuntimeProfile, tokens: usize, capacity: usize) -> Self {
         Self {
-            state: State::new(program, KvType::F16, capacity).expect("memory"),
+            state: State::new(program, &profile, capacity).expect("memory"),
             workspace: Workspace::new(program, &profile, tokens, tokens, capacity).expect("memory"),
             profile,
         }
@@ -224,10 +226,7 @@ impl FeedForward {
     fn check(&self, session: &Session, tokens: &[u32], outputs: usize) {
         let count = tokens.len();
         let [x, normed, gate, up, h, last, last_normed] = self.ids.map(|id| {
-            let rows = match self.program.buffer(id).extent {
-                Extent::Tokens => count,
-                Extent::Outputs => outputs,
-            };
+            let rows = self.program.buffer(id).extent.rows(count, outputs);
             session.held(&self.program, id, rows)
         });
         let what = format!("{} {count} tokens {outputs} outputs", self.dtype);
@@ -697,7 +696,7 @@ fn a_state_forgets_all_or_what_its_layers_can() {
     assert_same_bits(&run(&mut session), &first, "after a reset");
 
     let plain = FeedForward::new(Dtype::F32).program;
-    let mut state = State::new(&plain, KvType::F16, 9).expect("memory");
+    let mut state = State::new(&plain, &RuntimeProfile::default(), 9).expect("memory");
     state.pretend(100);
     assert_eq!((state.positions(), state.capacity()), (9, 9));
     assert!(state.truncate(4) && state.positions() == 4);

@@ -2,9 +2,9 @@
 
 use super::{ExecuteError, Span, State, Step, Trace, Workspace, step::check};
 use crate::{
-    Pool, RuntimeProfile, attention, causal_conv, embed, gated_delta, glu, matmul,
+    Pool, RuntimeProfile, attention, causal_conv, embed, experts, gated_delta, glu, matmul,
     pool::Team,
-    program::{BufferId, Extent, HeadSpec, Node, Program, Projection},
+    program::{BufferId, HeadSpec, Node, Program, Projection},
     quantize, rms_norm, rope,
     rows::{QuantRows, Rows},
 };
@@ -69,6 +69,7 @@ pub fn execute_nodes(
         "expected indices of the program's nodes"
     );
     workspace.filled = 0;
+    spread_experts(program, workspace, step.tokens.len(), nodes);
     walk(
         &Walk {
             program,
@@ -82,6 +83,27 @@ pub fn execute_nodes(
         trace,
     );
     Ok(())
+}
+
+/// Gives products of experts whose route is not among the nodes, or ran for another number of tokens, slots to work on: every
+/// expert as often as any other.
+fn spread_experts(program: &Program, workspace: &Workspace, tokens: usize, nodes: &[usize]) {
+    /// Coprime to any number of experts that is not its multiple, so that neighbours go to different ones.
+    const STRIDE: usize = 7919;
+    for &node in nodes {
+        if let Node::ExpertMatMul {
+            experts, chosen, ..
+        } = &program.nodes[node].node
+        {
+            let plan = workspace.plan(*experts, tokens * chosen);
+            // SAFETY: `&mut Workspace` is the caller's, and no thread runs yet.
+            unsafe {
+                if !plan.is_filled() {
+                    plan.fill(|slot| slot * STRIDE % experts);
+                }
+            }
+        }
+    }
 }
 
 /// Everything that the threads share in a step.
@@ -125,10 +147,8 @@ fn walk(
 
 impl Walk<'_> {
     fn count(&self, id: BufferId) -> usize {
-        match self.program.buffers[id.0].extent {
-            Extent::Tokens => self.step.tokens.len(),
-            Extent::Outputs => self.step.output_rows(),
-        }
+        let extent = self.program.buffers[id.0].extent;
+        extent.rows(self.step.tokens.len(), self.step.output_rows())
     }
 
     fn rows(&self, id: BufferId) -> Rows {
@@ -284,6 +304,9 @@ impl Walk<'_> {
                 Node::CausalConv { .. } | Node::DeltaPrepare { .. } | Node::GatedDelta { .. } => {
                     self.recurrent(node, team);
                 }
+                Node::Route { .. } | Node::ExpertMatMul { .. } | Node::Mix { .. } => {
+                    self.experts(node, team);
+                }
             }
         }
     }
@@ -357,21 +380,97 @@ impl Walk<'_> {
 
     /// # Safety
     /// As [`Walk::node`].
-    unsafe fn matmul(&self, input: BufferId, projections: &[Projection], team: &Team<'_>) {
-        let tokens = self.count(input);
-        if tokens == 0 {
-            return;
+    unsafe fn experts(&self, node: &Node, team: &Team<'_>) {
+        let (isa, tokens) = (self.profile.isa, self.step.tokens.len());
+        // SAFETY: as `node`; a route comes before the products that follow its plan, since they read what it chose.
+        unsafe {
+            match node {
+                Node::Route {
+                    logits,
+                    out,
+                    chosen,
+                } => {
+                    let experts = self.program.buffers[logits.0].width;
+                    let call = experts::cpu::Route {
+                        logits: self.rows(*logits),
+                        out: self.rows(*out),
+                        plan: self.workspace.plan(experts, tokens * chosen),
+                        chosen: *chosen,
+                    };
+                    experts::cpu::route(isa, call, tokens, team);
+                }
+                Node::ExpertMatMul {
+                    input,
+                    experts,
+                    chosen,
+                    projections,
+                } => {
+                    let plan = self.workspace.plan(*experts, tokens * chosen);
+                    let rows = self.count(*input);
+                    let per_row = plan.slots / rows.max(1);
+                    let input = self.input(*input);
+                    for p in projections {
+                        let product = matmul::cpu::Product {
+                            weights: self.program.matrix(p.matrix),
+                            out: self.rows(p.out),
+                            bias: None,
+                            add: false,
+                            first_panel: 0,
+                        };
+                        matmul::cpu::by_expert(
+                            self.profile,
+                            &[product],
+                            input,
+                            plan,
+                            per_row,
+                            team,
+                        );
+                    }
+                }
+                Node::Mix {
+                    input,
+                    routes,
+                    shared,
+                    out,
+                    chosen,
+                } => {
+                    let call = experts::cpu::Mix {
+                        outputs: self.rows(*input),
+                        routes: self.rows(*routes),
+                        shared: shared.map(|(s, gate)| (self.rows(s), self.rows(gate))),
+                        out: self.rows(*out),
+                        chosen: *chosen,
+                        width: self.program.buffers[out.0].width,
+                    };
+                    experts::cpu::mix(isa, call, tokens, team);
+                }
+                _ => {}
+            }
         }
+    }
+
+    /// A buffer as the input of products.
+    fn input(&self, id: BufferId) -> matmul::cpu::Input<'static> {
         // A buffer that no integer product reads has no 8-bit form; the null view is never followed then.
         let none = QuantRows {
             pointer: std::ptr::null_mut(),
-            cols: self.program.buffers[input.0].width,
+            cols: self.program.buffers[id.0].width,
         };
-        let both = matmul::cpu::Input {
-            plain: self.rows(input),
-            quantised: self.workspace.quantised(input).unwrap_or(none),
-            tokens,
-        };
+        matmul::cpu::Input {
+            plain: self.rows(id),
+            quantised: self.workspace.quantised(id).unwrap_or(none),
+            tokens: self.count(id),
+            slots: None,
+        }
+    }
+
+    /// # Safety
+    /// As [`Walk::node`].
+    unsafe fn matmul(&self, input: BufferId, projections: &[Projection], team: &Team<'_>) {
+        let both = self.input(input);
+        if both.tokens == 0 {
+            return;
+        }
         const MOST: usize = 4;
         for some in projections.chunks(MOST) {
             let product = |p: &Projection| matmul::cpu::Product {
@@ -379,6 +478,7 @@ impl Walk<'_> {
                 out: self.rows(p.out),
                 bias: p.bias.map(|id| self.program.vector(id)),
                 add: p.add,
+                first_panel: 0,
             };
             let mut products = [product(&some[0]); MOST];
             for (slot, p) in products.iter_mut().zip(some) {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::{
     RuntimeProfile, attention,
+    experts::plan::Plan,
     memory::{Aligned, OutOfMemory},
-    program::{BufferId, Extent, Node, Program},
+    program::{BufferId, Node, Program},
     rows::{QuantRows, Rows},
 };
 
@@ -22,6 +23,8 @@ pub struct Workspace {
     /// One per thread.
     scratch: Vec<Aligned<f32>>,
     splits: Aligned<f32>,
+    /// The order of a layer's slots.
+    plan: Aligned<i32>,
     pub(crate) tokens: usize,
     pub(crate) outputs: usize,
     pub(crate) capacity: usize,
@@ -48,10 +51,7 @@ impl Workspace {
         let (tokens, outputs) = (tokens.max(1), outputs.max(1));
         let mut slots = Vec::new();
         for buffer in &program.buffers {
-            let rows = match buffer.extent {
-                Extent::Tokens => tokens,
-                Extent::Outputs => outputs,
-            };
+            let rows = buffer.extent.rows(tokens, outputs);
             let stride = buffer.width.next_multiple_of(16);
             // A vector of slack behind the last row: heads narrower than a vector are read as whole vectors.
             let len = rows
@@ -69,8 +69,12 @@ impl Workspace {
                 quantised,
             });
         }
-        let (mut scratch_len, mut splits_len) = (0, 0);
+        let (mut scratch_len, mut splits_len, mut plan_len) = (0, 0, 0);
         for labelled in &program.nodes {
+            if let Node::Route { logits, chosen, .. } = &labelled.node {
+                let experts = program.buffers[logits.0].width;
+                plan_len = plan_len.max(Plan::len(experts, tokens * chosen));
+            }
             if let Node::Attention {
                 cache,
                 heads,
@@ -96,6 +100,7 @@ impl Workspace {
             slots,
             scratch,
             splits: Aligned::zeroed(splits_len)?,
+            plan: Aligned::zeroed(plan_len)?,
             tokens,
             outputs,
             capacity,
@@ -122,7 +127,7 @@ impl Workspace {
             .map(|s| 4 * s.plain.len() + s.quantised.as_ref().map_or(0, Aligned::len))
             .sum();
         let scratch: usize = self.scratch.iter().map(Aligned::len).sum();
-        slots + 4 * (scratch + self.splits.len())
+        slots + 4 * (scratch + self.splits.len() + self.plan.len())
     }
 
     pub(crate) fn threads(&self) -> usize {
@@ -147,6 +152,15 @@ impl Workspace {
 
     pub(crate) fn scratch(&self, thread: usize) -> *mut f32 {
         self.scratch[thread].as_mut_pointer()
+    }
+
+    /// The plan of a step with `slots` slots.
+    pub(crate) fn plan(&self, experts: usize, slots: usize) -> Plan {
+        Plan {
+            pointer: self.plan.as_mut_pointer(),
+            experts,
+            slots,
+        }
     }
 
     pub(crate) fn splits(&self) -> *mut f32 {

@@ -5,7 +5,7 @@ use ops::matmul::{self as reference, Shape};
 use super::cpu::{Input, Product, matmul};
 use crate::{
     Isa, PackedMatrix, Pool, StoredMatrix,
-    memory::Aligned,
+    memory::{Aligned, Arena, Pages},
     profile::{MatMulVariant, RuntimeProfile},
     quantize,
     rows::{QuantRows, Rows},
@@ -41,6 +41,7 @@ fn run(
                 cols: inputs,
             },
             tokens,
+            slots: None,
         };
         let rows = Rows {
             pointer: out.as_mut_pointer(),
@@ -59,6 +60,7 @@ fn run(
                     out: rows,
                     bias: None,
                     add: false,
+                    first_panel: 0,
                 }],
                 input,
                 team,
@@ -107,7 +109,14 @@ fn all_formats_are_right_and_all_variants_give_the_same_bits() {
             cols: shape.inputs,
             bytes: &bytes,
         };
-        let packed = PackedMatrix::pack(stored, shape.outputs, &|r| r, 2).expect("valid weights");
+        let packed = PackedMatrix::pack(
+            stored,
+            shape.outputs,
+            &|r| r,
+            2,
+            &mut Arena::new(Pages::Huge),
+        )
+        .expect("valid weights");
         let want = if packed.is_integer() {
             reference::reference_int8(&shape, &bytes, &x)
         } else {
@@ -154,7 +163,14 @@ fn a_token_alone_has_the_bits_it_has_among_others() {
             cols: shape.inputs,
             bytes: &bytes,
         };
-        let packed = PackedMatrix::pack(stored, shape.outputs, &|r| r, 1).expect("valid weights");
+        let packed = PackedMatrix::pack(
+            stored,
+            shape.outputs,
+            &|r| r,
+            1,
+            &mut Arena::new(Pages::Small),
+        )
+        .expect("valid weights");
         let together = run(&profile, &pool, &shape, &packed, &x);
         for token in [0, 17, 33, 44] {
             let alone = Shape { tokens: 1, ..shape };

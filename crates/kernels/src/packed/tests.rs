@@ -3,6 +3,7 @@
 use ops::Dtype;
 
 use super::{PackError, PackedMatrix, StoredMatrix};
+use crate::memory::{Arena, Pages};
 
 fn pack(dtype: Dtype, rows: usize, cols: usize, bytes: &[u8]) -> Result<PackedMatrix, PackError> {
     PackedMatrix::pack(
@@ -15,6 +16,7 @@ fn pack(dtype: Dtype, rows: usize, cols: usize, bytes: &[u8]) -> Result<PackedMa
         rows,
         &|r| r,
         2,
+        &mut Arena::new(Pages::Huge),
     )
 }
 

@@ -1,14 +1,15 @@
 //! Building a program: shapes are checked as nodes are added, 8-bit forms are placed at the end.
 
 use super::{
-    Buffer, BufferId, ConvId, DeltaId, Extent, HeadSpec, KvId, KvSpec, Label, Labelled, MatrixId,
-    Node, Program, Projection, VectorId,
+    Buffer, BufferId, ConvId, DeltaId, ExpertProjection, Extent, HeadSpec, KvId, KvSpec, Label,
+    Labelled, MatrixId, Node, Program, Projection, VectorId,
 };
 use crate::{
     PackedMatrix,
     embed::StoredRows,
     gated_delta::cpu::DeltaShape,
     memory::{Aligned, OutOfMemory},
+    packed::PANEL_ROWS,
 };
 
 /// A description that does not fit together. An architecture's own checks come first, so a user sees this only for a file
@@ -207,6 +208,28 @@ impl ProgramBuilder {
             Node::MatMul { input, projections } => {
                 projections.iter().all(|p| alike(&[*input, p.out]))
             }
+            Node::Route { logits, out, .. } => per_token(&[*logits, *out]),
+            Node::ExpertMatMul {
+                input,
+                chosen,
+                projections,
+                ..
+            } => {
+                let slots = Extent::Slots(*chosen);
+                let input = extent(input);
+                (input == Extent::Tokens || input == slots)
+                    && projections.iter().all(|p| extent(&p.out) == slots)
+            }
+            Node::Mix {
+                input,
+                routes,
+                shared,
+                out,
+                chosen,
+            } => {
+                let (s, gate) = shared.unwrap_or((*out, *out));
+                extent(input) == Extent::Slots(*chosen) && per_token(&[*routes, *out, s, gate])
+            }
             Node::Heads { q, k, v, table, .. } => {
                 per_token(&[q.buffer, k.buffer, *v, table.map_or(*v, |(id, _)| id)])
             }
@@ -251,6 +274,42 @@ impl ProgramBuilder {
             Node::MatMul { input, projections } => projections
                 .iter()
                 .try_for_each(|p| self.check_projection(*input, p)),
+            Node::Route {
+                logits,
+                out,
+                chosen,
+            } => {
+                let experts = self.buffers[logits.0].width;
+                self.expect((1..=experts).contains(chosen), || {
+                    format!("{chosen} of {experts} experts cannot be chosen")
+                })?;
+                // Indices are kept as f32, which holds integers up to 2^24 exactly.
+                self.expect(experts <= 1 << 24, || format!("{experts} experts"))?;
+                self.width(*out, 2 * chosen)
+            }
+            Node::ExpertMatMul {
+                input,
+                experts,
+                projections,
+                ..
+            } => projections
+                .iter()
+                .try_for_each(|p| self.check_experts(*input, *experts, p)),
+            Node::Mix {
+                input,
+                routes,
+                shared,
+                out,
+                chosen,
+            } => {
+                let width = self.buffers[out.0].width;
+                self.width(*input, width)?;
+                self.width(*routes, 2 * chosen)?;
+                shared.map_or(Ok(()), |(shared, gate)| {
+                    self.width(shared, width)?;
+                    self.width(gate, 1)
+                })
+            }
             Node::RopeTable { out, rope } => {
                 self.expect(rope.dims > 0 && rope.dims.is_multiple_of(2), || {
                     format!(
@@ -375,6 +434,29 @@ impl ProgramBuilder {
         p.bias.map_or(Ok(()), |b| self.len(b, matrix.rows()))
     }
 
+    fn check_experts(
+        &self,
+        input: BufferId,
+        experts: usize,
+        p: &ExpertProjection,
+    ) -> Result<(), ProgramError> {
+        let (rows, cols) = {
+            let matrix = &self.matrices[p.matrix.0];
+            (matrix.rows(), matrix.cols())
+        };
+        self.expect(input != p.out, || "its output is its own input".into())?;
+        self.width(input, cols)?;
+        let whole = experts > 0
+            && rows.is_multiple_of(experts)
+            && (rows / experts).is_multiple_of(PANEL_ROWS);
+        self.expect(whole, || {
+            format!(
+                "expected {experts} experts of a multiple of {PANEL_ROWS} outputs each, got {rows} outputs in all"
+            )
+        })?;
+        self.width(p.out, rows / experts)
+    }
+
     fn check_heads(&self, heads: &HeadSpec, head_dim: usize) -> Result<(), ProgramError> {
         heads.norm.map_or(Ok(()), |n| self.len(n, head_dim))?;
         self.width(heads.buffer, heads.count * head_dim)
@@ -420,13 +502,8 @@ impl ProgramBuilder {
         let mut index = 0;
         while index < self.nodes.len() {
             let label = self.nodes[index].label;
-            if let Node::MatMul { input, projections } = &self.nodes[index].node {
-                let input = *input;
-                let integers = projections
-                    .iter()
-                    .filter(|p| self.matrices[p.matrix.0].is_integer())
-                    .count();
-                if integers > 0 && !self.is_quantised_before(index, input) {
+            if let Some(input) = self.rounded_input(&self.nodes[index].node) {
+                if !self.is_quantised_before(index, input) {
                     self.label = label;
                     let width = self.buffers[input.0].width;
                     self.expect(width.is_multiple_of(32), || {
@@ -450,6 +527,24 @@ impl ProgramBuilder {
             index += 1;
         }
         Ok(())
+    }
+
+    /// The input of a product with integer weights.
+    fn rounded_input(&self, node: &Node) -> Option<BufferId> {
+        let is_integer = |id: MatrixId| self.matrices[id.0].is_integer();
+        match node {
+            Node::MatMul { input, projections } => projections
+                .iter()
+                .any(|p| is_integer(p.matrix))
+                .then_some(*input),
+            Node::ExpertMatMul {
+                input, projections, ..
+            } => projections
+                .iter()
+                .any(|p| is_integer(p.matrix))
+                .then_some(*input),
+            _ => None,
+        }
     }
 
     /// Whether the last thing that happened to `input` before `index` was being rounded.
@@ -477,12 +572,15 @@ fn writes(node: &Node, id: BufferId) -> bool {
         Node::Embed { out, .. }
         | Node::RmsNorm { out, .. }
         | Node::RopeTable { out, .. }
+        | Node::Route { out, .. }
+        | Node::Mix { out, .. }
         | Node::Attention { out, .. }
         | Node::Glu { out, .. }
         | Node::CausalConv { out, .. }
         | Node::GatedDelta { out, .. }
         | Node::SelectOutputs { out, .. } => *out == id,
         Node::MatMul { projections, .. } => projections.iter().any(|p| p.out == id),
+        Node::ExpertMatMul { projections, .. } => projections.iter().any(|p| p.out == id),
         Node::Heads { q, k, .. } => q.buffer == id || k.buffer == id,
         Node::DeltaPrepare { qkv, a, b, .. } => [*qkv, *a, *b].contains(&id),
         Node::Quantise { .. } => false,

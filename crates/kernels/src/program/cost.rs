@@ -2,10 +2,10 @@
 
 use ops::{
     Cost, attention, causal_conv, delta_gates, embed, gated_delta, gated_rms_norm, glu, l2_norm,
-    matmul, rms_norm, rope,
+    matmul, mix, rms_norm, rope, route,
 };
 
-use super::{Extent, Node, Program};
+use super::{Node, Program};
 use crate::KvType;
 
 /// The size of a step.
@@ -25,9 +25,9 @@ impl Program {
     /// The cost of one node in a step of this size.
     #[must_use]
     pub fn cost(&self, node: &Node, step: StepShape) -> Cost {
-        let rows = |id: super::BufferId| match self.buffers[id.0].extent {
-            Extent::Tokens => step.tokens,
-            Extent::Outputs => step.outputs,
+        let rows = |id: super::BufferId| {
+            let extent = self.buffers[id.0].extent;
+            extent.rows(step.tokens, step.outputs)
         };
         let width = |id: super::BufferId| self.buffers[id.0].width;
         match node {
@@ -67,6 +67,23 @@ impl Program {
                 .iter()
                 .map(|p| self.product_cost(p.matrix, rows(*input)))
                 .sum(),
+            Node::Route { logits, chosen, .. } => route::cost(&route::Shape {
+                tokens: step.tokens,
+                experts: width(*logits),
+                chosen: *chosen,
+            }),
+            Node::ExpertMatMul { .. } => self.experts_cost(node, step),
+            Node::Mix {
+                input,
+                shared,
+                chosen,
+                ..
+            } => mix::cost(&mix::Shape {
+                tokens: step.tokens,
+                chosen: *chosen,
+                width: width(*input),
+                shared: shared.is_some(),
+            }),
             Node::RopeTable { out, .. } => Cost {
                 written_bytes: (4 * width(*out) * step.tokens) as u64,
                 ..Cost::default()
@@ -179,6 +196,56 @@ impl Program {
         };
         cost.read_bytes = cost.read_bytes - matmul::weight_bytes(&shape) + matrix.bytes() as u64;
         cost
+    }
+
+    /// The products of the slots with their experts.
+    fn experts_cost(&self, node: &Node, step: StepShape) -> Cost {
+        let Node::ExpertMatMul {
+            input,
+            experts,
+            chosen,
+            projections,
+        } = node
+        else {
+            return Cost::default();
+        };
+        let rows = self.buffers[input.0].extent.rows(step.tokens, step.outputs) as u64;
+        let (experts, slots) = (*experts as u64, (step.tokens * chosen) as u64);
+        let one = |p: &super::ExpertProjection| {
+            let all = self.product_cost(p.matrix, 1);
+            let activations = all.read_bytes - self.matrix(p.matrix).bytes() as u64;
+            Cost {
+                read_bytes: activations * rows,
+                written_bytes: all.written_bytes / experts * slots,
+                f32_flops: all.f32_flops / experts * slots,
+                int8_ops: all.int8_ops / experts * slots,
+            }
+        };
+        let mut cost: Cost = projections.iter().map(one).sum();
+        cost.read_bytes += self.expert_weight_bytes(node, step.tokens);
+        cost
+    }
+
+    /// Bytes of the experts' weights that a step of `tokens` is expected to stream in a node; 0 for any other node. A token's
+    /// experts differ; the tokens' choices are taken as uniform: `experts * (1 - (1 - chosen / experts)^tokens)` experts.
+    #[must_use]
+    pub fn expert_weight_bytes(&self, node: &Node, tokens: usize) -> u64 {
+        let Node::ExpertMatMul {
+            experts,
+            chosen,
+            projections,
+            ..
+        } = node
+        else {
+            return 0;
+        };
+        let missed = 1.0 - *chosen as f64 / *experts as f64;
+        let share = 1.0 - missed.powf(tokens as f64);
+        let bytes: usize = projections
+            .iter()
+            .map(|p| self.matrix(p.matrix).bytes())
+            .sum();
+        (bytes as f64 * share) as u64
     }
 
     /// The sum over all nodes.

@@ -47,6 +47,8 @@ pub enum Extent {
     Tokens,
     /// One per token whose logits are asked for.
     Outputs,
+    /// One per expert that a token goes to: this many per token.
+    Slots(usize),
 }
 
 /// An activation buffer.
@@ -73,6 +75,15 @@ pub struct Projection {
     pub bias: Option<VectorId>,
     /// Whether outputs are added to what the buffer holds (a residual).
     pub add: bool,
+}
+
+/// One output of a product with experts' weights: each expert's rows lie behind those of the expert before it.
+#[derive(Clone, Copy, Debug)]
+pub struct ExpertProjection {
+    /// Weights of all experts.
+    pub matrix: MatrixId,
+    /// Where the outputs go: a row per slot.
+    pub out: BufferId,
 }
 
 /// Rotary angles: `position * scale * theta^(-2i/dims) / factor[i]`.
@@ -141,6 +152,39 @@ pub enum Node {
         input: BufferId,
         /// The matrices and their outputs.
         projections: Vec<Projection>,
+    },
+    /// Each token's choice of experts, and their weights.
+    Route {
+        /// The router's logits, one per expert.
+        logits: BufferId,
+        /// Indices, then weights: `2 chosen` wide.
+        out: BufferId,
+        /// Experts of a token.
+        chosen: usize,
+    },
+    /// Products of one input with the weights of the experts that the last route chose.
+    ExpertMatMul {
+        /// Activations: a row per token, or per slot.
+        input: BufferId,
+        /// How many experts the matrices hold.
+        experts: usize,
+        /// Experts of a token.
+        chosen: usize,
+        /// The matrices and their outputs.
+        projections: Vec<ExpertProjection>,
+    },
+    /// Adds a token's experts' outputs, weighted, to the stream.
+    Mix {
+        /// A row per slot.
+        input: BufferId,
+        /// Of the route.
+        routes: BufferId,
+        /// The output of the expert that all tokens share, and its gate's logit.
+        shared: Option<(BufferId, BufferId)>,
+        /// Added to.
+        out: BufferId,
+        /// Experts of a token.
+        chosen: usize,
     },
     /// Cosines and sines of a step's positions.
     RopeTable {
@@ -273,6 +317,18 @@ pub struct KvSpec {
     pub kv_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
+}
+
+impl Extent {
+    /// Rows in a step of `tokens` with `outputs` rows of logits.
+    #[must_use]
+    pub const fn rows(self, tokens: usize, outputs: usize) -> usize {
+        match self {
+            Self::Tokens => tokens,
+            Self::Outputs => outputs,
+            Self::Slots(chosen) => tokens.saturating_mul(chosen),
+        }
+    }
 }
 
 /// A checked program, ready to be walked.

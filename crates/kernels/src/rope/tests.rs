@@ -6,6 +6,7 @@ use super::cpu::{Angles, Heads, Turn, fill_table, turn};
 use crate::{
     Isa, KvCache, KvType, Pool,
     fixture::{Matrix, assert_near, assert_same_bits, padded, same_everywhere},
+    memory::{Arena, Pages},
 };
 
 const EPS: f32 = 1e-6;
@@ -63,8 +64,14 @@ impl Case {
         let k = Matrix::of(&k, self.kv_heads * head_dim);
         let v = Matrix::of(&v, self.kv_heads * head_dim);
         let norm = self.norm.as_ref().map(|w| padded(w));
-        let cache =
-            KvCache::new(kind, self.kv_heads, head_dim, self.start + tokens).expect("memory");
+        let cache = KvCache::new(
+            kind,
+            self.kv_heads,
+            head_dim,
+            self.start + tokens,
+            &mut Arena::new(Pages::Small),
+        )
+        .expect("memory");
         let table = Matrix::empty(tokens, rotary_dims.max(1));
         let heads_of = |rows: &Matrix, count, scale| Heads {
             rows: rows.rows(),

@@ -4,9 +4,13 @@
     reason = "every method is a few intrinsics; the trait's contract (features present, pointers valid) is theirs"
 )]
 
+mod half;
+
 use std::arch::x86_64::*;
 
-use super::Simd;
+pub(crate) use half::Avx2Half;
+
+use super::{Lanes, Simd};
 
 /// AVX2, FMA, F16C.
 #[derive(Clone, Copy)]
@@ -28,13 +32,6 @@ pub(super) unsafe fn largest8(a: __m256) -> f32 {
     _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
 }
 
-/// Four unsigned-by-signed byte products summed into each of 8 i32 lanes; a pair's sum must fit in i16.
-#[inline(always)]
-unsafe fn dot8(acc: __m256i, codes: __m256i, a: __m256i) -> __m256i {
-    let pairs = _mm256_maddubs_epi16(codes, a);
-    _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-}
-
 macro_rules! both {
     ($f:ident, $a:expr) => {
         [$f($a[0]), $f($a[1])]
@@ -42,36 +39,143 @@ macro_rules! both {
     ($f:ident, $a:expr, $b:expr) => {
         [$f($a[0], $b[0]), $f($a[1], $b[1])]
     };
-    ($f:ident, $a:expr, $b:expr, $c:expr) => {
-        [$f($a[0], $b[0], $c[0]), $f($a[1], $b[1], $c[1])]
-    };
 }
 
-impl Simd for Avx2 {
+/// The halves of several pairs of registers.
+#[inline(always)]
+unsafe fn halves<const N: usize>(pairs: &[[__m256i; 2]; N]) -> [[__m256i; N]; 2] {
+    let mut out = [[_mm256_setzero_si256(); N]; 2];
+    for (i, pair) in pairs.iter().enumerate() {
+        out[0][i] = pair[0];
+        out[1][i] = pair[1];
+    }
+    out
+}
+
+impl Lanes for Avx2 {
+    const LANES: usize = 16;
     type F = [__m256; 2];
     type I = [__m256i; 2];
     type B = [__m256i; 2];
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self::F {
-        [_mm256_set1_ps(x); 2]
+        [Avx2Half::splat(x), Avx2Half::splat(x)]
     }
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self::F {
-        [_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8))]
+        [Avx2Half::load(p), Avx2Half::load(p.add(8))]
     }
     #[inline(always)]
     unsafe fn store(p: *mut f32, x: Self::F) {
-        _mm256_storeu_ps(p, x[0]);
-        _mm256_storeu_ps(p.add(8), x[1]);
+        Avx2Half::store(p, x[0]);
+        Avx2Half::store(p.add(8), x[1]);
     }
     #[inline(always)]
     unsafe fn load_f16(p: *const u16) -> Self::F {
+        [Avx2Half::load_f16(p), Avx2Half::load_f16(p.add(8))]
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const u16) -> Self::F {
+        [Avx2Half::load_bf16(p), Avx2Half::load_bf16(p.add(8))]
+    }
+    #[inline(always)]
+    unsafe fn load_u8(p: *const u8) -> Self::F {
+        [Avx2Half::load_u8(p), Avx2Half::load_u8(p.add(8))]
+    }
+    #[inline(always)]
+    unsafe fn load_i8(p: *const i8) -> Self::F {
+        [Avx2Half::load_i8(p), Avx2Half::load_i8(p.add(8))]
+    }
+    #[inline(always)]
+    unsafe fn add(a: Self::F, b: Self::F) -> Self::F {
+        [Avx2Half::add(a[0], b[0]), Avx2Half::add(a[1], b[1])]
+    }
+    #[inline(always)]
+    unsafe fn sub(a: Self::F, b: Self::F) -> Self::F {
+        [Avx2Half::sub(a[0], b[0]), Avx2Half::sub(a[1], b[1])]
+    }
+    #[inline(always)]
+    unsafe fn mul(a: Self::F, b: Self::F) -> Self::F {
+        [Avx2Half::mul(a[0], b[0]), Avx2Half::mul(a[1], b[1])]
+    }
+    #[inline(always)]
+    unsafe fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F {
         [
-            _mm256_cvtph_ps(_mm_loadu_si128(p.cast())),
-            _mm256_cvtph_ps(_mm_loadu_si128(p.add(8).cast())),
+            Avx2Half::fma(a[0], b[0], c[0]),
+            Avx2Half::fma(a[1], b[1], c[1]),
         ]
     }
+    #[inline(always)]
+    unsafe fn splat_i32(x: i32) -> Self::I {
+        [Avx2Half::splat_i32(x), Avx2Half::splat_i32(x)]
+    }
+    #[inline(always)]
+    unsafe fn add_i32(a: Self::I, b: Self::I) -> Self::I {
+        [Avx2Half::add_i32(a[0], b[0]), Avx2Half::add_i32(a[1], b[1])]
+    }
+    #[inline(always)]
+    unsafe fn to_f32(a: Self::I) -> Self::F {
+        [Avx2Half::to_f32(a[0]), Avx2Half::to_f32(a[1])]
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(p: *const u8) -> Self::B {
+        [Avx2Half::load_bytes(p), Avx2Half::load_bytes(p.add(32))]
+    }
+    #[inline(always)]
+    unsafe fn and_byte(a: Self::B, mask: u8) -> Self::B {
+        [
+            Avx2Half::and_byte(a[0], mask),
+            Avx2Half::and_byte(a[1], mask),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn or_bytes(a: Self::B, b: Self::B) -> Self::B {
+        [
+            Avx2Half::or_bytes(a[0], b[0]),
+            Avx2Half::or_bytes(a[1], b[1]),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn shr16<const N: u32>(a: Self::B) -> Self::B {
+        [Avx2Half::shr16::<N>(a[0]), Avx2Half::shr16::<N>(a[1])]
+    }
+    #[inline(always)]
+    unsafe fn shl16<const N: u32>(a: Self::B) -> Self::B {
+        [Avx2Half::shl16::<N>(a[0]), Avx2Half::shl16::<N>(a[1])]
+    }
+
+    #[inline(always)]
+    unsafe fn dot<const N: usize>(
+        start: Self::I,
+        codes: &[Self::B; N],
+        a: *const i8,
+        most: u8,
+    ) -> Self::I {
+        let halves = halves(codes);
+        [
+            Avx2Half::dot(start[0], &halves[0], a, most),
+            Avx2Half::dot(start[1], &halves[1], a, most),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn dot_less_128<const N: usize>(
+        minus_128_sum: Self::I,
+        codes: &[Self::B; N],
+        a: *const i8,
+    ) -> Self::I {
+        let halves = halves(codes);
+        [
+            Avx2Half::dot_less_128(minus_128_sum[0], &halves[0], a),
+            Avx2Half::dot_less_128(minus_128_sum[1], &halves[1], a),
+        ]
+    }
+}
+
+impl Simd for Avx2 {
+    const MANY_REGISTERS: bool = false;
+    type Part = Avx2Half;
+
     #[inline(always)]
     unsafe fn store_f16(p: *mut u16, x: Self::F) {
         const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT;
@@ -79,48 +183,8 @@ impl Simd for Avx2 {
         _mm_storeu_si128(p.add(8).cast(), _mm256_cvtps_ph::<NEAREST>(x[1]));
     }
     #[inline(always)]
-    unsafe fn load_bf16(p: *const u16) -> Self::F {
-        let lo = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));
-        let hi = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.add(8).cast()));
-        [
-            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(lo)),
-            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(hi)),
-        ]
-    }
-    #[inline(always)]
-    unsafe fn load_u8(p: *const u8) -> Self::F {
-        [
-            _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(p.cast()))),
-            _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(p.add(8).cast()))),
-        ]
-    }
-    #[inline(always)]
-    unsafe fn load_i8(p: *const i8) -> Self::F {
-        [
-            _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast()))),
-            _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p.add(8).cast()))),
-        ]
-    }
-
-    #[inline(always)]
-    unsafe fn add(a: Self::F, b: Self::F) -> Self::F {
-        both!(_mm256_add_ps, a, b)
-    }
-    #[inline(always)]
-    unsafe fn sub(a: Self::F, b: Self::F) -> Self::F {
-        both!(_mm256_sub_ps, a, b)
-    }
-    #[inline(always)]
-    unsafe fn mul(a: Self::F, b: Self::F) -> Self::F {
-        both!(_mm256_mul_ps, a, b)
-    }
-    #[inline(always)]
     unsafe fn div(a: Self::F, b: Self::F) -> Self::F {
         both!(_mm256_div_ps, a, b)
-    }
-    #[inline(always)]
-    unsafe fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-        both!(_mm256_fmadd_ps, a, b, c)
     }
     #[inline(always)]
     unsafe fn max(a: Self::F, b: Self::F) -> Self::F {
@@ -175,31 +239,12 @@ impl Simd for Avx2 {
         }
         out
     }
-
     #[inline(always)]
     unsafe fn zero_below(x: Self::F, limit: Self::F, y: Self::F) -> Self::F {
         [
             _mm256_and_ps(_mm256_cmp_ps::<_CMP_NLT_UQ>(x[0], limit[0]), y[0]),
             _mm256_and_ps(_mm256_cmp_ps::<_CMP_NLT_UQ>(x[1], limit[1]), y[1]),
         ]
-    }
-
-    #[inline(always)]
-    unsafe fn splat_i32(x: i32) -> Self::I {
-        [_mm256_set1_epi32(x); 2]
-    }
-    #[inline(always)]
-    unsafe fn shl_i32<const N: u32>(a: Self::I) -> Self::I {
-        let n = _mm_cvtsi32_si128(N as i32);
-        [_mm256_sll_epi32(a[0], n), _mm256_sll_epi32(a[1], n)]
-    }
-    #[inline(always)]
-    unsafe fn add_i32(a: Self::I, b: Self::I) -> Self::I {
-        both!(_mm256_add_epi32, a, b)
-    }
-    #[inline(always)]
-    unsafe fn to_f32(a: Self::I) -> Self::F {
-        both!(_mm256_cvtepi32_ps, a)
     }
     #[inline(always)]
     unsafe fn store_as_i8(p: *mut i8, a: Self::F) {
@@ -211,39 +256,11 @@ impl Simd for Avx2 {
         );
         _mm_storeu_si128(p.cast(), bytes);
     }
-
-    #[inline(always)]
-    unsafe fn load_bytes(p: *const u8) -> Self::B {
-        [
-            _mm256_loadu_si256(p.cast()),
-            _mm256_loadu_si256(p.add(32).cast()),
-        ]
-    }
-    #[inline(always)]
-    unsafe fn and_byte(a: Self::B, mask: u8) -> Self::B {
-        let m = [_mm256_set1_epi8(mask as i8); 2];
-        both!(_mm256_and_si256, a, m)
-    }
-    #[inline(always)]
-    unsafe fn or_bytes(a: Self::B, b: Self::B) -> Self::B {
-        both!(_mm256_or_si256, a, b)
-    }
-    #[inline(always)]
-    unsafe fn shr16<const N: u32>(a: Self::B) -> Self::B {
-        let n = _mm_cvtsi32_si128(N as i32);
-        [_mm256_srl_epi16(a[0], n), _mm256_srl_epi16(a[1], n)]
-    }
-    #[inline(always)]
-    unsafe fn shl16<const N: u32>(a: Self::B) -> Self::B {
-        let n = _mm_cvtsi32_si128(N as i32);
-        [_mm256_sll_epi16(a[0], n), _mm256_sll_epi16(a[1], n)]
-    }
     #[inline(always)]
     unsafe fn store_bytes(p: *mut u8, a: Self::B) {
         _mm256_storeu_si256(p.cast(), a[0]);
         _mm256_storeu_si256(p.add(32).cast(), a[1]);
     }
-
     #[inline(always)]
     unsafe fn sub_byte(a: Self::B, x: u8) -> Self::B {
         let b = [_mm256_set1_epi8(x as i8); 2];
@@ -253,20 +270,6 @@ impl Simd for Avx2 {
     unsafe fn load_i32(p: *const i32) -> Self::I {
         Self::load_bytes(p.cast())
     }
-
-    #[inline(always)]
-    unsafe fn dot4(acc: Self::I, codes: Self::B, a: *const i8) -> Self::I {
-        let four = _mm256_set1_epi32(a.cast::<i32>().read_unaligned());
-        [dot8(acc[0], codes[0], four), dot8(acc[1], codes[1], four)]
-    }
-    #[inline(always)]
-    unsafe fn dot4_wide(acc: Self::I, codes: Self::B, a: *const i8) -> Self::I {
-        // maddubs saturates at i16: the low 7 bits and the top bit are multiplied apart, each pair within 32512.
-        let low = Self::and_byte(codes, 0x7f);
-        let top = Self::and_byte(codes, 0x80);
-        Self::dot4(Self::dot4(acc, low, a), top, a)
-    }
-
     #[inline(always)]
     unsafe fn prefetch(p: *const u8) {
         _mm_prefetch::<_MM_HINT_T0>(p.cast());

@@ -6,14 +6,14 @@
 
 use std::arch::x86_64::*;
 
-use super::Simd;
+use super::{Lanes, Simd};
 
 /// AVX-512 F, BW, VL, DQ, VNNI.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512;
 
-impl Simd for Avx512 {
-    const TILES: bool = true;
+impl Lanes for Avx512 {
+    const LANES: usize = 16;
     type F = __m512;
     type I = __m512i;
     type B = __m512i;
@@ -35,11 +35,6 @@ impl Simd for Avx512 {
         _mm512_cvtph_ps(_mm256_loadu_si256(p.cast()))
     }
     #[inline(always)]
-    unsafe fn store_f16(p: *mut u16, x: __m512) {
-        let h = _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x);
-        _mm256_storeu_si256(p.cast(), h);
-    }
-    #[inline(always)]
     unsafe fn load_bf16(p: *const u16) -> __m512 {
         let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));
         _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
@@ -52,7 +47,6 @@ impl Simd for Avx512 {
     unsafe fn load_i8(p: *const i8) -> __m512 {
         _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast())))
     }
-
     #[inline(always)]
     unsafe fn add(a: __m512, b: __m512) -> __m512 {
         _mm512_add_ps(a, b)
@@ -66,12 +60,79 @@ impl Simd for Avx512 {
         _mm512_mul_ps(a, b)
     }
     #[inline(always)]
-    unsafe fn div(a: __m512, b: __m512) -> __m512 {
-        _mm512_div_ps(a, b)
-    }
-    #[inline(always)]
     unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
         _mm512_fmadd_ps(a, b, c)
+    }
+    #[inline(always)]
+    unsafe fn splat_i32(x: i32) -> __m512i {
+        _mm512_set1_epi32(x)
+    }
+    #[inline(always)]
+    unsafe fn add_i32(a: __m512i, b: __m512i) -> __m512i {
+        _mm512_add_epi32(a, b)
+    }
+    #[inline(always)]
+    unsafe fn to_f32(a: __m512i) -> __m512 {
+        _mm512_cvtepi32_ps(a)
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(p: *const u8) -> __m512i {
+        _mm512_loadu_si512(p.cast())
+    }
+    #[inline(always)]
+    unsafe fn and_byte(a: __m512i, mask: u8) -> __m512i {
+        _mm512_and_si512(a, _mm512_set1_epi8(mask as i8))
+    }
+    #[inline(always)]
+    unsafe fn or_bytes(a: __m512i, b: __m512i) -> __m512i {
+        _mm512_or_si512(a, b)
+    }
+    #[inline(always)]
+    unsafe fn shr16<const N: u32>(a: __m512i) -> __m512i {
+        _mm512_srli_epi16::<N>(a)
+    }
+    #[inline(always)]
+    unsafe fn shl16<const N: u32>(a: __m512i) -> __m512i {
+        _mm512_slli_epi16::<N>(a)
+    }
+
+    #[inline(always)]
+    unsafe fn dot<const N: usize>(
+        start: __m512i,
+        codes: &[__m512i; N],
+        a: *const i8,
+        _most: u8,
+    ) -> __m512i {
+        let mut sum = start;
+        for (g, &codes) in codes.iter().enumerate() {
+            let four = _mm512_set1_epi32(a.add(4 * g).cast::<i32>().read_unaligned());
+            sum = _mm512_dpbusd_epi32(sum, codes, four);
+        }
+        sum
+    }
+    #[inline(always)]
+    unsafe fn dot_less_128<const N: usize>(
+        minus_128_sum: __m512i,
+        codes: &[__m512i; N],
+        a: *const i8,
+    ) -> __m512i {
+        Self::dot(minus_128_sum, codes, a, u8::MAX)
+    }
+}
+
+impl Simd for Avx512 {
+    const TILES: bool = true;
+    const MANY_REGISTERS: bool = true;
+    type Part = Self;
+
+    #[inline(always)]
+    unsafe fn store_f16(p: *mut u16, x: __m512) {
+        let h = _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x);
+        _mm256_storeu_si256(p.cast(), h);
+    }
+    #[inline(always)]
+    unsafe fn div(a: __m512, b: __m512) -> __m512 {
+        _mm512_div_ps(a, b)
     }
     #[inline(always)]
     unsafe fn max(a: __m512, b: __m512) -> __m512 {
@@ -109,58 +170,18 @@ impl Simd for Avx512 {
         let below = |n: usize| ((1u32 << n.min(16)) - 1) as u16;
         _mm512_mask_blend_ps(below(to) & !below(from), b, a)
     }
-
     #[inline(always)]
     unsafe fn zero_below(x: __m512, limit: __m512, y: __m512) -> __m512 {
         _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x, limit), y)
-    }
-
-    #[inline(always)]
-    unsafe fn splat_i32(x: i32) -> __m512i {
-        _mm512_set1_epi32(x)
-    }
-    #[inline(always)]
-    unsafe fn shl_i32<const N: u32>(a: __m512i) -> __m512i {
-        _mm512_slli_epi32::<N>(a)
-    }
-    #[inline(always)]
-    unsafe fn add_i32(a: __m512i, b: __m512i) -> __m512i {
-        _mm512_add_epi32(a, b)
-    }
-    #[inline(always)]
-    unsafe fn to_f32(a: __m512i) -> __m512 {
-        _mm512_cvtepi32_ps(a)
     }
     #[inline(always)]
     unsafe fn store_as_i8(p: *mut i8, a: __m512) {
         _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
     }
-
-    #[inline(always)]
-    unsafe fn load_bytes(p: *const u8) -> __m512i {
-        _mm512_loadu_si512(p.cast())
-    }
-    #[inline(always)]
-    unsafe fn and_byte(a: __m512i, mask: u8) -> __m512i {
-        _mm512_and_si512(a, _mm512_set1_epi8(mask as i8))
-    }
-    #[inline(always)]
-    unsafe fn or_bytes(a: __m512i, b: __m512i) -> __m512i {
-        _mm512_or_si512(a, b)
-    }
-    #[inline(always)]
-    unsafe fn shr16<const N: u32>(a: __m512i) -> __m512i {
-        _mm512_srli_epi16::<N>(a)
-    }
-    #[inline(always)]
-    unsafe fn shl16<const N: u32>(a: __m512i) -> __m512i {
-        _mm512_slli_epi16::<N>(a)
-    }
     #[inline(always)]
     unsafe fn store_bytes(p: *mut u8, a: __m512i) {
         _mm512_storeu_si512(p.cast(), a);
     }
-
     #[inline(always)]
     unsafe fn sub_byte(a: __m512i, x: u8) -> __m512i {
         _mm512_sub_epi8(a, _mm512_set1_epi8(x as i8))
@@ -169,17 +190,6 @@ impl Simd for Avx512 {
     unsafe fn load_i32(p: *const i32) -> __m512i {
         _mm512_loadu_si512(p.cast())
     }
-
-    #[inline(always)]
-    unsafe fn dot4(acc: __m512i, codes: __m512i, a: *const i8) -> __m512i {
-        let four = _mm512_set1_epi32(a.cast::<i32>().read_unaligned());
-        _mm512_dpbusd_epi32(acc, codes, four)
-    }
-    #[inline(always)]
-    unsafe fn dot4_wide(acc: __m512i, codes: __m512i, a: *const i8) -> __m512i {
-        Self::dot4(acc, codes, a)
-    }
-
     #[inline(always)]
     unsafe fn prefetch(p: *const u8) {
         _mm_prefetch::<_MM_HINT_T0>(p.cast());

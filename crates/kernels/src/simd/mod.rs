@@ -27,41 +27,87 @@ pub(crate) use {avx2::Avx2, avx512::Avx512};
 /// Lanes of every vector.
 pub(crate) const LANES: usize = 16;
 
-/// The vocabulary of the kernels: 16 f32 (`F`), 16 i32 (`I`) and 64 bytes (`B`).
+/// Element-wise arithmetic on a whole vector or a half: `LANES` f32 (`F`), as many i32 (`I`), four bytes for each (`B`).
+///
+/// Integer products use the processor's own width ([`Simd::Part`]), so that codes and sums stay in registers; everything else
+/// uses 16 lanes. Nothing here moves data across lanes, so the width changes no result.
 ///
 /// # Safety
 /// Every method may execute instructions of the implementing set: callers run on a processor that has them
 /// (guaranteed by [`dispatch`]). Pointer arguments must be valid for the stated number of elements; no alignment is needed.
-pub(crate) trait Simd: Copy {
-    /// Whether AMX tiles go with it, where the processor has them.
-    const TILES: bool = false;
-    /// 16 f32.
+pub(crate) trait Lanes: Copy {
+    /// How many.
+    const LANES: usize;
+    /// f32.
     type F: Copy;
-    /// 16 i32.
+    /// i32.
     type I: Copy;
-    /// 64 bytes.
+    /// Four bytes for each lane.
     type B: Copy;
 
     unsafe fn splat(x: f32) -> Self::F;
     unsafe fn load(p: *const f32) -> Self::F;
     unsafe fn store(p: *mut f32, x: Self::F);
-    /// 16 binary16 values, widened exactly.
+    /// binary16 values, widened exactly.
     unsafe fn load_f16(p: *const u16) -> Self::F;
-    /// Rounds to nearest even.
-    unsafe fn store_f16(p: *mut u16, x: Self::F);
-    /// 16 bfloat16 values, widened exactly.
+    /// bfloat16 values, widened exactly.
     unsafe fn load_bf16(p: *const u16) -> Self::F;
-    /// 16 unsigned bytes as f32.
+    /// Unsigned bytes as f32.
     unsafe fn load_u8(p: *const u8) -> Self::F;
-    /// 16 signed bytes as f32.
+    /// Signed bytes as f32.
     unsafe fn load_i8(p: *const i8) -> Self::F;
 
     unsafe fn add(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn sub(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn mul(a: Self::F, b: Self::F) -> Self::F;
-    unsafe fn div(a: Self::F, b: Self::F) -> Self::F;
     /// `a * b + c`, rounded once.
     unsafe fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+
+    unsafe fn splat_i32(x: i32) -> Self::I;
+    unsafe fn add_i32(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn to_f32(a: Self::I) -> Self::F;
+
+    unsafe fn load_bytes(p: *const u8) -> Self::B;
+    unsafe fn and_byte(a: Self::B, mask: u8) -> Self::B;
+    unsafe fn or_bytes(a: Self::B, b: Self::B) -> Self::B;
+    /// Every 16-bit pair shifted right: bits cross from the odd byte into the even one, so mask afterwards.
+    unsafe fn shr16<const N: u32>(a: Self::B) -> Self::B;
+    /// Every 16-bit pair shifted left; mask afterwards.
+    unsafe fn shl16<const N: u32>(a: Self::B) -> Self::B;
+
+    /// Per lane: `start` plus the products of `4 N` unsigned codes of at most `most` (below 128) with the `4 N` signed bytes at
+    /// `a`: four codes of each element of `codes` with four bytes. Bytes at `a` are within -127..=127.
+    unsafe fn dot<const N: usize>(
+        start: Self::I,
+        codes: &[Self::B; N],
+        a: *const i8,
+        most: u8,
+    ) -> Self::I;
+    /// As [`Lanes::dot`] for codes over the whole byte, less 128 each: `minus_128_sum` is -128 times the sum of the bytes
+    /// at `a`, for processors that multiply the code itself.
+    unsafe fn dot_less_128<const N: usize>(
+        minus_128_sum: Self::I,
+        codes: &[Self::B; N],
+        a: *const i8,
+    ) -> Self::I;
+}
+
+/// The vocabulary of the kernels: [`Lanes`] with 16 lanes, and what crosses lanes or few kernels need.
+///
+/// # Safety
+/// As [`Lanes`].
+pub(crate) trait Simd: Lanes {
+    /// Whether AMX tiles go with it, where the processor has them.
+    const TILES: bool = false;
+    /// Whether there are registers for a tile of 12 tokens' sums, or 16 vectors of attention; else tiles are smaller.
+    const MANY_REGISTERS: bool;
+    /// The processor's own width.
+    type Part: Lanes;
+
+    /// Rounds to nearest even.
+    unsafe fn store_f16(p: *mut u16, x: Self::F);
+
+    unsafe fn div(a: Self::F, b: Self::F) -> Self::F;
     /// Where either is NaN the result is `b`.
     unsafe fn max(a: Self::F, b: Self::F) -> Self::F;
     /// Where either is NaN the result is `b`.
@@ -81,30 +127,13 @@ pub(crate) trait Simd: Copy {
     /// `y` where `x >= limit`, or `x` is NaN; else 0.
     unsafe fn zero_below(x: Self::F, limit: Self::F, y: Self::F) -> Self::F;
 
-    unsafe fn splat_i32(x: i32) -> Self::I;
-    unsafe fn shl_i32<const N: u32>(a: Self::I) -> Self::I;
-    unsafe fn add_i32(a: Self::I, b: Self::I) -> Self::I;
-    unsafe fn to_f32(a: Self::I) -> Self::F;
     /// Rounds to nearest even and keeps the low byte of each lane; for values within -128..=127.
     unsafe fn store_as_i8(p: *mut i8, a: Self::F);
 
-    unsafe fn load_bytes(p: *const u8) -> Self::B;
-    unsafe fn and_byte(a: Self::B, mask: u8) -> Self::B;
-    unsafe fn or_bytes(a: Self::B, b: Self::B) -> Self::B;
-    /// Every 16-bit pair shifted right: bits cross from the odd byte into the even one, so mask afterwards.
-    unsafe fn shr16<const N: u32>(a: Self::B) -> Self::B;
-    /// Every 16-bit pair shifted left; mask afterwards.
-    unsafe fn shl16<const N: u32>(a: Self::B) -> Self::B;
     unsafe fn store_bytes(p: *mut u8, a: Self::B);
-
     /// Every byte minus `x`, wrapping.
     unsafe fn sub_byte(a: Self::B, x: u8) -> Self::B;
     unsafe fn load_i32(p: *const i32) -> Self::I;
-
-    /// Per lane: `acc + sum of 4 products` of unsigned codes below 128 with the 4 signed bytes at `a`.
-    unsafe fn dot4(acc: Self::I, codes: Self::B, a: *const i8) -> Self::I;
-    /// As [`Simd::dot4`] for codes over the whole unsigned byte; the bytes at `a` are within -127..=127.
-    unsafe fn dot4_wide(acc: Self::I, codes: Self::B, a: *const i8) -> Self::I;
 
     /// Asks for the cache line at `p`.
     unsafe fn prefetch(p: *const u8);

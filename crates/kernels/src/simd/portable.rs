@@ -6,7 +6,7 @@
 
 use half::{bf16, f16};
 
-use super::{LANES, Simd};
+use super::{LANES, Lanes, Simd};
 
 /// Plain Rust.
 #[derive(Clone, Copy)]
@@ -22,7 +22,8 @@ macro_rules! lanes {
     }};
 }
 
-impl Simd for Portable {
+impl Lanes for Portable {
+    const LANES: usize = LANES;
     type F = [f32; LANES];
     type I = [i32; LANES];
     type B = [u8; 64];
@@ -44,12 +45,6 @@ impl Simd for Portable {
         lanes!(i => f16::from_bits(p.add(i).read_unaligned()).to_f32())
     }
     #[inline(always)]
-    unsafe fn store_f16(p: *mut u16, x: Self::F) {
-        for (i, v) in x.iter().enumerate() {
-            p.add(i).write_unaligned(f16::from_f32(*v).to_bits());
-        }
-    }
-    #[inline(always)]
     unsafe fn load_bf16(p: *const u16) -> Self::F {
         lanes!(i => bf16::from_bits(p.add(i).read_unaligned()).to_f32())
     }
@@ -61,7 +56,6 @@ impl Simd for Portable {
     unsafe fn load_i8(p: *const i8) -> Self::F {
         lanes!(i => f32::from(*p.add(i)))
     }
-
     #[inline(always)]
     unsafe fn add(a: Self::F, b: Self::F) -> Self::F {
         lanes!(i => a[i] + b[i])
@@ -75,12 +69,98 @@ impl Simd for Portable {
         lanes!(i => a[i] * b[i])
     }
     #[inline(always)]
-    unsafe fn div(a: Self::F, b: Self::F) -> Self::F {
-        lanes!(i => a[i] / b[i])
-    }
-    #[inline(always)]
     unsafe fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F {
         lanes!(i => a[i].mul_add(b[i], c[i]))
+    }
+    #[inline(always)]
+    unsafe fn splat_i32(x: i32) -> Self::I {
+        [x; LANES]
+    }
+    #[inline(always)]
+    unsafe fn add_i32(a: Self::I, b: Self::I) -> Self::I {
+        let mut out = a;
+        for (o, y) in out.iter_mut().zip(b) {
+            *o += y;
+        }
+        out
+    }
+    #[inline(always)]
+    unsafe fn to_f32(a: Self::I) -> Self::F {
+        lanes!(i => a[i] as f32)
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(p: *const u8) -> Self::B {
+        p.cast::<Self::B>().read_unaligned()
+    }
+    #[inline(always)]
+    unsafe fn and_byte(a: Self::B, mask: u8) -> Self::B {
+        a.map(|x| x & mask)
+    }
+    #[inline(always)]
+    unsafe fn or_bytes(a: Self::B, b: Self::B) -> Self::B {
+        let mut out = a;
+        for (o, y) in out.iter_mut().zip(b) {
+            *o |= y;
+        }
+        out
+    }
+    #[inline(always)]
+    unsafe fn shr16<const N: u32>(a: Self::B) -> Self::B {
+        let mut out = a;
+        for pair in out.chunks_exact_mut(2) {
+            pair.copy_from_slice(&(u16::from_le_bytes([pair[0], pair[1]]) >> N).to_le_bytes());
+        }
+        out
+    }
+    #[inline(always)]
+    unsafe fn shl16<const N: u32>(a: Self::B) -> Self::B {
+        let mut out = a;
+        for pair in out.chunks_exact_mut(2) {
+            pair.copy_from_slice(&(u16::from_le_bytes([pair[0], pair[1]]) << N).to_le_bytes());
+        }
+        out
+    }
+
+    #[inline(always)]
+    unsafe fn dot<const N: usize>(
+        start: Self::I,
+        codes: &[Self::B; N],
+        a: *const i8,
+        _most: u8,
+    ) -> Self::I {
+        let mut out = start;
+        for (g, codes) in codes.iter().enumerate() {
+            for (i, o) in out.iter_mut().enumerate() {
+                for j in 0..4 {
+                    *o += i32::from(codes[4 * i + j]) * i32::from(*a.add(4 * g + j));
+                }
+            }
+        }
+        out
+    }
+    #[inline(always)]
+    unsafe fn dot_less_128<const N: usize>(
+        minus_128_sum: Self::I,
+        codes: &[Self::B; N],
+        a: *const i8,
+    ) -> Self::I {
+        Self::dot(minus_128_sum, codes, a, u8::MAX)
+    }
+}
+
+impl Simd for Portable {
+    const MANY_REGISTERS: bool = false;
+    type Part = Self;
+
+    #[inline(always)]
+    unsafe fn store_f16(p: *mut u16, x: Self::F) {
+        for (i, v) in x.iter().enumerate() {
+            p.add(i).write_unaligned(f16::from_f32(*v).to_bits());
+        }
+    }
+    #[inline(always)]
+    unsafe fn div(a: Self::F, b: Self::F) -> Self::F {
+        lanes!(i => a[i] / b[i])
     }
     #[inline(always)]
     unsafe fn max(a: Self::F, b: Self::F) -> Self::F {
@@ -123,31 +203,9 @@ impl Simd for Portable {
     unsafe fn keep(a: Self::F, b: Self::F, from: usize, to: usize) -> Self::F {
         lanes!(i => if i >= from && i < to { a[i] } else { b[i] })
     }
-
     #[inline(always)]
     unsafe fn zero_below(x: Self::F, limit: Self::F, y: Self::F) -> Self::F {
         lanes!(i => if x[i] < limit[i] { 0.0 } else { y[i] })
-    }
-
-    #[inline(always)]
-    unsafe fn splat_i32(x: i32) -> Self::I {
-        [x; LANES]
-    }
-    #[inline(always)]
-    unsafe fn shl_i32<const N: u32>(a: Self::I) -> Self::I {
-        a.map(|x| x << N)
-    }
-    #[inline(always)]
-    unsafe fn add_i32(a: Self::I, b: Self::I) -> Self::I {
-        let mut out = a;
-        for (o, y) in out.iter_mut().zip(b) {
-            *o += y;
-        }
-        out
-    }
-    #[inline(always)]
-    unsafe fn to_f32(a: Self::I) -> Self::F {
-        lanes!(i => a[i] as f32)
     }
     #[inline(always)]
     unsafe fn store_as_i8(p: *mut i8, a: Self::F) {
@@ -155,44 +213,10 @@ impl Simd for Portable {
             *p.add(i) = v.round_ties_even() as i32 as i8;
         }
     }
-
-    #[inline(always)]
-    unsafe fn load_bytes(p: *const u8) -> Self::B {
-        p.cast::<Self::B>().read_unaligned()
-    }
-    #[inline(always)]
-    unsafe fn and_byte(a: Self::B, mask: u8) -> Self::B {
-        a.map(|x| x & mask)
-    }
-    #[inline(always)]
-    unsafe fn or_bytes(a: Self::B, b: Self::B) -> Self::B {
-        let mut out = a;
-        for (o, y) in out.iter_mut().zip(b) {
-            *o |= y;
-        }
-        out
-    }
-    #[inline(always)]
-    unsafe fn shr16<const N: u32>(a: Self::B) -> Self::B {
-        let mut out = a;
-        for pair in out.chunks_exact_mut(2) {
-            pair.copy_from_slice(&(u16::from_le_bytes([pair[0], pair[1]]) >> N).to_le_bytes());
-        }
-        out
-    }
-    #[inline(always)]
-    unsafe fn shl16<const N: u32>(a: Self::B) -> Self::B {
-        let mut out = a;
-        for pair in out.chunks_exact_mut(2) {
-            pair.copy_from_slice(&(u16::from_le_bytes([pair[0], pair[1]]) << N).to_le_bytes());
-        }
-        out
-    }
     #[inline(always)]
     unsafe fn store_bytes(p: *mut u8, a: Self::B) {
         p.cast::<Self::B>().write_unaligned(a);
     }
-
     #[inline(always)]
     unsafe fn sub_byte(a: Self::B, x: u8) -> Self::B {
         a.map(|byte| byte.wrapping_sub(x))
@@ -201,22 +225,6 @@ impl Simd for Portable {
     unsafe fn load_i32(p: *const i32) -> Self::I {
         p.cast::<Self::I>().read_unaligned()
     }
-
-    #[inline(always)]
-    unsafe fn dot4(acc: Self::I, codes: Self::B, a: *const i8) -> Self::I {
-        let mut out = acc;
-        for (i, o) in out.iter_mut().enumerate() {
-            for j in 0..4 {
-                *o += i32::from(codes[4 * i + j]) * i32::from(*a.add(j));
-            }
-        }
-        out
-    }
-    #[inline(always)]
-    unsafe fn dot4_wide(acc: Self::I, codes: Self::B, a: *const i8) -> Self::I {
-        Self::dot4(acc, codes, a)
-    }
-
     #[inline(always)]
     unsafe fn prefetch(_p: *const u8) {}
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use kernels::{
     KvType,
     cpu::Outputs,
-    program::{Extent, Node, Program, StepShape},
+    program::{Node, Program, StepShape},
 };
 use ops::Cost;
 
@@ -189,10 +189,8 @@ fn changes_its_input(node: &Node) -> bool {
 fn streamed_bytes(program: &Program, node: &Node, shape: StepShape, cost: &Cost) -> u64 {
     match node {
         Node::MatMul { input, projections } => {
-            let rows = match program.buffer(*input).extent {
-                Extent::Tokens => shape.tokens,
-                Extent::Outputs => shape.outputs,
-            };
+            let extent = program.buffer(*input).extent;
+            let rows = extent.rows(shape.tokens, shape.outputs);
             let weights = projections
                 .iter()
                 .map(|p| program.matrix(p.matrix).bytes() as u64);
@@ -213,6 +211,7 @@ fn streamed_bytes(program: &Program, node: &Node, shape: StepShape, cost: &Cost)
             8 * (shape.value_heads * shape.key_dim * shape.value_dim) as u64
         }
         Node::Embed { .. } => cost.read_bytes,
+        Node::ExpertMatMul { .. } => program.expert_weight_bytes(node, shape.tokens),
         _ => 0,
     }
 }

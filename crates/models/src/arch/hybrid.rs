@@ -1,6 +1,6 @@
-//! Qwen3.5 and Qwen3-Next: three Gated DeltaNet layers, then one of full attention with an output gate.
+//! Qwen3.5 (`qwen35moe` with experts) and Qwen3-Next: three Gated DeltaNet layers, then one of full attention with an output gate.
 //!
-//! Files of `qwen35` have their value heads reordered so that head h uses key head h mod Hk; `qwen3next` keeps h / r.
+//! Files of `qwen35` and `qwen35moe` have their value heads reordered so that head h uses key head h mod Hk; `qwen3next` keeps h / r.
 //! Norm weights have their +1 already, and `ssm_a` is -exp(A_log). Prediction layers for later tokens are left out.
 
 use kernels::{DeltaShape, program::BufferId};
@@ -28,10 +28,10 @@ pub(super) fn describe(
 ) -> Result<BufferId, ModelError> {
     let interval = config.period(&loader.gguf, "full_attention_interval", INTERVAL)?;
     let shape = delta_shape(architecture, loader, config)?;
-    let gate_rows = if architecture == Architecture::Qwen35 {
-        GateRows::Apart
-    } else {
+    let gate_rows = if architecture == Architecture::Qwen3Next {
         GateRows::PerKeyHead
+    } else {
+        GateRows::Apart
     };
     let scale = 1.0 / (config.head_dim as f32).sqrt();
 
@@ -121,10 +121,10 @@ fn delta_shape(
             format!("{value_heads} value heads of a multiple of 16 columns"),
         ));
     }
-    let head_map = if architecture == Architecture::Qwen35 {
-        HeadMap::Tiled
-    } else {
+    let head_map = if architecture == Architecture::Qwen3Next {
         HeadMap::Grouped
+    } else {
+        HeadMap::Tiled
     };
     Ok(DeltaShape {
         key_heads,

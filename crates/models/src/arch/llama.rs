@@ -1,5 +1,5 @@
-//! Llama and its close kin Qwen2 (biases on q, k, v) and Qwen3 (norms over query and key heads): pre-norm blocks of full
-//! attention and SwiGLU. Biases are taken wherever a file has them.
+//! Llama and its close kin Qwen2 (biases on q, k, v) and Qwen3 (norms over query and key heads; `qwen3moe` with experts):
+//! pre-norm blocks of full attention and SwiGLU. Biases are taken wherever a file has them.
 
 use kernels::program::BufferId;
 use ops::glu::Activation;
@@ -25,7 +25,7 @@ pub(super) fn describe(
     };
     let scale = 1.0 / (config.head_dim as f32).sqrt();
     let (head_norms, needs_biases) = (
-        architecture == Architecture::Qwen3,
+        matches!(architecture, Architecture::Qwen3 | Architecture::Qwen3Moe),
         architecture == Architecture::Qwen2,
     );
     for layer in 0..config.layers {

@@ -17,18 +17,22 @@ pub(crate) enum Architecture {
     Llama,
     Qwen2,
     Qwen3,
+    Qwen3Moe,
     Gemma3,
     Qwen35,
+    Qwen35Moe,
     Qwen3Next,
 }
 
 impl Architecture {
-    const ALL: [(&'static str, Self); 6] = [
+    const ALL: [(&'static str, Self); 8] = [
         ("llama", Self::Llama),
         ("qwen2", Self::Qwen2),
         ("qwen3", Self::Qwen3),
+        ("qwen3moe", Self::Qwen3Moe),
         ("gemma3", Self::Gemma3),
         ("qwen35", Self::Qwen35),
+        ("qwen35moe", Self::Qwen35Moe),
         ("qwen3next", Self::Qwen3Next),
     ];
 
@@ -44,16 +48,32 @@ impl Architecture {
             })
     }
 
+    /// Whether its mixtures route as ours do: the largest logits, with their softmax as weights.
+    fn has_experts(self) -> bool {
+        matches!(self, Self::Qwen3Moe | Self::Qwen35Moe | Self::Qwen3Next)
+    }
+
     /// Adds all nodes; returns the logits' buffer.
     pub(crate) fn describe(
         self,
         loader: &mut Loader<'_>,
         config: &Config,
     ) -> Result<BufferId, ModelError> {
+        if config.experts.is_some() && !self.has_experts() {
+            return Err(ModelError::Unsupported {
+                file: file_name(&loader.gguf),
+                feature: format!("a mixture of experts in `{}`", config.architecture),
+                remedy: "take a dense model of the family".into(),
+            });
+        }
         match self {
-            Self::Llama | Self::Qwen2 | Self::Qwen3 => llama::describe(self, loader, config),
+            Self::Llama | Self::Qwen2 | Self::Qwen3 | Self::Qwen3Moe => {
+                llama::describe(self, loader, config)
+            }
             Self::Gemma3 => gemma3::describe(loader, config),
-            Self::Qwen35 | Self::Qwen3Next => hybrid::describe(self, loader, config),
+            Self::Qwen35 | Self::Qwen35Moe | Self::Qwen3Next => {
+                hybrid::describe(self, loader, config)
+            }
         }
     }
 }

@@ -1,10 +1,14 @@
-//! The gated feed-forward layer: `down(act(gate(x)) * up(x))`.
+//! The gated feed-forward layer, `down(act(gate(x)) * up(x))`, dense or as a mixture of experts.
 
-use kernels::program::{Extent, Node, Projection};
+use kernels::program::{BufferId, ExpertProjection, Extent, Node, Projection};
 use ops::glu::Activation;
 
 use super::stream::{Join, Stream, push};
-use crate::{Config, ModelError, config::file_name, load::Loader};
+use crate::{
+    Config, ModelError,
+    config::{Experts, file_name},
+    load::Loader,
+};
 
 /// One layer's feed-forward part.
 pub(crate) struct FeedForward<'a> {
@@ -17,28 +21,64 @@ pub(crate) struct FeedForward<'a> {
     pub post_norm: Option<&'static str>,
 }
 
+/// Tensors, buffers and labels of a gated pair.
+struct Names {
+    gate: (&'static str, &'static str),
+    up: (&'static str, &'static str),
+    products: &'static str,
+    activation: &'static str,
+}
+
+const DENSE: Names = Names {
+    gate: ("ffn_gate", "ffn_gate"),
+    up: ("ffn_up", "ffn_up"),
+    products: "ffn_gate_up",
+    activation: "ffn_act",
+};
+
+const SHARED: Names = Names {
+    gate: ("ffn_gate_shexp", "ffn_shared_gate"),
+    up: ("ffn_up_shexp", "ffn_shared_up"),
+    products: "ffn_shared_gate_up",
+    activation: "ffn_shared_act",
+};
+
 impl FeedForward<'_> {
     /// Adds the layer's nodes.
     pub(crate) fn push(&self, loader: &mut Loader<'_>, layer: usize) -> Result<(), ModelError> {
-        let Config {
-            hidden,
-            feed_forward: width,
-            ..
-        } = *self.config;
         let name = |part: &str| format!("blk.{layer}.{part}.weight");
-        if loader.has(&name("ffn_gate_exps")) || loader.has(&name("ffn_gate_inp")) {
-            return Err(ModelError::Unsupported {
-                file: file_name(&loader.gguf),
-                feature: "a mixture of experts".into(),
-                remedy: "take a dense model of the family".into(),
-            });
-        }
         self.stream.norm(loader, "ffn_norm", &name(self.norm))?;
-        let gate = loader.program.buffer("ffn_gate", width, Extent::Tokens);
-        let up = loader.program.buffer("ffn_up", width, Extent::Tokens);
+        if loader.has(&name("ffn_gate_inp")) || loader.has(&name("ffn_gate_exps")) {
+            return self.experts(loader, layer);
+        }
+        let width = self.config.feed_forward;
+        let hidden = self.gated(loader, layer, &DENSE, width)?;
+        let join = self
+            .post_norm
+            .map_or(Join::Add, |norm| Join::NormAdd(name(norm)));
+        self.stream.project_back(
+            loader,
+            "ffn_down",
+            &name("ffn_down"),
+            (hidden, width),
+            &join,
+        )
+    }
+
+    /// `act(gate(x)) * up(x)`, a row per token.
+    fn gated(
+        &self,
+        loader: &mut Loader<'_>,
+        layer: usize,
+        names: &Names,
+        width: usize,
+    ) -> Result<BufferId, ModelError> {
+        let gate = loader.program.buffer(names.gate.1, width, Extent::Tokens);
+        let up = loader.program.buffer(names.up.1, width, Extent::Tokens);
         let mut projections = Vec::new();
-        for (out, part) in [(gate, "ffn_gate"), (up, "ffn_up")] {
-            let matrix = loader.matrix(&name(part), width, hidden)?;
+        for (out, part) in [(gate, names.gate.0), (up, names.up.0)] {
+            let tensor = format!("blk.{layer}.{part}.weight");
+            let matrix = loader.matrix(&tensor, width, self.config.hidden)?;
             projections.push(Projection {
                 matrix,
                 out,
@@ -46,14 +86,18 @@ impl FeedForward<'_> {
                 add: false,
             });
         }
-        push(
-            loader,
-            "ffn_gate_up",
-            Node::MatMul {
-                input: self.stream.normed,
-                projections,
-            },
-        )?;
+        let input = self.stream.normed;
+        push(loader, names.products, Node::MatMul { input, projections })?;
+        self.activate(loader, names.activation, gate, up)
+    }
+
+    fn activate(
+        &self,
+        loader: &mut Loader<'_>,
+        part: &'static str,
+        gate: BufferId,
+        up: BufferId,
+    ) -> Result<BufferId, ModelError> {
         let node = Node::Glu {
             gate,
             up,
@@ -61,11 +105,122 @@ impl FeedForward<'_> {
             activation: self.activation,
             quantise: false,
         };
-        push(loader, "ffn_act", node)?;
-        let join = self
-            .post_norm
-            .map_or(Join::Add, |norm| Join::NormAdd(name(norm)));
-        self.stream
-            .project_back(loader, "ffn_down", &name("ffn_down"), (gate, width), &join)
+        push(loader, part, node)?;
+        Ok(gate)
+    }
+
+    /// A matrix product of the normalised stream into a buffer of its own.
+    fn product(
+        loader: &mut Loader<'_>,
+        part: &'static str,
+        tensor: &str,
+        input: (BufferId, usize),
+        out: (&'static str, usize),
+    ) -> Result<BufferId, ModelError> {
+        let matrix = loader.matrix(tensor, out.1, input.1)?;
+        let out = loader.program.buffer(out.0, out.1, Extent::Tokens);
+        let projections = vec![Projection {
+            matrix,
+            out,
+            bias: None,
+            add: false,
+        }];
+        let node = Node::MatMul {
+            input: input.0,
+            projections,
+        };
+        push(loader, part, node)?;
+        Ok(out)
+    }
+
+    /// Router, the chosen experts, the shared one where the layer has it, and their sum.
+    fn experts(&self, loader: &mut Loader<'_>, layer: usize) -> Result<(), ModelError> {
+        let (hidden, normed) = (self.config.hidden, self.stream.normed);
+        let Some(Experts {
+            count,
+            chosen,
+            width,
+            shared_width,
+        }) = self.config.experts
+        else {
+            return Err(ModelError::Value {
+                file: file_name(&loader.gguf),
+                key: format!("{}.expert_count", self.config.architecture),
+                found: "none".into(),
+                expected: format!("the number of experts, since layer {layer} has them"),
+            });
+        };
+        let name = |part: &str| format!("blk.{layer}.{part}.weight");
+        let input = (normed, hidden);
+        let router = name("ffn_gate_inp");
+        let logits = Self::product(loader, "ffn_router", &router, input, ("router", count))?;
+        let routes = loader.program.buffer("routes", 2 * chosen, Extent::Tokens);
+        let route = Node::Route {
+            logits,
+            out: routes,
+            chosen,
+        };
+        push(loader, "ffn_route", route)?;
+
+        let slots = Extent::Slots(chosen);
+        let gate = loader.program.buffer("expert_gate", width, slots);
+        let up = loader.program.buffer("expert_up", width, slots);
+        let out = loader.program.buffer("expert_out", hidden, slots);
+        let mut projections = Vec::new();
+        for (out, part) in [(gate, "ffn_gate_exps"), (up, "ffn_up_exps")] {
+            let matrix = loader.experts(&name(part), count, width, hidden)?;
+            projections.push(ExpertProjection { matrix, out });
+        }
+        let products = |input, projections| Node::ExpertMatMul {
+            input,
+            experts: count,
+            chosen,
+            projections,
+        };
+        push(loader, "ffn_experts_gate_up", products(normed, projections))?;
+        let gated = self.activate(loader, "ffn_experts_act", gate, up)?;
+        let matrix = loader.experts(&name("ffn_down_exps"), count, hidden, width)?;
+        let projections = vec![ExpertProjection { matrix, out }];
+        push(loader, "ffn_experts_down", products(gated, projections))?;
+
+        let shared = if loader.has(&name("ffn_gate_inp_shexp")) {
+            let gated = self.gated(loader, layer, &SHARED, shared_width)?;
+            let (down, gate) = (name("ffn_down_shexp"), name("ffn_gate_inp_shexp"));
+            let input = (gated, shared_width);
+            let to = ("shared_out", hidden);
+            let out = Self::product(loader, "ffn_shared_down", &down, input, to)?;
+            let gate_logit = self.shared_gate(loader, &gate)?;
+            Some((out, gate_logit))
+        } else {
+            None
+        };
+        let mix = Node::Mix {
+            input: out,
+            routes,
+            shared,
+            out: self.stream.x,
+            chosen,
+        };
+        push(loader, "ffn_mix", mix)
+    }
+
+    /// The shared expert's gate: one row, stored as a vector.
+    fn shared_gate(&self, loader: &mut Loader<'_>, tensor: &str) -> Result<BufferId, ModelError> {
+        let hidden = self.config.hidden;
+        let matrix = loader.row_vector(tensor, hidden)?;
+        let out = loader.program.buffer("shared_gate", 1, Extent::Tokens);
+        let projections = vec![Projection {
+            matrix,
+            out,
+            bias: None,
+            add: false,
+        }];
+        let input = self.stream.normed;
+        push(
+            loader,
+            "ffn_shared_gate",
+            Node::MatMul { input, projections },
+        )?;
+        Ok(out)
     }
 }

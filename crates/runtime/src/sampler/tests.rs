@@ -114,3 +114,38 @@ fn nonsense_is_refused() {
         assert!(Sampler::new(options).is_err());
     }
 }
+
+#[test]
+fn tokens_that_are_not_allowed_take_no_part() {
+    let allowed = |token| token == 0 || token == 3;
+    let mut greedy = Sampler::new(SamplingOptions::greedy()).expect("valid options");
+    assert_eq!(greedy.sample_among(&LOGITS, &[], allowed), 0);
+    assert_eq!(greedy.sample_among(&LOGITS, &[], |token| token == 3), 3);
+    let penalised = SamplingOptions {
+        repeat_penalty: 10.0,
+        ..SamplingOptions::greedy()
+    };
+    let mut penalised = Sampler::new(penalised).expect("valid options");
+    assert_eq!(penalised.sample_among(&LOGITS, &[3], allowed), 0);
+    for options in [
+        wide(),
+        // Filters count among what is allowed: the likeliest of all is not.
+        SamplingOptions { top_k: 2, ..wide() },
+        SamplingOptions {
+            top_p: 0.999,
+            ..wide()
+        },
+        SamplingOptions {
+            min_p: 0.05,
+            ..wide()
+        },
+    ] {
+        let mut sampler = Sampler::new(options).expect("valid options");
+        let mut seen: Vec<u32> = (0..2000)
+            .map(|_| sampler.sample_among(&LOGITS, &[], allowed))
+            .collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen, [0, 3]);
+    }
+}

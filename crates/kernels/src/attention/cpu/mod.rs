@@ -15,9 +15,9 @@ use crate::{
 
 /// Keys of a split. Fixes the order of reduction, so it is no field of the profile.
 pub(crate) const SPLIT: usize = 512;
-/// Query rows of a register tile.
-const ROWS: usize = 4;
-/// Vectors of a register tile: 64 keys, or 64 dimensions.
+/// Rows are padded to a multiple of this: whole register tiles of any shape.
+const ROWS: usize = 12;
+/// Vectors of a block of keys, and of what a row's values are padded to.
 const VECTORS: usize = KEY_BLOCK / LANES;
 /// Hides a key; its exponential is exactly 0 once any visible key was seen.
 const MASKED: f32 = -1.0e30;

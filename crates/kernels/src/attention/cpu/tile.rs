@@ -1,8 +1,10 @@
-//! Register tiles: 4 query rows by 64 keys for scores, 4 rows by 64 dimensions for values; and the states they leave.
+//! Register tiles: R query rows by V vectors of keys for scores, R rows by V vectors of dimensions for values; and the states
+//! they leave. With 32 registers a tile is 4 rows by 4 vectors; with 16 of half the width it is 6 rows by 1. The tile's shape
+//! decides which sums share a loaded vector, never the order of a sum.
 //!
 //! A row's state is its maximum, its sum (in the first vector) and its weighted values.
 
-use super::{MASKED, ROWS, RowSet, SPLIT, VECTORS, state_len};
+use super::{MASKED, RowSet, SPLIT, VECTORS, state_len};
 use crate::{
     attention::cache::KEY_BLOCK,
     profile::KvType,
@@ -38,11 +40,11 @@ pub(super) unsafe fn one_split<S: Simd>(
         while key < to {
             let mut row = 0;
             while row < set.rows {
-                let rows = ROWS.min(set.rows - row);
-                match call.cache.kind() {
-                    KvType::F16 => block::<S, Half>(set, row, rows, key, to, states, weights),
-                    KvType::F32 => block::<S, Single>(set, row, rows, key, to, states, weights),
-                }
+                let left = set.rows - row;
+                let rows = match call.cache.kind() {
+                    KvType::F16 => rows::<S, Half>(set, row, left, key, to, states, weights),
+                    KvType::F32 => rows::<S, Single>(set, row, left, key, to, states, weights),
+                };
                 row += rows;
             }
             key += KEY_BLOCK;
@@ -77,9 +79,40 @@ impl Stored for Single {
     }
 }
 
-/// Up to 4 rows, one block of 64 keys from `key`; keys from `end` on do not exist.
+/// The next rows, as many as a register tile takes, with one block of 64 keys. Returns how many.
 #[inline(always)]
-unsafe fn block<S: Simd, C: Stored>(
+unsafe fn rows<S: Simd, C: Stored>(
+    set: &RowSet<'_>,
+    first: usize,
+    left: usize,
+    key: usize,
+    end: usize,
+    states: *mut f32,
+    weights: *mut f32,
+) -> usize {
+    // SAFETY: the contract of `attention`; no tile takes more than `left` rows.
+    unsafe {
+        if left == 1 {
+            return block::<S, C, 1, 4>(set, first, 1, key, end, states, weights);
+        }
+        if S::MANY_REGISTERS {
+            match left {
+                2 => block::<S, C, 2, 4>(set, first, 2, key, end, states, weights),
+                _ => block::<S, C, 4, 4>(set, first, left.min(4), key, end, states, weights),
+            }
+        } else {
+            match left {
+                2 => block::<S, C, 2, 2>(set, first, 2, key, end, states, weights),
+                3 | 4 => block::<S, C, 4, 1>(set, first, left, key, end, states, weights),
+                _ => block::<S, C, 6, 1>(set, first, left.min(6), key, end, states, weights),
+            }
+        }
+    }
+}
+
+/// `rows` rows (at most `R`), one block of 64 keys from `key`; keys from `end` on do not exist. Returns `rows`.
+#[inline(always)]
+unsafe fn block<S: Simd, C: Stored, const R: usize, const V: usize>(
     set: &RowSet<'_>,
     first: usize,
     rows: usize,
@@ -87,13 +120,19 @@ unsafe fn block<S: Simd, C: Stored>(
     end: usize,
     states: *mut f32,
     weights: *mut f32,
-) {
+) -> usize {
     let call = &set.call;
     let len = state_len(call.head_dim);
     // SAFETY: the contract of `attention`: blocks of keys and values are within the cache's capacity.
     unsafe {
-        let scores = scores::<S, C>(set, first, rows, key);
-        let mut shrink = [S::splat(0.0); ROWS];
+        let mut scores = [[S::splat(0.0); VECTORS]; R];
+        for i in (0..VECTORS).step_by(V) {
+            let part = self::scores::<S, C, R, V>(set, first, rows, key + i * LANES);
+            for (all, part) in scores.iter_mut().zip(part) {
+                all[i..i + V].copy_from_slice(&part);
+            }
+        }
+        let mut shrink = [S::splat(0.0); R];
         for r in 0..rows {
             let state = states.add((first + r) * len);
             let position = set.position(first + r);
@@ -101,14 +140,17 @@ unsafe fn block<S: Simd, C: Stored>(
             let to = (position + 1).saturating_sub(key);
             let mut s = scores[r];
             let mut top = S::splat(MASKED);
+            let all_seen = from == 0 && to >= KEY_BLOCK;
             for (i, v) in s.iter_mut().enumerate() {
                 let at = i * LANES;
-                *v = S::keep(
-                    *v,
-                    S::splat(MASKED),
-                    from.saturating_sub(at).min(LANES),
-                    to.saturating_sub(at).min(LANES),
-                );
+                if !all_seen {
+                    *v = S::keep(
+                        *v,
+                        S::splat(MASKED),
+                        from.saturating_sub(at).min(LANES),
+                        to.saturating_sub(at).min(LANES),
+                    );
+                }
                 top = S::max(top, *v);
             }
             let old = *state;
@@ -130,25 +172,26 @@ unsafe fn block<S: Simd, C: Stored>(
         let keys = KEY_BLOCK.min(end - key);
         let mut d = 0;
         while d < call.head_dim {
-            values::<S, C>(set, first, rows, key, keys, d, &shrink, states, weights);
-            d += LANES * VECTORS;
+            values::<S, C, R, V>(set, first, rows, key, keys, d, &shrink, states, weights);
+            d += LANES * V;
         }
     }
+    rows
 }
 
-/// q . k for 4 rows by 64 keys: a chain over the dimensions in order.
+/// q . k for R rows by V vectors of keys: a chain over the dimensions in order.
 #[inline(always)]
-unsafe fn scores<S: Simd, C: Stored>(
+unsafe fn scores<S: Simd, C: Stored, const R: usize, const V: usize>(
     set: &RowSet<'_>,
     first: usize,
     rows: usize,
     key: usize,
-) -> [[S::F; VECTORS]; ROWS] {
+) -> [[S::F; V]; R] {
     let call = &set.call;
     // SAFETY: as `block`; rows beyond `rows` repeat the last one.
     unsafe {
-        let mut acc = [[S::splat(0.0); VECTORS]; ROWS];
-        let mut q = [set.query(first); ROWS];
+        let mut acc = [[S::splat(0.0); V]; R];
+        let mut q = [set.query(first); R];
         for (r, q) in q.iter_mut().enumerate() {
             *q = set.query(first + r.min(rows - 1));
         }
@@ -156,13 +199,13 @@ unsafe fn scores<S: Simd, C: Stored>(
         let stride = call.head_dim * LANES * C::BYTES;
         for d in 0..call.head_dim {
             let at = base.add(d * LANES * C::BYTES);
-            let mut k = [C::load::<S>(at); VECTORS];
+            let mut k = [C::load::<S>(at); V];
             for (i, k) in k.iter_mut().enumerate() {
                 *k = C::load::<S>(at.add(i * stride));
             }
-            for r in 0..ROWS {
+            for r in 0..R {
                 let x = S::splat(*q[r].add(d));
-                for i in 0..VECTORS {
+                for i in 0..V {
                     acc[r][i] = S::fma(x, k[i], acc[r][i]);
                 }
             }
@@ -171,7 +214,7 @@ unsafe fn scores<S: Simd, C: Stored>(
     }
 }
 
-/// Adds the weighted values of `keys` keys to 64 dimensions from `d` of 4 rows.
+/// Adds the weighted values of `keys` keys to V vectors of dimensions from `d` of R rows.
 #[inline(always)]
 #[expect(
     clippy::too_many_arguments,
@@ -181,14 +224,14 @@ unsafe fn scores<S: Simd, C: Stored>(
     clippy::needless_range_loop,
     reason = "constant indices into several register tiles at once"
 )]
-unsafe fn values<S: Simd, C: Stored>(
+unsafe fn values<S: Simd, C: Stored, const R: usize, const V: usize>(
     set: &RowSet<'_>,
     first: usize,
     rows: usize,
     key: usize,
     keys: usize,
     d: usize,
-    shrink: &[S::F; ROWS],
+    shrink: &[S::F; R],
     states: *mut f32,
     weights: *const f32,
 ) {
@@ -196,10 +239,10 @@ unsafe fn values<S: Simd, C: Stored>(
     let len = state_len(call.head_dim);
     // SAFETY: states are padded to 64 dimensions; a value row is read in whole vectors, the cache has a vector of slack.
     unsafe {
-        let wide = (call.head_dim - d).div_ceil(LANES).min(VECTORS);
-        let mut acc = [[S::splat(0.0); VECTORS]; ROWS];
+        let wide = (call.head_dim - d).div_ceil(LANES).min(V);
+        let mut acc = [[S::splat(0.0); V]; R];
         for r in 0..rows {
-            for i in 0..VECTORS {
+            for i in 0..V {
                 acc[r][i] = S::mul(
                     S::load(states.add((first + r) * len + LANES + d + i * LANES)),
                     shrink[r],
@@ -213,8 +256,8 @@ unsafe fn values<S: Simd, C: Stored>(
             .cast_const()
             .add(d * C::BYTES);
         for j in 0..keys {
-            let mut v = [S::splat(0.0); VECTORS];
-            if wide == VECTORS {
+            let mut v = [S::splat(0.0); V];
+            if wide == V {
                 for (i, v) in v.iter_mut().enumerate() {
                     *v = C::load::<S>(at.add(i * LANES * C::BYTES));
                 }
@@ -223,16 +266,16 @@ unsafe fn values<S: Simd, C: Stored>(
                     *v = C::load::<S>(at.add(i * LANES * C::BYTES));
                 }
             }
-            for r in 0..ROWS {
+            for r in 0..R {
                 let p = S::splat(*weights.add(r * KEY_BLOCK + j));
-                for i in 0..VECTORS {
+                for i in 0..V {
                     acc[r][i] = S::fma(p, v[i], acc[r][i]);
                 }
             }
             at = at.add(stride);
         }
         for r in 0..rows {
-            for i in 0..VECTORS {
+            for i in 0..V {
                 S::store(
                     states.add((first + r) * len + LANES + d + i * LANES),
                     acc[r][i],

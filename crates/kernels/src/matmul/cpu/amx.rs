@@ -70,11 +70,11 @@ thread_local! {
 /// for the scratch: the lanes then do them).
 ///
 /// # Safety
-/// As `matmul`; [`is_available`] is true and `S` is AVX-512.
+/// As `matmul`; [`is_available`] is true, `S` is AVX-512, and the input's rows are consecutive.
 #[inline(always)]
 pub(super) unsafe fn panels<S: Simd, F: Format>(
     product: Product<'_>,
-    input: Input,
+    input: Input<'_>,
     range: Range<usize>,
 ) -> usize {
     let tokens = input.tokens / TILE * TILE;
@@ -89,9 +89,9 @@ pub(super) unsafe fn panels<S: Simd, F: Format>(
         // SAFETY: tiles are configured on this thread until `release`; panels and tokens are within the operands.
         unsafe {
             tiles::configure();
-            let data = weights.data.as_slice().as_ptr();
             for panel in range {
-                expand::<S, F>(data.add(panel * weights.panel_bytes), blocks, &slot);
+                let at = weights.panel(product.first_panel + panel);
+                expand::<S, F>(at, blocks, &slot);
                 let mut first = 0;
                 while first < tokens {
                     tile::<S, F>(&product, &input, panel, first, blocks, &slot);
@@ -121,14 +121,14 @@ unsafe fn expand<S: Simd, F: Format>(mut at: *const u8, blocks: usize, into: &Ex
     // SAFETY: the panel holds `blocks` blocks, `into` was grown to as many.
     unsafe {
         while block < blocks {
-            let header = F::header::<S>(at);
+            let header = F::header::<S>(at, 0);
             at = at.add(F::HEADER_BYTES);
             for _ in 0..F::BLOCKS {
-                for (g, &group) in F::codes::<S>(at).iter().enumerate() {
+                for (g, &group) in F::codes::<S>(at, 0).iter().enumerate() {
                     let signed = S::sub_byte(group, F::CODE_OFFSET);
                     S::store_bytes(codes.add(block * 512 + g * 64), signed);
                 }
-                let [first, second] = F::scales::<S>(at, header);
+                let [first, second] = F::scales::<S>(at, 0, header);
                 S::store(scales.add(block * 32), first);
                 S::store(scales.add(block * 32 + 16), second);
                 at = at.add(F::BLOCK_BYTES);
@@ -142,7 +142,7 @@ unsafe fn expand<S: Simd, F: Format>(mut at: *const u8, blocks: usize, into: &Ex
 #[inline(always)]
 unsafe fn tile<S: Simd, F: Format>(
     product: &Product<'_>,
-    input: &Input,
+    input: &Input<'_>,
     panel: usize,
     first: usize,
     blocks: usize,
@@ -195,7 +195,7 @@ unsafe fn tile<S: Simd, F: Format>(
             }
         }
         for (t, &y) in acc.iter().enumerate() {
-            super::integer::store::<S>(product, first + t, panel, y);
+            super::integer::store::<S>(product, first + t, panel, 0, y);
         }
     }
 }

@@ -77,15 +77,11 @@ unsafe fn tile<S: Simd, E: Element, const T: usize, const P: usize>(
     let weights = args.product.weights;
     // SAFETY: `panel + P` panels and `first + T` rows exist; a panel holds `cols` times 16 weights.
     unsafe {
-        let base = weights
-            .data
-            .as_slice()
-            .as_ptr()
-            .add(panel * weights.panel_bytes);
+        let base = args.panel(panel);
         let mut acc = [[S::splat(0.0); T]; P];
         let mut inputs = [std::ptr::null::<f32>(); T];
         for (t, x) in inputs.iter_mut().enumerate() {
-            *x = args.input.plain.row(first + t);
+            *x = args.input.plain.row(args.input.row(first + t));
         }
         for col in 0..weights.cols {
             for p in 0..P {
@@ -98,7 +94,8 @@ unsafe fn tile<S: Simd, E: Element, const T: usize, const P: usize>(
         }
         for p in 0..P {
             for t in 0..T {
-                super::integer::store::<S>(&args.product, first + t, panel + p, acc[p][t]);
+                let token = args.input.out_row(first + t);
+                super::integer::store::<S>(&args.product, token, panel + p, 0, acc[p][t]);
             }
         }
     }

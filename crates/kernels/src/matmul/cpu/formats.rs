@@ -1,12 +1,12 @@
 //! How each integer format's packed blocks are read: see `packed` for the layout.
 
-use crate::{packed::IntLayout, simd::Simd};
+use crate::{packed::IntLayout, simd::Lanes};
 use ops::Dtype;
 
-/// A packed integer format.
+/// A packed integer format. `lane` is the first row of the panel that is read: a vector may be narrower than a panel.
 pub(super) trait Format {
-    /// d and d_min of 16 rows, or nothing.
-    type Header<S: Simd>: Copy;
+    /// d and d_min of the rows, or nothing.
+    type Header<S: Lanes>: Copy;
     /// Its layout.
     const LAYOUT: IntLayout;
     /// Blocks of 32 columns behind one header.
@@ -17,34 +17,35 @@ pub(super) trait Format {
     const OFFSET: bool = Self::CODE_OFFSET != 0;
     /// What is subtracted from a code before scaling.
     const CODE_OFFSET: u8;
+    /// Largest code.
+    const MOST: u8;
     /// Whether there is a minimum per block.
     const MINIMA: bool = false;
     /// Whether each half of 16 columns has its own scale.
     const HALVES: bool = false;
 
-    unsafe fn header<S: Simd>(at: *const u8) -> Self::Header<S>;
+    unsafe fn header<S: Lanes>(at: *const u8, lane: usize) -> Self::Header<S>;
     /// Scale and minimum, or the scales of the two halves.
-    unsafe fn scales<S: Simd>(at: *const u8, header: Self::Header<S>) -> [S::F; 2];
+    unsafe fn scales<S: Lanes>(at: *const u8, lane: usize, header: Self::Header<S>) -> [S::F; 2];
     /// Codes of the 8 groups.
-    unsafe fn codes<S: Simd>(at: *const u8) -> [S::B; 8];
+    unsafe fn codes<S: Lanes>(at: *const u8, lane: usize) -> [S::B; 8];
     /// -offset * sum from -8 * sum.
     #[inline(always)]
-    unsafe fn correction<S: Simd>(minus_8_sum: i32) -> S::I {
-        // SAFETY: lane arithmetic only; offsets are 8, 16, 32 and 128.
-        unsafe {
-            let eight = S::splat_i32(minus_8_sum);
-            match Self::CODE_OFFSET {
-                16 => S::shl_i32::<1>(eight),
-                32 => S::shl_i32::<2>(eight),
-                128 => S::shl_i32::<4>(eight),
-                _ => eight,
-            }
-        }
+    unsafe fn correction<S: Lanes>(minus_8_sum: i32) -> S::I {
+        // Offsets are 8, 16, 32 and 128.
+        let factor = i32::from(Self::CODE_OFFSET) / 8;
+        // SAFETY: lane arithmetic only.
+        unsafe { S::splat_i32(factor * minus_8_sum) }
     }
+    /// The products of `4 N` codes, less the offset, with the bytes at `a`; `correction` is [`Format::correction`] of their sum.
     #[inline(always)]
-    unsafe fn dot<S: Simd>(acc: S::I, codes: S::B, a: *const i8) -> S::I {
-        // SAFETY: codes of up to 6 bits; `a` holds 4.
-        unsafe { S::dot4(acc, codes, a) }
+    unsafe fn dot<S: Lanes, const N: usize>(
+        correction: S::I,
+        codes: &[S::B; N],
+        a: *const i8,
+    ) -> S::I {
+        // SAFETY: codes of up to 6 bits; `a` holds 4 N.
+        unsafe { S::dot(correction, codes, a, Self::MOST) }
     }
 }
 
@@ -56,9 +57,10 @@ const fn layout(dtype: Dtype) -> IntLayout {
 }
 
 #[inline(always)]
-unsafe fn nibbles<S: Simd>(at: *const u8) -> [S::B; 8] {
+unsafe fn nibbles<S: Lanes>(at: *const u8, lane: usize) -> [S::B; 8] {
     // SAFETY: 256 bytes of codes at `at`.
     unsafe {
+        let at = at.add(4 * lane);
         let mut out = [S::load_bytes(at); 8];
         for g in 0..4 {
             let both = S::load_bytes(at.add(64 * g));
@@ -71,7 +73,7 @@ unsafe fn nibbles<S: Simd>(at: *const u8) -> [S::B; 8] {
 
 /// Adds bit 4 from the plane: bit g of its byte belongs to group g.
 #[inline(always)]
-unsafe fn fifth_bits<S: Simd>(mut codes: [S::B; 8], plane: *const u8) -> [S::B; 8] {
+unsafe fn fifth_bits<S: Lanes>(mut codes: [S::B; 8], plane: *const u8) -> [S::B; 8] {
     // SAFETY: 64 bytes of plane.
     unsafe {
         let bits = S::load_bytes(plane);
@@ -94,7 +96,7 @@ unsafe fn fifth_bits<S: Simd>(mut codes: [S::B; 8], plane: *const u8) -> [S::B; 
 
 /// Adds bits 4 and 5 from two planes: pair g % 4 of plane g / 4.
 #[inline(always)]
-unsafe fn bit_pairs<S: Simd>(mut codes: [S::B; 8], planes: *const u8) -> [S::B; 8] {
+unsafe fn bit_pairs<S: Lanes>(mut codes: [S::B; 8], planes: *const u8) -> [S::B; 8] {
     // SAFETY: 128 bytes of planes.
     unsafe {
         for half in 0..2 {
@@ -115,21 +117,23 @@ unsafe fn bit_pairs<S: Simd>(mut codes: [S::B; 8], planes: *const u8) -> [S::B; 
 
 /// A format with its scale (and minimum) as f16 in front of the codes.
 macro_rules! plain_format {
-    ($name:ident, $dtype:expr, minima: $minima:expr, offset: $offset:expr, $codes:expr) => {
+    ($name:ident, $dtype:expr, minima: $minima:expr, offset: $offset:expr, most: $most:expr, $codes:expr) => {
         pub(super) struct $name;
 
         impl Format for $name {
-            type Header<S: Simd> = ();
+            type Header<S: Lanes> = ();
             const LAYOUT: IntLayout = layout($dtype);
             const CODE_OFFSET: u8 = $offset;
+            const MOST: u8 = $most;
             const MINIMA: bool = $minima;
 
             #[inline(always)]
-            unsafe fn header<S: Simd>(_at: *const u8) {}
+            unsafe fn header<S: Lanes>(_at: *const u8, _lane: usize) {}
             #[inline(always)]
-            unsafe fn scales<S: Simd>(at: *const u8, _header: ()) -> [S::F; 2] {
+            unsafe fn scales<S: Lanes>(at: *const u8, lane: usize, _header: ()) -> [S::F; 2] {
                 // SAFETY: 32 bytes of scales, and as many of minima where the format has them.
                 unsafe {
+                    let at = at.add(2 * lane);
                     let scale = S::load_f16(at.cast());
                     [
                         scale,
@@ -142,74 +146,82 @@ macro_rules! plain_format {
                 }
             }
             #[inline(always)]
-            unsafe fn codes<S: Simd>(at: *const u8) -> [S::B; 8] {
+            unsafe fn codes<S: Lanes>(at: *const u8, lane: usize) -> [S::B; 8] {
                 const SCALES: usize = layout($dtype).scale_bytes;
                 // SAFETY: the codes follow the scales.
-                unsafe { $codes(at.add(SCALES)) }
+                unsafe { $codes(at.add(SCALES), lane) }
             }
         }
     };
 }
 
 #[inline(always)]
-unsafe fn nibbles_and_fifth<S: Simd>(at: *const u8) -> [S::B; 8] {
+unsafe fn nibbles_and_fifth<S: Lanes>(at: *const u8, lane: usize) -> [S::B; 8] {
     // SAFETY: 256 bytes of codes, 64 of plane.
-    unsafe { fifth_bits::<S>(nibbles::<S>(at), at.add(256)) }
+    unsafe { fifth_bits::<S>(nibbles::<S>(at, lane), at.add(256 + 4 * lane)) }
 }
 
-plain_format!(Q4_0, Dtype::Q4_0, minima: false, offset: 8, nibbles::<S>);
-plain_format!(Q4_1, Dtype::Q4_1, minima: true, offset: 0, nibbles::<S>);
-plain_format!(Q5_0, Dtype::Q5_0, minima: false, offset: 16, nibbles_and_fifth::<S>);
-plain_format!(Q5_1, Dtype::Q5_1, minima: true, offset: 0, nibbles_and_fifth::<S>);
+plain_format!(Q4_0, Dtype::Q4_0, minima: false, offset: 8, most: 15, nibbles::<S>);
+plain_format!(Q4_1, Dtype::Q4_1, minima: true, offset: 0, most: 15, nibbles::<S>);
+plain_format!(Q5_0, Dtype::Q5_0, minima: false, offset: 16, most: 31, nibbles_and_fifth::<S>);
+plain_format!(Q5_1, Dtype::Q5_1, minima: true, offset: 0, most: 31, nibbles_and_fifth::<S>);
 
 /// 8-bit codes over the whole byte, offset 128.
 pub(super) struct Q8_0;
 
 impl Format for Q8_0 {
-    type Header<S: Simd> = ();
+    type Header<S: Lanes> = ();
     const LAYOUT: IntLayout = layout(Dtype::Q8_0);
     const CODE_OFFSET: u8 = 128;
+    const MOST: u8 = u8::MAX;
 
     #[inline(always)]
-    unsafe fn header<S: Simd>(_at: *const u8) {}
+    unsafe fn header<S: Lanes>(_at: *const u8, _lane: usize) {}
     #[inline(always)]
-    unsafe fn scales<S: Simd>(at: *const u8, _header: ()) -> [S::F; 2] {
+    unsafe fn scales<S: Lanes>(at: *const u8, lane: usize, _header: ()) -> [S::F; 2] {
         // SAFETY: 32 bytes of scales.
-        unsafe { [S::load_f16(at.cast()); 2] }
+        unsafe { [S::load_f16(at.add(2 * lane).cast()); 2] }
     }
     #[inline(always)]
-    unsafe fn codes<S: Simd>(at: *const u8) -> [S::B; 8] {
+    unsafe fn codes<S: Lanes>(at: *const u8, lane: usize) -> [S::B; 8] {
         // SAFETY: 512 bytes of codes behind the scales.
         unsafe {
-            let mut out = [S::load_bytes(at.add(32)); 8];
+            let at = at.add(32 + 4 * lane);
+            let mut out = [S::load_bytes(at); 8];
             for (g, codes) in out.iter_mut().enumerate() {
-                *codes = S::load_bytes(at.add(32 + 64 * g));
+                *codes = S::load_bytes(at.add(64 * g));
             }
             out
         }
     }
     #[inline(always)]
-    unsafe fn dot<S: Simd>(acc: S::I, codes: S::B, a: *const i8) -> S::I {
-        // SAFETY: activations are within -127..=127; `a` holds 4.
-        unsafe { S::dot4_wide(acc, codes, a) }
+    unsafe fn dot<S: Lanes, const N: usize>(
+        correction: S::I,
+        codes: &[S::B; N],
+        a: *const i8,
+    ) -> S::I {
+        // SAFETY: activations are within -127..=127; `a` holds 4 N.
+        unsafe { S::dot_less_128(correction, codes, a) }
     }
 }
 
 /// A format of super-blocks with d, d_min and byte-sized scales and minima.
 macro_rules! super_format {
-    ($name:ident, $dtype:expr, $codes:expr) => {
+    ($name:ident, $dtype:expr, most: $most:expr, $codes:expr) => {
         pub(super) struct $name;
 
         impl Format for $name {
-            type Header<S: Simd> = [S::F; 2];
+            type Header<S: Lanes> = [S::F; 2];
             const LAYOUT: IntLayout = layout($dtype);
             const CODE_OFFSET: u8 = 0;
+            const MOST: u8 = $most;
             const MINIMA: bool = true;
 
             #[inline(always)]
-            unsafe fn header<S: Simd>(at: *const u8) -> [S::F; 2] {
+            unsafe fn header<S: Lanes>(at: *const u8, lane: usize) -> [S::F; 2] {
                 // SAFETY: 64 bytes of header.
                 unsafe {
+                    let at = at.add(2 * lane);
                     [
                         S::load_f16(at.cast()),
                         S::sub(S::splat(0.0), S::load_f16(at.add(32).cast())),
@@ -217,9 +229,10 @@ macro_rules! super_format {
                 }
             }
             #[inline(always)]
-            unsafe fn scales<S: Simd>(at: *const u8, header: [S::F; 2]) -> [S::F; 2] {
+            unsafe fn scales<S: Lanes>(at: *const u8, lane: usize, header: [S::F; 2]) -> [S::F; 2] {
                 // SAFETY: 16 bytes of scales, 16 of minima.
                 unsafe {
+                    let at = at.add(lane);
                     [
                         S::mul(header[0], S::load_u8(at)),
                         S::mul(header[1], S::load_u8(at.add(16))),
@@ -227,35 +240,37 @@ macro_rules! super_format {
                 }
             }
             #[inline(always)]
-            unsafe fn codes<S: Simd>(at: *const u8) -> [S::B; 8] {
+            unsafe fn codes<S: Lanes>(at: *const u8, lane: usize) -> [S::B; 8] {
                 // SAFETY: the codes follow the 32 bytes of scales and minima.
-                unsafe { $codes(at.add(32)) }
+                unsafe { $codes(at.add(32), lane) }
             }
         }
     };
 }
 
-super_format!(Q4K, Dtype::Q4K, nibbles::<S>);
-super_format!(Q5K, Dtype::Q5K, nibbles_and_fifth::<S>);
+super_format!(Q4K, Dtype::Q4K, most: 15, nibbles::<S>);
+super_format!(Q5K, Dtype::Q5K, most: 31, nibbles_and_fifth::<S>);
 
 /// 6-bit codes, offset 32, a signed scale for each half of 16 columns.
 pub(super) struct Q6K;
 
 impl Format for Q6K {
-    type Header<S: Simd> = S::F;
+    type Header<S: Lanes> = S::F;
     const LAYOUT: IntLayout = layout(Dtype::Q6K);
     const CODE_OFFSET: u8 = 32;
+    const MOST: u8 = 63;
     const HALVES: bool = true;
 
     #[inline(always)]
-    unsafe fn header<S: Simd>(at: *const u8) -> S::F {
+    unsafe fn header<S: Lanes>(at: *const u8, lane: usize) -> S::F {
         // SAFETY: 32 bytes of header.
-        unsafe { S::load_f16(at.cast()) }
+        unsafe { S::load_f16(at.add(2 * lane).cast()) }
     }
     #[inline(always)]
-    unsafe fn scales<S: Simd>(at: *const u8, d: S::F) -> [S::F; 2] {
+    unsafe fn scales<S: Lanes>(at: *const u8, lane: usize, d: S::F) -> [S::F; 2] {
         // SAFETY: two times 16 signed scales.
         unsafe {
+            let at = at.add(lane);
             [
                 S::mul(d, S::load_i8(at.cast())),
                 S::mul(d, S::load_i8(at.add(16).cast())),
@@ -263,8 +278,8 @@ impl Format for Q6K {
         }
     }
     #[inline(always)]
-    unsafe fn codes<S: Simd>(at: *const u8) -> [S::B; 8] {
+    unsafe fn codes<S: Lanes>(at: *const u8, lane: usize) -> [S::B; 8] {
         // SAFETY: the codes follow the 32 bytes of scales, the planes the codes.
-        unsafe { bit_pairs::<S>(nibbles::<S>(at.add(32)), at.add(32 + 256)) }
+        unsafe { bit_pairs::<S>(nibbles::<S>(at.add(32), lane), at.add(32 + 256 + 4 * lane)) }
     }
 }

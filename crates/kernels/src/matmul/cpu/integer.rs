@@ -1,68 +1,185 @@
-//! Products with block-quantised weights on the lanes: a panel's codes are unpacked once for `T` tokens.
+//! Products with block-quantised weights on the lanes: a panel's codes are unpacked once for several tokens.
+//!
+//! An output's chain over the blocks is the same in every form here, so one token has the bits that it has among many:
+//!
+//! - [`one_token`]: the panels' bytes in order, the sums in registers; memory bounds it. A thread walks through several parts of
+//!   its share at once: more requests are in flight than the processor's prefetcher keeps for one stream.
+//! - [`in_registers`]: sums of a tile of tokens in registers, for sets with 32 of them.
+//! - [`in_l1`]: the processor's own width (half a panel on AVX2): a block's codes fill half the registers, and the sums of up to
+//!   [`TOKENS`] tokens lie in L1, a load and a store for each block.
 
 use super::{Panels, Product, formats::Format};
 use crate::{
     packed::{BLOCK, PANEL_ROWS},
     rows::QuantRow,
-    simd::Simd,
+    simd::{Lanes, Simd},
 };
+
+/// Tokens whose sums share an unpacked block in L1.
+pub(super) const TOKENS: usize = 32;
+
+/// One token, all panels of the share, in as many streams as the profile says.
+#[inline(always)]
+pub(super) unsafe fn one_token<S: Simd, F: Format>(args: &Panels<'_>, token: usize) {
+    let panels = args.to - args.from;
+    // SAFETY: the streams lie within the share.
+    unsafe {
+        let done = match args.profile.matvec_streams {
+            4.. => streams::<S, F, 4>(args, token, args.from, panels / 4),
+            2..4 => streams::<S, F, 2>(args, token, args.from, panels / 2),
+            _ => 0,
+        };
+        streams::<S, F, 1>(args, token, args.from + done, panels - done);
+    }
+}
+
+/// `N` streams of `length` panels each, side by side from panel `from` on. Returns the panels done.
+#[inline(always)]
+unsafe fn streams<S: Simd, F: Format, const N: usize>(
+    args: &Panels<'_>,
+    token: usize,
+    from: usize,
+    length: usize,
+) -> usize {
+    let weights = args.product.weights;
+    let blocks = weights.cols / BLOCK;
+    let parts = PANEL_ROWS / S::Part::LANES;
+    // SAFETY: panels stay within the matrix, the token within the input.
+    unsafe {
+        let input = args.input.quantised.row(args.input.row(token));
+        let apart = length * weights.panel_bytes;
+        for panel in from..from + length {
+            let mut at = args.panel(panel);
+            let mut sums = [[S::Part::splat(0.0); MOST_PARTS]; N];
+            let mut block = 0;
+            while block < blocks {
+                let super_block = at;
+                at = at.add(F::HEADER_BYTES);
+                for _ in 0..F::BLOCKS {
+                    for (n, sums) in sums.iter_mut().enumerate() {
+                        let (super_block, at) = (super_block.add(n * apart), at.add(n * apart));
+                        if args.profile.prefetch_bytes > 0 {
+                            prefetch::<S, F>(at.wrapping_add(args.profile.prefetch_bytes));
+                        }
+                        for (part, sum) in sums.iter_mut().take(parts).enumerate() {
+                            let lane = part * S::Part::LANES;
+                            let header = F::header::<S::Part>(super_block, lane);
+                            let weights = Block::load::<F>(at, lane, header);
+                            let dots = weights.dot_in_two_chains::<F>(input, block);
+                            *sum = weights.scaled::<F>(dots, input, block, *sum);
+                        }
+                    }
+                    at = at.add(F::BLOCK_BYTES);
+                    block += 1;
+                }
+            }
+            for (n, sums) in sums.iter().enumerate() {
+                for (part, &y) in sums.iter().take(parts).enumerate() {
+                    let panel = panel + n * length;
+                    store::<S::Part>(
+                        &args.product,
+                        args.input.out_row(token),
+                        panel,
+                        part * S::Part::LANES,
+                        y,
+                    );
+                }
+            }
+        }
+    }
+    N * length
+}
+
+/// Vectors of a panel's rows in the narrowest width.
+const MOST_PARTS: usize = 2;
 
 /// `T` tokens from `first`, all panels of the share. Returns `T`.
 #[inline(always)]
-pub(super) unsafe fn panels<S: Simd, F: Format, const T: usize>(
+pub(super) unsafe fn in_registers<S: Simd, F: Format, const T: usize>(
     args: &Panels<'_>,
     first: usize,
 ) -> usize {
     let weights = args.product.weights;
+    let blocks = weights.cols / BLOCK;
     // SAFETY: panels stay within the matrix, tokens within the input.
     unsafe {
-        let mut inputs = [args.input.quantised.row(first); T];
+        let mut inputs = [args.input.quantised.row(0); T];
         for (t, row) in inputs.iter_mut().enumerate() {
-            *row = args.input.quantised.row(first + t);
+            *row = args.input.quantised.row(args.input.row(first + t));
         }
-        let data = weights.data.as_slice().as_ptr();
-        let ahead = if T == 1 {
-            args.profile.prefetch_bytes
-        } else {
-            0
-        };
         for panel in args.from..args.to {
-            let base = data.add(panel * weights.panel_bytes);
-            let acc = dot_panel::<S, F, T>(base, weights.cols, &inputs, ahead);
-            for (t, &y) in acc.iter().enumerate() {
-                store::<S>(&args.product, first + t, panel, y);
+            let mut at = args.panel(panel);
+            let mut sums = [S::splat(0.0); T];
+            let mut block = 0;
+            while block < blocks {
+                let header = F::header::<S>(at, 0);
+                at = at.add(F::HEADER_BYTES);
+                for _ in 0..F::BLOCKS {
+                    let weights = Block::<S>::load::<F>(at, 0, header);
+                    for t in 0..T {
+                        let sum = weights.dot::<F>(inputs[t], block);
+                        sums[t] = weights.scaled::<F>(sum, inputs[t], block, sums[t]);
+                    }
+                    at = at.add(F::BLOCK_BYTES);
+                    block += 1;
+                }
+            }
+            for (t, &y) in sums.iter().enumerate() {
+                store::<S>(&args.product, args.input.out_row(first + t), panel, 0, y);
             }
         }
     }
     T
 }
 
-/// 16 outputs of `T` tokens.
+/// Sums of `TOKENS` tokens and half a panel or a whole one.
+#[repr(align(64))]
+struct Sums([f32; TOKENS * PANEL_ROWS]);
+
+/// `count` tokens from `first` (at most [`TOKENS`]), all panels of the share. Returns `count`.
 #[inline(always)]
-unsafe fn dot_panel<S: Simd, F: Format, const T: usize>(
-    mut at: *const u8,
-    cols: usize,
-    inputs: &[QuantRow; T],
-    ahead: usize,
-) -> [S::F; T] {
-    // SAFETY: the panel holds `cols / (32 * BLOCKS)` super-blocks, every input row `cols` codes and its scales.
+pub(super) unsafe fn in_l1<P: Lanes, F: Format>(
+    args: &Panels<'_>,
+    first: usize,
+    count: usize,
+) -> usize {
+    let weights = args.product.weights;
+    let blocks = weights.cols / BLOCK;
+    let mut sums = Sums([0.0; TOKENS * PANEL_ROWS]);
+    // SAFETY: panels stay within the matrix, tokens within the input, `count` within the sums.
     unsafe {
-        let mut acc = [S::splat(0.0); T];
-        let mut block = 0;
-        while block * BLOCK < cols {
-            let header = F::header::<S>(at);
-            at = at.add(F::HEADER_BYTES);
-            for _ in 0..F::BLOCKS {
-                if ahead > 0 {
-                    prefetch::<S, F>(at.wrapping_add(ahead));
+        let mut inputs = [args.input.quantised.row(0); TOKENS];
+        for (t, row) in inputs.iter_mut().take(count).enumerate() {
+            *row = args.input.quantised.row(args.input.row(first + t));
+        }
+        for panel in args.from..args.to {
+            for lane in (0..PANEL_ROWS).step_by(P::LANES) {
+                sums.0.fill(0.0);
+                let mut at = args.panel(panel);
+                let mut block = 0;
+                while block < blocks {
+                    let header = F::header::<P>(at, lane);
+                    at = at.add(F::HEADER_BYTES);
+                    for _ in 0..F::BLOCKS {
+                        let weights = Block::<P>::load::<F>(at, lane, header);
+                        let mut slot = sums.0.as_mut_ptr();
+                        for &input in inputs.iter().take(count) {
+                            let sum = weights.dot::<F>(input, block);
+                            P::store(slot, weights.scaled::<F>(sum, input, block, P::load(slot)));
+                            slot = slot.add(P::LANES);
+                        }
+                        at = at.add(F::BLOCK_BYTES);
+                        block += 1;
+                    }
                 }
-                one_block::<S, F, T>(at, header, block, inputs, &mut acc);
-                at = at.add(F::BLOCK_BYTES);
-                block += 1;
+                for t in 0..count {
+                    let y = P::load(sums.0.as_ptr().add(t * P::LANES));
+                    store::<P>(&args.product, args.input.out_row(first + t), panel, lane, y);
+                }
             }
         }
-        acc
     }
+    count
 }
 
 /// The cache lines of the block at `p`.
@@ -76,92 +193,140 @@ unsafe fn prefetch<S: Simd, F: Format>(p: *const u8) {
     }
 }
 
-#[inline(always)]
-unsafe fn one_block<S: Simd, F: Format, const T: usize>(
-    at: *const u8,
-    header: F::Header<S>,
-    block: usize,
-    inputs: &[QuantRow; T],
-    acc: &mut [S::F; T],
-) {
-    // SAFETY: as `dot_panel`; `block` is below `cols / 32`.
-    unsafe {
-        let codes = F::codes::<S>(at);
-        let scales = F::scales::<S>(at, header);
-        for t in 0..T {
-            let a = inputs[t].codes().add(block * BLOCK).cast_const();
-            let scale = S::splat(*inputs[t].scales().add(block));
-            if F::HALVES {
-                let sums = inputs[t].minus_8_half_sums().add(2 * block);
-                let (mut low, mut high) =
-                    (F::correction::<S>(*sums), F::correction::<S>(*sums.add(1)));
-                for g in 0..4 {
-                    low = F::dot::<S>(low, codes[g], a.add(4 * g));
-                    high = F::dot::<S>(high, codes[g + 4], a.add(4 * g + 16));
-                }
-                acc[t] = S::fma(S::to_f32(low), S::mul(scales[0], scale), acc[t]);
-                acc[t] = S::fma(S::to_f32(high), S::mul(scales[1], scale), acc[t]);
+/// 32 columns of some rows, unpacked.
+#[derive(Clone, Copy)]
+struct Block<P: Lanes> {
+    codes: [P::B; 8],
+    scales: [P::F; 2],
+}
+
+/// The integer sums of 32 columns, or of each half of 16.
+type Dots<P> = [<P as Lanes>::I; 2];
+
+impl<P: Lanes> Block<P> {
+    #[inline(always)]
+    unsafe fn load<F: Format>(at: *const u8, lane: usize, header: F::Header<P>) -> Self {
+        // SAFETY: a whole block lies at `at`.
+        unsafe {
+            Self {
+                codes: F::codes::<P>(at, lane),
+                scales: F::scales::<P>(at, lane, header),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn halves(&self) -> [[P::B; 4]; 2] {
+        let c = &self.codes;
+        [[c[0], c[1], c[2], c[3]], [c[4], c[5], c[6], c[7]]]
+    }
+
+    /// Sums of each half of 16, where the format has a scale for each.
+    #[inline(always)]
+    unsafe fn dot_halves<F: Format>(&self, input: QuantRow, block: usize) -> Dots<P> {
+        let [low, high] = self.halves();
+        // SAFETY: the input has the block.
+        unsafe {
+            let a = input.codes().add(block * BLOCK).cast_const();
+            let sums = input.minus_8_half_sums().add(2 * block);
+            [
+                F::dot::<P, _>(F::correction::<P>(*sums), &low, a),
+                F::dot::<P, _>(F::correction::<P>(*sums.add(1)), &high, a.add(16)),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn start<F: Format>(input: QuantRow, block: usize) -> P::I {
+        // SAFETY: the input has the block.
+        unsafe {
+            if F::OFFSET {
+                F::correction::<P>(*input.minus_8_sums().add(block))
             } else {
-                let start = if F::OFFSET {
-                    F::correction::<S>(*inputs[t].minus_8_sums().add(block))
-                } else {
-                    S::splat_i32(0)
-                };
-                let sum = dot_32::<S, F, T>(start, &codes, a);
-                acc[t] = S::fma(S::to_f32(sum), S::mul(scales[0], scale), acc[t]);
-                if F::MINIMA {
-                    acc[t] = S::fma(
-                        scales[1],
-                        S::splat(*inputs[t].scaled_sums().add(block)),
-                        acc[t],
-                    );
-                }
+                P::splat_i32(0)
             }
+        }
+    }
+
+    /// One chain: other tokens' chains hide its latency.
+    #[inline(always)]
+    unsafe fn dot<F: Format>(&self, input: QuantRow, block: usize) -> Dots<P> {
+        // SAFETY: the input has the block.
+        unsafe {
+            if F::HALVES {
+                return self.dot_halves::<F>(input, block);
+            }
+            let a = input.codes().add(block * BLOCK).cast_const();
+            let sum = F::dot::<P, _>(Self::start::<F>(input, block), &self.codes, a);
+            [sum, sum]
+        }
+    }
+
+    /// Two chains for a token alone. The sums are exact either way.
+    #[inline(always)]
+    unsafe fn dot_in_two_chains<F: Format>(&self, input: QuantRow, block: usize) -> Dots<P> {
+        // SAFETY: the input has the block.
+        unsafe {
+            if F::HALVES {
+                return self.dot_halves::<F>(input, block);
+            }
+            let [low, high] = self.halves();
+            let a = input.codes().add(block * BLOCK).cast_const();
+            let zero = P::splat_i32(0);
+            let sum = P::add_i32(
+                F::dot::<P, _>(Self::start::<F>(input, block), &low, a),
+                F::dot::<P, _>(zero, &high, a.add(16)),
+            );
+            [sum, sum]
+        }
+    }
+
+    /// `y` plus the sums in the weights' and the activations' scales, plus the minimum's share.
+    #[inline(always)]
+    unsafe fn scaled<F: Format>(
+        &self,
+        sums: Dots<P>,
+        input: QuantRow,
+        block: usize,
+        y: P::F,
+    ) -> P::F {
+        // SAFETY: the input has the block.
+        unsafe {
+            let scale = P::splat(*input.scales().add(block));
+            let mut y = P::fma(P::to_f32(sums[0]), P::mul(self.scales[0], scale), y);
+            if F::HALVES {
+                y = P::fma(P::to_f32(sums[1]), P::mul(self.scales[1], scale), y);
+            }
+            if F::MINIMA {
+                y = P::fma(self.scales[1], P::splat(*input.scaled_sums().add(block)), y);
+            }
+            y
         }
     }
 }
 
-/// 32 columns. A single token has two chains to hide latency; with more tokens their chains do. The sums are exact either way.
+/// Writes outputs of one token from `lane` of a panel on, or adds them.
 #[inline(always)]
-unsafe fn dot_32<S: Simd, F: Format, const T: usize>(
-    start: S::I,
-    codes: &[S::B; 8],
-    a: *const i8,
-) -> S::I {
-    // SAFETY: `a` holds 32 codes.
-    unsafe {
-        let mut sum = start;
-        if T == 1 {
-            let mut other = S::splat_i32(0);
-            for g in 0..4 {
-                sum = F::dot::<S>(sum, codes[g], a.add(4 * g));
-                other = F::dot::<S>(other, codes[g + 4], a.add(4 * g + 16));
-            }
-            S::add_i32(sum, other)
-        } else {
-            for (g, &code) in codes.iter().enumerate() {
-                sum = F::dot::<S>(sum, code, a.add(4 * g));
-            }
-            sum
-        }
-    }
-}
-
-/// Writes 16 outputs of one token, or adds them.
-#[inline(always)]
-pub(super) unsafe fn store<S: Simd>(product: &Product<'_>, token: usize, panel: usize, y: S::F) {
+pub(super) unsafe fn store<P: Lanes>(
+    product: &Product<'_>,
+    token: usize,
+    panel: usize,
+    lane: usize,
+    y: P::F,
+) {
+    let row = panel * PANEL_ROWS + lane;
     // SAFETY: the output has the row, padded to whole panels.
     unsafe {
-        let out = product.out.row(token).add(panel * PANEL_ROWS);
+        let out = product.out.row(token).add(row);
         let y = match product.bias {
-            Some(bias) => S::add(S::load(bias.as_ptr().add(panel * PANEL_ROWS)), y),
+            Some(bias) => P::add(P::load(bias.as_ptr().add(row)), y),
             None => y,
         };
         let y = if product.add {
-            S::add(S::load(out), y)
+            P::add(P::load(out), y)
         } else {
             y
         };
-        S::store(out, y);
+        P::store(out, y);
     }
 }

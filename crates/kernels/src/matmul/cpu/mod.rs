@@ -9,6 +9,7 @@ use ops::Dtype;
 
 use crate::{
     PackedMatrix,
+    experts::plan::Plan,
     pool::Team,
     profile::{MatMulVariant, RuntimeProfile},
     rows::{QuantRows, Rows},
@@ -24,14 +25,53 @@ pub(crate) struct Product<'a> {
     pub bias: Option<&'a [f32]>,
     /// Whether the result is added to what `out` holds (a residual).
     pub add: bool,
+    /// Panel of `weights` that makes the first 16 outputs: an expert's rows lie behind those of the experts before it.
+    pub first_panel: usize,
 }
 
 /// The same input in both forms; integer formats read `quantised`, float formats `plain`.
 #[derive(Clone, Copy)]
-pub(crate) struct Input {
+pub(crate) struct Input<'a> {
     pub plain: Rows,
     pub quantised: QuantRows,
     pub tokens: usize,
+    /// Which rows they are, where they are not the first `tokens`.
+    pub slots: Option<Slots<'a>>,
+}
+
+/// Some slots of a step (see [`crate::experts`]): slot s is row s of the output and row s / `per_row` of the input.
+#[derive(Clone, Copy)]
+pub(crate) struct Slots<'a> {
+    pub slots: &'a [i32],
+    pub per_row: usize,
+}
+
+impl Input<'_> {
+    /// Row of the input that token `t` reads.
+    ///
+    /// # Safety
+    /// `t` is below `tokens`.
+    #[inline(always)]
+    unsafe fn row(&self, t: usize) -> usize {
+        match self.slots {
+            // SAFETY: there is a slot for each token.
+            Some(Slots { slots, per_row }) => unsafe { *slots.get_unchecked(t) as usize / per_row },
+            None => t,
+        }
+    }
+
+    /// Row of the output that token `t` writes.
+    ///
+    /// # Safety
+    /// `t` is below `tokens`.
+    #[inline(always)]
+    unsafe fn out_row(&self, t: usize) -> usize {
+        match self.slots {
+            // SAFETY: there is a slot for each token.
+            Some(Slots { slots, .. }) => unsafe { *slots.get_unchecked(t) as usize },
+            None => t,
+        }
+    }
 }
 
 /// This thread's share of all `products` of one input.
@@ -42,7 +82,7 @@ pub(crate) struct Input {
 pub(crate) unsafe fn matmul(
     profile: &RuntimeProfile,
     products: &[Product<'_>],
-    input: Input,
+    input: Input<'_>,
     team: &Team<'_>,
 ) {
     let total: usize = products.iter().map(|p| p.weights.panels()).sum();
@@ -71,11 +111,77 @@ pub(crate) unsafe fn matmul(
     }
 }
 
+/// What streaming and unpacking a panel costs, in tokens' products with it.
+const PANEL_COST: usize = 2;
+
+/// This thread's share of the products of experts: of each matrix, expert e is the e-th part of its rows, and makes the outputs
+/// of e's slots. Shares are equal by products and streamed panels together; an expert without slots is not read.
+///
+/// # Safety
+/// As [`matmul`], where `input` has a row for every `per_row` slots of the plan and each output one for every slot; the plan was
+/// filled before the last barrier; matrices are whole panels per expert.
+pub(crate) unsafe fn by_expert(
+    profile: &RuntimeProfile,
+    products: &[Product<'_>],
+    input: Input<'_>,
+    plan: Plan,
+    per_row: usize,
+    team: &Team<'_>,
+) {
+    // SAFETY: the plan was filled; experts are below its number.
+    let slots_of = |expert: usize| unsafe { plan.of(expert) };
+    let panels_of = |product: &Product<'_>| product.weights.panels() / plan.experts;
+    let panels: usize = products.iter().map(panels_of).sum();
+    let cost_of = |slots: &[i32]| match slots.len() {
+        0 => 0,
+        n => n + PANEL_COST,
+    };
+    let total: usize = (0..plan.experts)
+        .map(|e| cost_of(slots_of(e)) * panels)
+        .sum();
+    let share = team.share(total);
+    let mut first = 0;
+    for expert in 0..plan.experts {
+        let slots = slots_of(expert);
+        let cost = cost_of(slots);
+        if cost == 0 {
+            continue;
+        }
+        for product in products {
+            let panels = panels_of(product);
+            // A panel is whose share its first unit lies in.
+            let before = |end: usize| end.saturating_sub(first).div_ceil(cost).min(panels);
+            let (from, to) = (before(share.start), before(share.end));
+            first += panels * cost;
+            if from < to {
+                let product = Product {
+                    first_panel: expert * panels,
+                    ..*product
+                };
+                let input = Input {
+                    tokens: slots.len(),
+                    slots: Some(Slots { slots, per_row }),
+                    ..input
+                };
+                let panels = Panels {
+                    profile,
+                    product,
+                    input,
+                    from,
+                    to,
+                };
+                // SAFETY: the caller's contract, and shares are disjoint.
+                unsafe { dispatch(profile.isa, panels) }
+            }
+        }
+    }
+}
+
 /// Panels `from..to` of one product.
 struct Panels<'a> {
     profile: &'a RuntimeProfile,
     product: Product<'a>,
-    input: Input,
+    input: Input<'a>,
     from: usize,
     to: usize,
 }
@@ -105,29 +211,53 @@ impl Kernel for Panels<'_> {
 }
 
 impl Panels<'_> {
+    /// The bytes of panel `panel` of the product.
+    #[inline(always)]
+    unsafe fn panel(&self, panel: usize) -> *const u8 {
+        // SAFETY: the product's panels are within the matrix.
+        unsafe { self.product.weights.panel(self.product.first_panel + panel) }
+    }
+
     #[inline(always)]
     unsafe fn integer<S: Simd, F: formats::Format>(&self) {
         let tokens = self.input.tokens;
         let mut done = 0;
         // SAFETY: token ranges stay below `tokens`, panels within the matrix.
         unsafe {
-            if S::TILES && self.profile.matmul_variant == MatMulVariant::Amx && amx::is_available()
-            {
-                done = amx::panels::<S, F>(self.product, self.input, self.from..self.to);
+            if S::TILES {
+                // Tiles read consecutive rows.
+                let wanted = self.profile.matmul_variant == MatMulVariant::Amx;
+                if wanted && self.input.slots.is_none() && amx::is_available() {
+                    done = amx::panels::<S, F>(self.product, self.input, self.from..self.to);
+                }
             }
             while done < tokens {
                 let left = tokens - done;
-                let tile = if left >= 4 {
-                    self.profile.matmul_tile.min(left)
+                if left == 1 {
+                    integer::one_token::<S, F>(self, done);
+                    done += 1;
                 } else {
-                    1
-                };
-                done += match tile {
-                    12.. => integer::panels::<S, F, 12>(self, done),
-                    8..12 => integer::panels::<S, F, 8>(self, done),
-                    4..8 => integer::panels::<S, F, 4>(self, done),
-                    _ => integer::panels::<S, F, 1>(self, done),
-                };
+                    done += self.several::<S, F>(done, left);
+                }
+            }
+        }
+    }
+
+    /// Some of the `left` tokens from `first`, at least two. Returns how many. The constant decides alone what is compiled, so
+    /// that no set gets the others' forms.
+    #[inline(always)]
+    unsafe fn several<S: Simd, F: formats::Format>(&self, first: usize, left: usize) -> usize {
+        // SAFETY: as `integer`; no form takes more than `left` tokens.
+        unsafe {
+            if S::MANY_REGISTERS {
+                match self.profile.matmul_tile.min(left) {
+                    12.. => integer::in_registers::<S, F, 12>(self, first),
+                    8..12 => integer::in_registers::<S, F, 8>(self, first),
+                    4..8 => integer::in_registers::<S, F, 4>(self, first),
+                    _ => integer::in_registers::<S, F, 2>(self, first),
+                }
+            } else {
+                integer::in_l1::<S::Part, F>(self, first, left.min(integer::TOKENS))
             }
         }
     }

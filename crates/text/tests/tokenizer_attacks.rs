@@ -43,7 +43,7 @@ fn attacks() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("objects", bomb("{\"a\":"), "not the JSON"),
         (
             "cut",
-            serde_json::to_vec(&good()).expect("JSON")[..90].to_vec(),
+            b"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0".to_vec(),
             "not the JSON",
         ),
         ("no-model", b"{}".to_vec(), "missing field `model`"),
@@ -154,6 +154,12 @@ fn attacks() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     ]
 }
 
+/// The order of a JSON object's fields depends on how the workspace is built.
+fn same(found: &[u8], made: &[u8]) -> bool {
+    let parsed = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok();
+    found == made || parsed(found).is_some_and(|found| Some(found) == parsed(made))
+}
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("attacks")
 }
@@ -166,7 +172,10 @@ fn every_attack_ends_in_its_error() {
             fs::write(&path, &bytes).expect("the attack is written");
         }
         let found = fs::read(&path).expect("the attack is in the folder");
-        assert!(found == bytes, "{name} differs from what the test makes");
+        assert!(
+            same(&found, &bytes),
+            "{name} differs from what the test makes"
+        );
         let error = tokenizer_metadata_of(&path, &found, ROWS)
             .expect_err(name)
             .to_string();

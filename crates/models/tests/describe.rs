@@ -178,17 +178,20 @@ fn loading_reports_the_bytes_it_packs() {
     }
 }
 
+/// A token reads the experts that it goes to and no others; many tokens read all.
 #[test]
-fn a_mixture_of_experts_is_refused_in_plain_words() {
-    let path = fixture_path("qwen3next-moe.gguf");
-    let error = Model::load(&path, 1, &mut |_| {})
-        .err()
-        .expect("not supported")
-        .to_string();
-    assert!(
-        error.contains(
-            "qwen3next-moe.gguf: a mixture of experts is not supported yet; take a dense model"
-        ),
-        "{error}"
-    );
+fn costs_count_the_chosen_experts_alone() {
+    let model = loaded("qwen3moe");
+    // 3 layers of 6 experts, 3 chosen, of 3 matrices of 32 x 64 f32.
+    let experts = 3 * 6 * 3 * 32 * 64 * 4;
+    let bytes = |tokens| {
+        let nodes = model.program.nodes().iter();
+        nodes
+            .map(|n| model.program.expert_weight_bytes(&n.node, tokens))
+            .sum::<u64>()
+    };
+    assert_eq!((bytes(1), bytes(1000)), (experts / 2, experts));
+    let one = model.cost(1, 0, KvType::F16);
+    let others = model.parameters() * 4 - experts;
+    assert!(one.read_bytes < others + experts / 2 + 20_000, "{one:?}");
 }

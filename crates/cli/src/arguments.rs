@@ -4,13 +4,17 @@ use clap::{Args, Parser, Subcommand};
 use kernels::{KvType, RuntimeProfile};
 use runtime::SamplingOptions;
 
-use crate::commands::{bench, chat, inspect, lens, models, perplexity, pull, run, tokenize};
+use crate::checkpoint::WeightArguments;
+use crate::commands::{
+    bench, chat, convert, inspect, lens, models, perplexity, pull, run, tokenize,
+};
 
 const AFTER: &str = "\
 Without a command, sprag fetches its default model if need be, measures this machine, prints the first waterfall from \
 transistor to token, and writes sprag-report.html into the current folder.
 
-MODEL is a path, a name from `sprag models` (its beginning is enough), or a catalogue name such as `default`.
+MODEL is a path (a GGUF file, or a folder with a checkpoint in safetensors), a name from `sprag models` (its beginning is \
+enough), or a catalogue name such as `default`.
 
 Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 model, source or file not found, 4 bad file, 5 network, \
 6 does not fit (memory, disk, context), 130 interrupted.
@@ -32,6 +36,7 @@ pub enum Command {
     Chat(chat::Arguments),
     Models(models::Arguments),
     Pull(pull::Arguments),
+    Convert(convert::Arguments),
     Inspect(inspect::Arguments),
     Bench(bench::Arguments),
     Perplexity(perplexity::Arguments),
@@ -48,6 +53,7 @@ impl Arguments {
             Some(Command::Chat(a)) => ("chat", Some(&a.model)),
             Some(Command::Models(_)) => ("models", None),
             Some(Command::Pull(a)) => ("pull", Some(&a.source)),
+            Some(Command::Convert(a)) => ("convert", Some(&a.folder)),
             Some(Command::Inspect(a)) => ("inspect", Some(&a.model)),
             Some(Command::Bench(a)) => ("bench", Some(&a.model)),
             Some(Command::Perplexity(a)) => ("perplexity", Some(&a.model)),
@@ -67,6 +73,9 @@ pub struct EngineArguments {
     /// Precision of the key/value cache
     #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = kv_type)]
     pub kv_type: Option<KvType>,
+    /// How a checkpoint's weights are taken.
+    #[command(flatten)]
+    pub weights: WeightArguments,
 }
 
 impl EngineArguments {

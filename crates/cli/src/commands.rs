@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod chat;
+pub mod convert;
 pub mod inspect;
 pub mod lens;
 pub mod models;
@@ -25,6 +26,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Some(Command::Chat(a)) => chat::run(a, terminal),
         Some(Command::Models(a)) => models::run(a, terminal),
         Some(Command::Pull(a)) => pull::run(a, terminal),
+        Some(Command::Convert(a)) => convert::run(a, terminal),
         Some(Command::Inspect(a)) => inspect::run(a, terminal),
         Some(Command::Bench(a)) => bench::run(a, terminal),
         Some(Command::Perplexity(a)) => perplexity::run(a, terminal),

@@ -5,14 +5,15 @@
 
 use std::{error::Error, io, path::PathBuf, process::ExitCode};
 
-use formats::gguf::{Fault, GgufError};
+use formats::gguf::{Fault, GgufError, WriteError};
+use formats::{json, safetensors};
 use kernels::{PackError, cpu::ExecuteError};
 use lens::LensError;
 use measure::SampleError;
-use models::ModelError;
+use models::{ModelError, checkpoint::CheckpointError};
 use runtime::RuntimeError;
 use store::{PullError, ResolveError, StoreError};
-use text::{TemplateError, TokenizerError};
+use text::{TemplateError, TokenizerError, TokenizerFilesError};
 
 use crate::terminal::{Style, Terminal, complain};
 
@@ -53,6 +54,12 @@ pub enum Failure {
     Model(#[from] ModelError),
     #[error(transparent)]
     Gguf(#[from] GgufError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error("{} is a GGUF file, whose weights are quantised as they are; --quantize is for checkpoints in safetensors", .0.display())]
+    QuantizeGguf(PathBuf),
+    #[error(transparent)]
+    Convert(#[from] WriteError),
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     #[error(transparent)]
@@ -100,10 +107,12 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             _ if self.is_closed_pipe() => Exit::Done,
-            Self::Usage(_) => Exit::Usage,
+            Self::Usage(_) | Self::QuantizeGguf(_) => Exit::Usage,
             Self::Runtime(error) => runtime_exit(error),
             Self::Model(error) => model_exit(error),
             Self::Gguf(error) => gguf_exit(error),
+            Self::Checkpoint(error) => checkpoint_exit(error),
+            Self::Convert(error) => convert_exit(error),
             Self::Tokenizer(_) | Self::Template(_) | Self::Content { .. } => Exit::BadFile,
             Self::Resolve(ResolveError::Store(_))
             | Self::Store(_)
@@ -116,12 +125,7 @@ impl Failure {
                 io::ErrorKind::NotFound => Exit::NotFound,
                 _ => Exit::BadFile,
             },
-            Self::Write { source, .. } | Self::Output(source) => match source.kind() {
-                io::ErrorKind::StorageFull
-                | io::ErrorKind::QuotaExceeded
-                | io::ErrorKind::FileTooLarge => Exit::DoesNotFit,
-                _ => Exit::Internal,
-            },
+            Self::Write { source, .. } | Self::Output(source) => write_exit(source),
             Self::Interrupted => Exit::Interrupted,
         }
     }
@@ -131,6 +135,41 @@ fn gguf_exit(error: &GgufError) -> Exit {
     match error.fault() {
         Fault::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::NotFound,
         _ => Exit::BadFile,
+    }
+}
+
+fn checkpoint_exit(error: &CheckpointError) -> Exit {
+    let missing = |source: &io::Error| source.kind() == io::ErrorKind::NotFound;
+    match error {
+        CheckpointError::Safetensors(error) => match error.fault() {
+            safetensors::Fault::Io { source, .. } if missing(source) => Exit::NotFound,
+            safetensors::Fault::MissingShard { .. } => Exit::NotFound,
+            _ => Exit::BadFile,
+        },
+        CheckpointError::Json(error) => match error.fault() {
+            json::JsonFault::Io(source) if missing(source) => Exit::NotFound,
+            _ => Exit::BadFile,
+        },
+        CheckpointError::Tokenizer(TokenizerFilesError::Missing { .. }) => Exit::NotFound,
+        _ => Exit::BadFile,
+    }
+}
+
+fn convert_exit(error: &WriteError) -> Exit {
+    match error {
+        WriteError::Io { source, .. } => write_exit(source),
+        WriteError::Weights(error) => gguf_exit(error),
+        WriteError::Stopped => Exit::Interrupted,
+        _ => Exit::BadFile,
+    }
+}
+
+fn write_exit(source: &io::Error) -> Exit {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            Exit::DoesNotFit
+        }
+        _ => Exit::Internal,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The exact next command after a failure, where there is one.
 
-use formats::gguf::Fault;
-use models::ModelError;
+use formats::{gguf::Fault, safetensors};
+use models::{ModelError, checkpoint::CheckpointError};
 use runtime::RuntimeError;
 use store::{PullError, ResolveError};
 
@@ -50,6 +50,13 @@ pub fn next_step(failure: &Failure, arguments: &Arguments) -> Option<String> {
             bad_model(error, &model)
         }
         Failure::Gguf(error) => bad_file(error.fault(), &model),
+        Failure::QuantizeGguf(_) => Some(format!("sprag {command} {model}")),
+        // The other errors of a checkpoint say themselves what to fetch or to take instead.
+        Failure::Checkpoint(CheckpointError::Safetensors(error))
+            if matches!(error.fault(), safetensors::Fault::NoWeights { .. }) =>
+        {
+            Some("sprag convert --help".to_owned())
+        }
         Failure::Usage(_) if command == "run" => again("-p \"Why is the sky blue?\""),
         _ => None,
     }

@@ -8,6 +8,7 @@
 //! all that a person reads is written in this crate.
 
 mod arguments;
+mod checkpoint;
 mod commands;
 mod exchange;
 mod failure;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use store::{CatalogueEntry, ResolveError, Source, Store};
 
 use crate::{
+    checkpoint,
     failure::Failure,
     interrupt::Interrupt,
     progress::{self, PullProgress},
@@ -39,10 +40,15 @@ pub struct Identity {
 impl Identity {
     /// Of an open file.
     pub fn of(gguf: &Gguf, path: &Path) -> Self {
-        let name = path
-            .file_stem()
-            .map(|s| s.to_string_lossy().into_owned())
-            .unwrap_or_default();
+        // A checkpoint's path may be a folder, even `.`; its metadata have the folder's name.
+        let folder = gguf.metadata().opt_str("general.name").ok().flatten();
+        let name = match folder.filter(|_| gguf.is_derived()) {
+            Some(name) => name.to_owned(),
+            None => path
+                .file_stem()
+                .map(|s| s.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+        };
         Self {
             name,
             path: path.to_owned(),
@@ -106,7 +112,7 @@ pub fn locate(
     interrupt: &Interrupt,
 ) -> Result<PathBuf, Failure> {
     let path = Path::new(given);
-    // What lies there but is no file (a folder, a pipe) is the parser's to refuse, in its words.
+    // A checkpoint's folder; what else lies there and is no file (a pipe) is the parser's to refuse, in its words.
     if (given.contains('/') || given.ends_with(".gguf")) && path.exists() && !path.is_file() {
         return Ok(path.to_owned());
     }
@@ -116,8 +122,8 @@ pub fn locate(
         Err(ResolveError::NotPulled(entry)) if fetch || (terminal.input && terminal.errors) => {
             pull_entry(entry, &store, terminal, interrupt)
         }
-        // A file without the usual ending, in the current folder.
-        Err(ResolveError::Unknown { .. }) if path.is_file() => Ok(path.to_owned()),
+        // A file without the usual ending or a checkpoint's folder, in the current folder.
+        Err(ResolveError::Unknown { .. }) if path.is_file() || path.is_dir() => Ok(path.to_owned()),
         Err(error) => Err(error.into()),
     }
 }
@@ -147,7 +153,7 @@ fn pull_entry(
 /// # Errors
 /// As [`Gguf::open`].
 pub fn open(path: &Path) -> Result<Arc<Gguf>, Failure> {
-    Ok(Arc::new(Gguf::open(path)?))
+    checkpoint::open_as_stored(path)
 }
 
 /// Loads the model with a bar, where that takes long enough to see one.

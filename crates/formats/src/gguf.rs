@@ -1,5 +1,8 @@
 //! GGUF: the file format of llama.cpp's models, read lazily from a memory map.
 //!
+//! A model that lies elsewhere in another form can be seen as a GGUF file too ([`Gguf::derived`]): its head is made at once, a
+//! tensor's bytes when they are asked for ([`Gguf::weights`]). So whatever reads models has one kind of source.
+//!
 //! A file is a header, metadata (keys and values), a table of tensors, and their bytes. [`Gguf::open`] maps the
 //! file, reads and validates everything but the tensors' bytes, and hands those out as slices of the map. So a
 //! model of any size opens in milliseconds, and the system reads its weights when they are first touched.
@@ -13,6 +16,7 @@
 //! Big-endian files and version 1 are refused. A split model's parts are opened one by one; joining them is the
 //! caller's work. Weights are not decoded here (see `ops` and `kernels`), except for [`Gguf::check_finite`].
 
+mod derived;
 mod error;
 mod finite;
 mod foreign;
@@ -28,11 +32,14 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
 use ops::Dtype;
 
+use derived::Maker;
+pub use derived::{MakeError, TensorSpec};
 pub use error::{Fault, Field, GgufError, Origin, Quoted};
 pub use finite::first_non_finite;
 pub use foreign::Foreign;
@@ -41,7 +48,7 @@ use storage::Storage;
 pub use storage::{Text, TextArray};
 pub use tensor::{Block, MAX_DIMS, TensorInfo, TensorType};
 pub use value::{Array, Value, ValueType};
-pub use write::{TensorData, WriteError, encode, write};
+pub use write::{TensorData, WriteError, encode, save, write};
 
 /// An open GGUF file.
 ///
@@ -55,6 +62,10 @@ pub use write::{TensorData, WriteError, encode, write};
 pub struct Gguf {
     origin: Origin,
     storage: Arc<Storage>,
+    // More than the storage's length for a derived file.
+    file_len: usize,
+    // Makes the tensors of a derived file.
+    maker: Option<Maker>,
     version: u32,
     alignment: usize,
     metadata: Metadata,
@@ -71,6 +82,7 @@ impl Gguf {
     pub fn open(path: &Path) -> Result<Self, GgufError> {
         let origin = Origin::File(path.into());
         crate::mmap::map(path)
+            .map_err(Fault::from)
             .and_then(|map| Self::new(&origin, Storage::Mapped(map)))
             .map_err(|fault| GgufError::new(&origin, fault))
     }
@@ -85,17 +97,24 @@ impl Gguf {
     }
 
     fn new(origin: &Origin, storage: Storage) -> Result<Self, Fault> {
+        let file_len = storage.bytes().len();
+        Self::with_len(origin, storage, file_len)
+    }
+
+    fn with_len(origin: &Origin, storage: Storage, file_len: usize) -> Result<Self, Fault> {
         let storage = Arc::new(storage);
         let parse::Head {
             version,
             alignment,
             metadata,
             tensors,
-        } = parse::head(&storage, origin)?;
+        } = parse::head(&storage, origin, file_len)?;
         let by_name = index_by_name(&tensors)?;
         Ok(Self {
             origin: origin.clone(),
             storage,
+            file_len,
+            maker: None,
             version,
             alignment,
             metadata,
@@ -167,16 +186,34 @@ impl Gguf {
             .ok_or_else(|| GgufError::new(&self.origin, tensor.unsupported()))
     }
 
-    /// A tensor's bytes, in the file's own format; empty for a format of unknown size (see
-    /// [`TensorInfo::byte_len`]).
+    /// A tensor's bytes where they lie in the file, in its own format. Empty for a format of unknown size (see
+    /// [`TensorInfo::byte_len`]) and for a tensor of a derived file, which lies nowhere: [`Self::weights`] makes it.
     ///
     /// # Panics
     /// When `tensor` belongs to another, longer file.
     #[must_use]
     pub fn bytes(&self, tensor: &TensorInfo) -> &[u8] {
-        tensor
-            .byte_range()
-            .map_or(&[], |range| &self.storage.bytes()[range])
+        match tensor.byte_range() {
+            Some(range) if self.maker.is_none() => &self.storage.bytes()[range],
+            _ => &[],
+        }
+    }
+
+    /// A tensor's bytes, from the file or made for the occasion.
+    ///
+    /// # Errors
+    /// Only for a derived file: the tensor can't be made.
+    ///
+    /// # Panics
+    /// When `tensor` belongs to another, longer file.
+    pub fn weights(&self, tensor: &TensorInfo) -> Result<Cow<'_, [u8]>, GgufError> {
+        match &self.maker {
+            None => Ok(Cow::Borrowed(self.bytes(tensor))),
+            Some(maker) => maker
+                .make(tensor)
+                .map(Cow::Owned)
+                .map_err(|fault| GgufError::new(&self.origin, fault)),
+        }
     }
 
     /// Reads all of a tensor and fails on the first scale or float that is NaN or infinite. To check in parallel,
@@ -186,7 +223,7 @@ impl Gguf {
     /// When a value is not finite, or the number format is one that Sprag does not read.
     pub fn check_finite(&self, tensor: &TensorInfo) -> Result<(), GgufError> {
         let dtype = self.dtype(tensor)?;
-        match first_non_finite(dtype, self.bytes(tensor)) {
+        match first_non_finite(dtype, &self.weights(tensor)?) {
             None => Ok(()),
             Some(block) => Err(self.not_finite(tensor, dtype, block)),
         }
@@ -217,10 +254,10 @@ impl Gguf {
         }
     }
 
-    /// The file's length in bytes.
+    /// The file's length in bytes; of a derived file, what it would be.
     #[must_use]
     pub fn file_len(&self) -> usize {
-        self.storage.bytes().len()
+        self.file_len
     }
 }
 

@@ -4,30 +4,44 @@ use std::{fs, fs::File, io, path::Path};
 
 use memmap2::Mmap;
 
-use crate::gguf::Fault;
+/// Why a file can't be mapped.
+#[derive(Debug)]
+pub(crate) enum MapError {
+    /// The operating system refused.
+    Io {
+        action: &'static str,
+        source: io::Error,
+    },
+    /// A folder where a file was expected.
+    Directory,
+    /// A pipe, socket or device.
+    NotRegular,
+    /// No bytes at all.
+    Empty,
+}
 
 /// The mapped file.
 ///
 /// # Errors
 /// It can't be found, opened or mapped, or is not a regular file with bytes in it.
-pub(crate) fn map(path: &Path) -> Result<Mmap, Fault> {
-    let io = |action| move |source: io::Error| Fault::Io { action, source };
+pub(crate) fn map(path: &Path) -> Result<Mmap, MapError> {
+    let io = |action| move |source: io::Error| MapError::Io { action, source };
     // Asked before opening: to open a pipe would wait for its writer.
     let found = fs::metadata(path).map_err(io("find the file"))?;
     if found.is_dir() {
-        return Err(Fault::Directory);
+        return Err(MapError::Directory);
     }
     if !found.is_file() {
-        return Err(Fault::NotRegular);
+        return Err(MapError::NotRegular);
     }
     if found.len() == 0 {
         // An empty file can't be mapped on every system.
-        return Err(Fault::Empty);
+        return Err(MapError::Empty);
     }
     let file = File::open(path).map_err(io("open the file"))?;
     // SAFETY: the map is read-only and private to this process's readers. Its bytes stay as they are as long as
     // nobody shortens or writes the file in place, which no process can rule out for a file that others may write;
-    // `Gguf`'s documentation states that risk, and Sprag itself replaces files only by rename. Numbers are decoded
+    // the documentation of `Gguf` and `Checkpoint` states that risk, and Sprag itself replaces files only by rename. Numbers are decoded
     // from copies of bytes and every byte pattern is valid, so a changed byte yields a wrong weight or error text.
     let map = unsafe { Mmap::map(&file) }.map_err(io("memory-map the file"))?;
     Ok(map)

@@ -493,6 +493,10 @@ fn every_file_of_the_folder_is_known_and_explained() {
     }
     for entry in fs::read_dir(folder()).expect("the folder is there") {
         let path = entry.expect("the entry is readable").path();
+        // Other formats' attacks have tests of their own.
+        if path.is_dir() {
+            continue;
+        }
         let stem = path
             .file_stem()
             .and_then(|stem| stem.to_str())

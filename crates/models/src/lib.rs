@@ -1,5 +1,7 @@
 //! Models: a file's metadata and tensors in, a checked [`kernels::program::Program`] out.
 //!
+//! A checkpoint in safetensors is seen as such a file too ([`checkpoint`]).
+//!
 //! An architecture ([`arch`]) is a list of blocks ([`blocks`]); a block adds nodes and takes the weights that they read through
 //! the [`load::Loader`]. Each block is written once: no rotary embedding, no feed-forward layer exists twice. The same code
 //! builds a program with its weights ([`Model::load`]) or without ([`Model::describe`], for costs and memory from the header
@@ -7,6 +9,7 @@
 
 mod arch;
 mod blocks;
+pub mod checkpoint;
 mod config;
 mod error;
 mod load;

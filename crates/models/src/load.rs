@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use formats::gguf::{Gguf, TensorInfo};
+use formats::gguf::{Gguf, TensorInfo, first_non_finite};
 use kernels::{
     PackError, PackedMatrix, StoredMatrix, StoredRows,
     memory::{Arena, Pages},
@@ -15,7 +15,7 @@ use crate::{Config, ModelError, config::file_name};
 /// Whether weights are packed or only described.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weights {
-    Packed { threads: usize },
+    Packed { threads: usize, pages: Pages },
     Hollow,
 }
 
@@ -44,6 +44,12 @@ impl<'a> Loader<'a> {
         let embedding = Embedding {
             dtype: gguf.dtype(table)?,
             tensor: table.clone(),
+            made: match weights {
+                Weights::Packed { .. } if gguf.is_derived() => {
+                    Some(gguf.weights(table)?.into_owned())
+                }
+                _ => None,
+            },
             gguf: Arc::clone(&gguf),
         };
         let program = ProgramBuilder::new(Box::new(embedding));
@@ -52,7 +58,10 @@ impl<'a> Loader<'a> {
             gguf,
             program,
             weights,
-            arena: Arena::new(Pages::Huge),
+            arena: Arena::new(match weights {
+                Weights::Packed { pages, .. } => pages,
+                Weights::Hollow => Pages::Small,
+            }),
             loaded: 0,
             taken,
             progress,
@@ -138,14 +147,14 @@ impl<'a> Loader<'a> {
     ) -> Result<MatrixId, ModelError> {
         let dtype = self.gguf.dtype(tensor)?;
         let matrix = match self.weights {
-            Weights::Packed { threads } => {
-                let bytes = self.gguf.bytes(tensor);
+            Weights::Packed { threads, .. } => {
+                let bytes = self.gguf.weights(tensor)?;
                 PackedMatrix::pack(
                     StoredMatrix {
                         dtype,
                         rows: stored_rows,
                         cols,
-                        bytes,
+                        bytes: &bytes,
                     },
                     rows,
                     map,
@@ -219,8 +228,11 @@ impl<'a> Loader<'a> {
         if self.weights == Weights::Hollow {
             return Ok(values);
         }
-        self.gguf.check_finite(&tensor)?;
-        ops::dequantize::dequantize(dtype, self.gguf.bytes(&tensor), &mut values)
+        let bytes = self.gguf.weights(&tensor)?;
+        if let Some(block) = first_non_finite(dtype, &bytes) {
+            return Err(self.gguf.not_finite(&tensor, dtype, block).into());
+        }
+        ops::dequantize::dequantize(dtype, &bytes, &mut values)
             .map_err(|source| self.weights_error(name, PackError::Shape(source)))?;
         Ok(values)
     }
@@ -234,16 +246,18 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// The embedding table where it lies in the file.
+/// The embedding table where it lies in the file; of a derived file, made once and kept.
 struct Embedding {
     gguf: Arc<Gguf>,
+    made: Option<Vec<u8>>,
     tensor: TensorInfo,
     dtype: Dtype,
 }
 
 impl StoredRows for Embedding {
     fn row(&self, row: usize) -> &[u8] {
-        let bytes = self.gguf.bytes(&self.tensor);
+        let in_file = || self.gguf.bytes(&self.tensor);
+        let bytes = self.made.as_deref().unwrap_or_else(in_file);
         let len = bytes.len() / self.tensor.rows().max(1);
         bytes.get(row * len..(row + 1) * len).unwrap_or(&[])
     }

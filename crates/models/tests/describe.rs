@@ -2,7 +2,7 @@
 
 use formats::gguf::{Gguf, TensorInfo};
 use kernels::{
-    KvType,
+    KvType, RuntimeProfile,
     program::{Node, StepShape},
 };
 use models::{Footprint, Model};
@@ -12,14 +12,29 @@ mod draft;
 
 use draft::{Draft, fixture_path};
 
-const FIXTURES: [&str; 6] = ["llama", "qwen2", "qwen3", "gemma3", "qwen35", "qwen3next"];
+const FIXTURES: [&str; 9] = [
+    "llama",
+    "qwen2",
+    "qwen3",
+    "qwen3moe",
+    "gemma3",
+    "qwen35",
+    "qwen35moe",
+    "qwen3next",
+    "qwen3next-moe",
+];
 
 fn described(fixture: &str) -> Model {
     Model::describe(Draft::of(fixture).build()).expect("a model we run")
 }
 
 fn loaded(fixture: &str) -> Model {
-    Model::load(&fixture_path(&format!("{fixture}.gguf")), 2, &mut |_| {}).expect("a model we run")
+    Model::load(
+        &fixture_path(&format!("{fixture}.gguf")),
+        &RuntimeProfile::default(),
+        &mut |_| {},
+    )
+    .expect("a model we run")
 }
 
 #[test]
@@ -171,7 +186,10 @@ fn loading_reports_the_bytes_it_packs() {
     for fixture in FIXTURES {
         let mut heard = Vec::new();
         let path = fixture_path(&format!("{fixture}.gguf"));
-        let model = Model::load(&path, 1, &mut |bytes| heard.push(bytes)).expect("a model we run");
+        let model = Model::load(&path, &RuntimeProfile::default(), &mut |bytes| {
+            heard.push(bytes)
+        })
+        .expect("a model we run");
         let in_file: usize = streamed(&model.gguf).filter_map(TensorInfo::byte_len).sum();
         assert!(heard.is_sorted(), "{fixture}: {heard:?}");
         assert_eq!(heard.last(), Some(&(in_file as u64)), "{fixture}");

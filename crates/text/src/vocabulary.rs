@@ -45,6 +45,20 @@ impl TokenType {
     }
 }
 
+impl TokenType {
+    /// The type's number in a GGUF file.
+    pub fn gguf(self) -> i32 {
+        match self {
+            Self::Normal => 1,
+            Self::Unknown => 2,
+            Self::Control => 3,
+            Self::UserDefined => 4,
+            Self::Unused => 5,
+            Self::Byte => 6,
+        }
+    }
+}
+
 /// The ids of tokens with a role, where the file names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpecialIds {

@@ -16,6 +16,7 @@ use silicon::probe::Machine;
 
 use crate::{
     arguments::{EngineArguments, tokens},
+    checkpoint,
     failure::Failure,
     interrupt::{Interrupt, Listening},
     model_file::{self, Identity},
@@ -117,7 +118,7 @@ struct Phase {
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let interrupt = Interrupt::install();
     let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
-    let gguf = model_file::open(&path)?;
+    let gguf = checkpoint::open_for(&path, &arguments.engine)?;
     let engine = model_file::load(&gguf, arguments.engine.profile(), terminal)?;
     let deepest = arguments.depth.iter().copied().max().unwrap_or(0);
     let context = deepest.saturating_add(arguments.prefill.max(arguments.decode));

@@ -19,7 +19,7 @@ use text::{ChatTemplate, TemplateOrigin};
 
 use crate::{
     arguments::{EngineArguments, SamplingArguments, tokens},
-    exchange,
+    checkpoint, exchange,
     failure::{self, Failure},
     interrupt::Interrupt,
     model_file, prompt,
@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let sampler = Sampler::new(options.clone())?;
     let interrupt = Interrupt::install();
     let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
-    let gguf = model_file::open(&path)?;
+    let gguf = checkpoint::open_for(&path, &arguments.engine)?;
     let engine = model_file::load(&gguf, arguments.engine.profile(), terminal)?;
     let template = match prompt::template(&gguf, engine.tokenizer())? {
         Some(template) => template,

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::{
     arguments::tokens,
+    checkpoint::{self, WeightArguments},
     failure::Failure,
     interrupt::Interrupt,
     model_file::{self, Identity},
@@ -36,6 +37,9 @@ pub struct Arguments {
     /// Report as JSON (schema sprag.inspect/1)
     #[arg(long)]
     pub json: bool,
+    /// How a checkpoint's weights are taken.
+    #[command(flatten)]
+    pub weights: WeightArguments,
 }
 
 /// The report; `docs/json.md` describes it.
@@ -107,7 +111,8 @@ struct Tensor {
 /// Runs the command.
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let path = model_file::locate(&arguments.model, false, terminal, &Interrupt::install())?;
-    let gguf = model_file::open(&path)?;
+    let threads = kernels::RuntimeProfile::default().threads;
+    let gguf = checkpoint::open(&path, arguments.weights, threads)?;
     let model = Model::describe(Arc::clone(&gguf));
     let report = Report {
         schema: "sprag.inspect/1",

@@ -8,6 +8,7 @@ use runtime::Engine;
 
 use crate::{
     arguments::{EngineArguments, tokens},
+    checkpoint,
     failure::Failure,
     interrupt::Interrupt,
     model_file, progress, report,
@@ -55,7 +56,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let interrupt = Interrupt::install();
     let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
-    let gguf = model_file::open(&path)?;
+    let gguf = checkpoint::open_for(&path, &arguments.engine)?;
     let engine = model_file::load(&gguf, arguments.engine.profile(), terminal)?;
     let options = Options {
         depth: arguments.depth,

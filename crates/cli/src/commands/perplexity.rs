@@ -9,6 +9,7 @@ use text::Specials;
 
 use crate::{
     arguments::{EngineArguments, tokens},
+    checkpoint,
     failure::Failure,
     interrupt::Interrupt,
     model_file::{self, Identity},
@@ -63,7 +64,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let text = report::read_text(&arguments.file)?;
     let interrupt = Interrupt::install();
     let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
-    let gguf = model_file::open(&path)?;
+    let gguf = checkpoint::open_for(&path, &arguments.engine)?;
     let engine = model_file::load(&gguf, arguments.engine.profile(), terminal)?;
     let ids = engine.tokenizer().encode(&text, Specials::Plain);
     let options = PerplexityOptions {

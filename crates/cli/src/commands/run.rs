@@ -9,6 +9,7 @@ use text::{Message, Specials};
 
 use crate::{
     arguments::{EngineArguments, SamplingArguments, tokens},
+    checkpoint,
     exchange::{self, Timings},
     failure::Failure,
     interrupt::Interrupt,
@@ -111,7 +112,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let text = prompt_text(arguments, terminal)?;
     let interrupt = Interrupt::install();
     let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
-    let gguf = model_file::open(&path)?;
+    let gguf = checkpoint::open_for(&path, &arguments.engine)?;
     let engine = model_file::load(&gguf, arguments.engine.profile(), terminal)?;
     let template = if arguments.raw {
         None

@@ -38,6 +38,7 @@ fn help() {
         "chat",
         "models",
         "pull",
+        "convert",
         "inspect",
         "bench",
         "perplexity",
@@ -52,6 +53,7 @@ fn help() {
         );
     }
     compare("help-run", &screen(&["run", "--help"]));
+    compare("help-convert", &screen(&["convert", "--help"]));
 }
 
 #[test]

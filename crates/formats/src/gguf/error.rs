@@ -11,6 +11,7 @@ use std::sync::Arc;
 use ops::Dtype;
 
 use super::foreign::Foreign;
+use crate::mmap::MapError;
 
 /// Where the bytes came from, for error messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +81,9 @@ impl Quoted {
     /// Characters of a name that an error message shows.
     pub const LIMIT: usize = 80;
 
-    pub(super) fn new(text: &str) -> Self {
+    /// Quotes `text`.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
         match text.char_indices().nth(Self::LIMIT) {
             None => Self(format!("{text:?}")),
             Some((end, _)) => Self(format!("{:?}... ({} bytes)", &text[..end], text.len())),
@@ -434,6 +437,14 @@ pub enum Fault {
         /// Its number in the file.
         id: u32,
     },
+    /// A tensor that is made from something else could not be made.
+    #[error("tensor {tensor} can't be made: {source}")]
+    Making {
+        /// The tensor.
+        tensor: Quoted,
+        /// Why; it says what to do.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A scale or a float that is NaN or infinite.
     #[error(
         "tensor {tensor} holds a value that is not finite in block {block} (a block is {block_len} weights of {dtype}); the model is damaged: fetch it again or convert it again"
@@ -448,6 +459,17 @@ pub enum Fault {
         /// The number format.
         dtype: Dtype,
     },
+}
+
+impl From<MapError> for Fault {
+    fn from(error: MapError) -> Self {
+        match error {
+            MapError::Io { action, source } => Self::Io { action, source },
+            MapError::Directory => Self::Directory,
+            MapError::NotRegular => Self::NotRegular,
+            MapError::Empty => Self::Empty,
+        }
+    }
 }
 
 fn readable() -> String {

@@ -1,4 +1,4 @@
-//! Says what a file is that was given in place of a GGUF file.
+//! Says what a file is that was given in place of a model file of the expected format.
 //!
 //! People name the wrong file all the time: the checkpoint beside it, an error page that a download saved, a
 //! pointer that `git` left. Naming it saves them the search. This looks at the first bytes only and guesses;
@@ -11,6 +11,8 @@ use std::fmt;
 pub enum Foreign {
     /// A safetensors checkpoint.
     Safetensors,
+    /// A GGUF file, where something else was expected.
+    Gguf,
     /// A zip archive: a wheel, or a PyTorch checkpoint.
     Zip,
     /// A gzip stream.
@@ -31,10 +33,12 @@ pub enum Foreign {
 const SAMPLE_LEN: usize = 512;
 
 impl Foreign {
-    pub(super) fn recognise(bytes: &[u8]) -> Self {
+    pub(crate) fn recognise(bytes: &[u8]) -> Self {
         let sample = &bytes[..bytes.len().min(SAMPLE_LEN)];
         let text = sample.trim_ascii_start().to_ascii_lowercase();
-        if sample.starts_with(b"PK\x03\x04") {
+        if sample.starts_with(b"GGUF") {
+            Self::Gguf
+        } else if sample.starts_with(b"PK\x03\x04") {
             Self::Zip
         } else if sample.starts_with(&[0x1f, 0x8b]) {
             Self::Gzip
@@ -69,7 +73,8 @@ fn is_safetensors(bytes: &[u8]) -> bool {
 impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Safetensors => "it looks like safetensors: convert the model to GGUF first",
+            Self::Safetensors => "it looks like safetensors: name it .safetensors, with config.json and tokenizer.json beside it, or convert it with `sprag convert`",
+            Self::Gguf => "it looks like GGUF: name it .gguf",
             Self::Zip => "it looks like a zip archive (a wheel or a PyTorch checkpoint): unpack or convert it first",
             Self::Gzip => "it looks like gzip: unpack it first",
             Self::Html => "it looks like a web page, perhaps an error that was saved by a download: check the address and fetch it again",

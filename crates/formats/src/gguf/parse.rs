@@ -46,7 +46,12 @@ pub(super) struct Head {
     pub(super) tensors: Vec<TensorInfo>,
 }
 
-pub(super) fn head(storage: &Arc<Storage>, origin: &Origin) -> Result<Head, Fault> {
+/// `file_len` is more than the bytes at hand where tensors are made when they are asked for.
+pub(super) fn head(
+    storage: &Arc<Storage>,
+    origin: &Origin,
+    file_len: usize,
+) -> Result<Head, Fault> {
     let bytes = storage.bytes();
     let mut reader = Reader::new(bytes);
     let version = version(bytes, &mut reader)?;
@@ -82,7 +87,7 @@ pub(super) fn head(storage: &Arc<Storage>, origin: &Origin) -> Result<Head, Faul
     for index in 0..tensor_count {
         entries.push(tensor_entry(&mut reader, index)?);
     }
-    let tensors = layout::place(entries, reader.at(), alignment, bytes.len())?;
+    let tensors = layout::place(entries, reader.at(), alignment, file_len)?;
     Ok(Head {
         version,
         alignment,

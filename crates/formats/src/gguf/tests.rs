@@ -309,3 +309,64 @@ fn an_open_file_may_be_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<Gguf>();
 }
+
+#[test]
+fn a_derived_file_makes_its_tensors_and_is_saved_as_it_is() {
+    let folder = Folder::new("derived");
+    let specs = [
+        TensorSpec {
+            name: "a".to_owned(),
+            dtype: Dtype::F32,
+            shape: vec![3],
+        },
+        TensorSpec {
+            name: "b".to_owned(),
+            dtype: Dtype::Q8_0,
+            shape: vec![32, 2],
+        },
+    ];
+    let metadata = [("general.architecture", Value::Str(Text::from("llama")))];
+    let make = |name: &str| match name {
+        "a" => Ok(vec![1; 12]),
+        _ => Ok(vec![2; 68]),
+    };
+    let gguf = Gguf::derived(Path::new("elsewhere"), &metadata, &specs, make).expect("valid");
+    let b = gguf.tensor("b").expect("there");
+    assert!(gguf.bytes(b).is_empty() && gguf.is_derived());
+    assert_eq!(*gguf.weights(b).expect("made"), [2; 68]);
+    let path = folder.0.join("out.gguf");
+    let mut heard = 0;
+    save(&gguf, &path, &mut |done| {
+        heard = done;
+        true
+    })
+    .expect("written");
+    let saved = Gguf::open(&path).expect("opens");
+    assert_eq!(saved.file_len(), gguf.file_len());
+    assert!(heard > 80 && heard <= saved.file_len() as u64);
+    assert_eq!(saved.bytes(&saved.tensors()[1]), [2; 68]);
+    assert_eq!(
+        saved.metadata().str("general.architecture").expect("there"),
+        "llama"
+    );
+
+    let stopped = save(&gguf, &folder.0.join("other.gguf"), &mut |_| false);
+    assert!(matches!(stopped, Err(WriteError::Stopped)));
+    assert_eq!(std::fs::read_dir(&folder.0).expect("readable").count(), 1);
+
+    let failing = |name: &str| match name {
+        "a" => Ok(vec![1; 11]),
+        _ => Err("no such weights".into()),
+    };
+    let gguf = Gguf::derived(Path::new("elsewhere"), &metadata, &specs, failing).expect("valid");
+    for tensor in gguf.tensors() {
+        let told = gguf.weights(tensor).expect_err("can't be made").to_string();
+        assert!(told.starts_with("elsewhere: tensor"), "{told}");
+    }
+    assert!(matches!(
+        save(&gguf, &path, &mut |_| true),
+        Err(WriteError::Weights(_))
+    ));
+    let twice = [specs[0].clone(), specs[0].clone()];
+    assert!(Gguf::derived(Path::new("x"), &metadata, &twice, failing).is_err());
+}

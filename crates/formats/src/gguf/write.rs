@@ -56,6 +56,12 @@ pub enum WriteError {
         /// The system's reason.
         source: io::Error,
     },
+    /// A tensor's weights can't be had.
+    #[error(transparent)]
+    Weights(GgufError),
+    /// The caller asked to stop.
+    #[error("stopped; the file was not written")]
+    Stopped,
     /// The parser refuses what was written: names are not unique, or a shape is not valid.
     #[error("the file to be written would not be valid: {0}")]
     Invalid(GgufError),
@@ -75,15 +81,63 @@ pub fn write<K: AsRef<str>, V: Borrow<Value>>(
         path: path.to_path_buf(),
         source,
     };
+    whole_or_not(path, &mut |out| head.write_to(out, tensors).map_err(io))
+}
+
+/// Writes all of `gguf` to `path`, replacing a file that is there; tensors that have to be made are made one by one, so that
+/// only one is in memory. `progress` hears the bytes done so far and answers whether to go on.
+///
+/// # Errors
+/// A tensor can't be made, the system can't write, or `progress` says stop. The target is then as it was.
+pub fn save(
+    gguf: &Gguf,
+    path: &Path,
+    progress: &mut dyn FnMut(u64) -> bool,
+) -> Result<(), WriteError> {
+    let io = |source| WriteError::Io {
+        path: path.to_path_buf(),
+        source,
+    };
+    let mut done = 0u64;
+    whole_or_not(path, &mut |out| {
+        let mut put = |bytes: &[u8], out: &mut dyn Write| {
+            put_padded(bytes, gguf.alignment(), out).map_err(io)?;
+            done += bytes.len() as u64;
+            progress(done).then_some(()).ok_or(WriteError::Stopped)
+        };
+        put(gguf.storage.bytes(), out)?;
+        if gguf.maker.is_some() {
+            for tensor in gguf.tensors() {
+                put(&gguf.weights(tensor).map_err(WriteError::Weights)?, out)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// See the module's head, step 3.
+fn whole_or_not(
+    path: &Path,
+    content: &mut dyn FnMut(&mut dyn Write) -> Result<(), WriteError>,
+) -> Result<(), WriteError> {
+    let io = |source| WriteError::Io {
+        path: path.to_path_buf(),
+        source,
+    };
     let mut temporary = Temporary::create(path).map_err(io)?;
     let mut out = BufWriter::new(&mut temporary.file);
-    head.write_to(&mut out, tensors)
-        .and_then(|()| out.flush())
-        .map_err(io)?;
+    content(&mut out)?;
+    out.flush().map_err(io)?;
     drop(out);
     temporary.file.sync_all().map_err(io)?;
     drop(Gguf::open(&temporary.path).map_err(WriteError::Invalid)?);
     temporary.rename(path).map_err(io)
+}
+
+fn put_padded(bytes: &[u8], alignment: usize, out: &mut dyn Write) -> io::Result<()> {
+    out.write_all(bytes)?;
+    let padding = bytes.len().next_multiple_of(alignment) - bytes.len();
+    io::copy(&mut io::Read::take(io::repeat(0), padding as u64), out).map(drop)
 }
 
 /// The bytes that [`write()`] would write, without the parser's check.
@@ -104,16 +158,42 @@ pub fn encode<K: AsRef<str>, V: Borrow<Value>>(
     Ok(bytes)
 }
 
+/// A tensor's entry in the table, with the length of its bytes.
+pub(super) struct Entry<'a> {
+    pub(super) name: &'a str,
+    pub(super) tensor_type: TensorType,
+    pub(super) shape: &'a [usize],
+    pub(super) len: usize,
+}
+
 /// Everything before the tensors' bytes, not yet padded.
-struct Head {
-    bytes: Vec<u8>,
+pub(super) struct Head {
+    pub(super) bytes: Vec<u8>,
     alignment: usize,
+    /// Of the whole file, with the last tensor's padding.
+    pub(super) file_len: usize,
 }
 
 impl Head {
     fn new<K: AsRef<str>, V: Borrow<Value>>(
         metadata: &[(K, V)],
         tensors: &[TensorData<'_>],
+    ) -> Result<Self, WriteError> {
+        let entries: Vec<Entry<'_>> = tensors
+            .iter()
+            .map(|tensor| Entry {
+                name: tensor.name,
+                tensor_type: tensor.tensor_type,
+                shape: tensor.shape,
+                len: tensor.bytes.len(),
+            })
+            .collect();
+        Self::of(metadata, &entries)
+    }
+
+    pub(super) fn of<K: AsRef<str>, V: Borrow<Value>>(
+        metadata: &[(K, V)],
+        tensors: &[Entry<'_>],
     ) -> Result<Self, WriteError> {
         let alignment = alignment(metadata)?;
         let mut bytes = Vec::new();
@@ -125,7 +205,7 @@ impl Head {
             put_string(&mut bytes, key.as_ref().as_bytes());
             put_value(&mut bytes, value.borrow());
         }
-        let mut offset = 0u64;
+        let mut offset = 0usize;
         for tensor in tensors {
             check_size(tensor)?;
             put_string(&mut bytes, tensor.name.as_bytes());
@@ -134,19 +214,33 @@ impl Head {
                 bytes.extend_from_slice(&(dim as u64).to_le_bytes());
             }
             bytes.extend_from_slice(&tensor.tensor_type.id().to_le_bytes());
-            bytes.extend_from_slice(&offset.to_le_bytes());
-            offset += tensor.bytes.len().next_multiple_of(alignment) as u64;
+            bytes.extend_from_slice(&(offset as u64).to_le_bytes());
+            offset = tensor
+                .len
+                .checked_next_multiple_of(alignment)
+                .and_then(|len| offset.checked_add(len))
+                .ok_or_else(|| wrong_size(tensor, None))?;
         }
-        Ok(Self { bytes, alignment })
+        let data_start = bytes.len().next_multiple_of(alignment);
+        let file_len = data_start
+            .checked_add(offset)
+            .ok_or_else(|| WriteError::WrongSize {
+                name: "the last".to_owned(),
+                expected: None,
+                found: offset,
+            })?;
+        Ok(Self {
+            bytes,
+            alignment,
+            file_len,
+        })
     }
 
-    fn write_to(&self, out: &mut impl Write, tensors: &[TensorData<'_>]) -> io::Result<()> {
+    fn write_to(&self, out: &mut dyn Write, tensors: &[TensorData<'_>]) -> io::Result<()> {
         for bytes in
             std::iter::once(self.bytes.as_slice()).chain(tensors.iter().map(|tensor| tensor.bytes))
         {
-            out.write_all(bytes)?;
-            let padding = bytes.len().next_multiple_of(self.alignment) - bytes.len();
-            io::copy(&mut io::Read::take(io::repeat(0), padding as u64), out)?;
+            put_padded(bytes, self.alignment, out)?;
         }
         Ok(())
     }
@@ -172,27 +266,32 @@ fn alignment<K: AsRef<str>, V: Borrow<Value>>(metadata: &[(K, V)]) -> Result<usi
     })
 }
 
-fn check_size(tensor: &TensorData<'_>) -> Result<(), WriteError> {
-    let elements = tensor
-        .shape
+/// Bytes of a tensor; `None` when the product overflows, is no whole number of blocks, or the format's size is unknown.
+pub(super) fn byte_len(tensor_type: TensorType, shape: &[usize]) -> Option<usize> {
+    let elements = shape
         .iter()
-        .try_fold(1usize, |product, &dim| product.checked_mul(dim));
-    let expected = elements
-        .zip(tensor.tensor_type.block())
-        .and_then(|(elements, block)| {
-            elements
-                .is_multiple_of(block.len)
-                .then_some(elements / block.len)?
-                .checked_mul(block.bytes)
-        });
-    if expected == Some(tensor.bytes.len()) {
+        .try_fold(1usize, |product, &dim| product.checked_mul(dim))?;
+    let block = tensor_type.block()?;
+    elements
+        .is_multiple_of(block.len)
+        .then_some(elements / block.len)?
+        .checked_mul(block.bytes)
+}
+
+fn check_size(tensor: &Entry<'_>) -> Result<(), WriteError> {
+    let expected = byte_len(tensor.tensor_type, tensor.shape);
+    if expected == Some(tensor.len) {
         return Ok(());
     }
-    Err(WriteError::WrongSize {
+    Err(wrong_size(tensor, expected))
+}
+
+fn wrong_size(tensor: &Entry<'_>, expected: Option<usize>) -> WriteError {
+    WriteError::WrongSize {
         name: tensor.name.to_owned(),
         expected,
-        found: tensor.bytes.len(),
-    })
+        found: tensor.len,
+    }
 }
 
 fn put_string(out: &mut Vec<u8>, string: &[u8]) {

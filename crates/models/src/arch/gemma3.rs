@@ -15,7 +15,7 @@ const PATTERN: usize = 6;
 /// Base of the rotary angles in sliding-window layers.
 const LOCAL_THETA: f64 = 10_000.0;
 /// The 27B model, alone of its family, scales by width / heads; files do not say so, and its depth tells it.
-const LAYERS_27B: usize = 62;
+pub(crate) const LAYERS_27B: usize = 62;
 
 pub(super) fn describe(loader: &mut Loader<'_>, config: &Config) -> Result<BufferId, ModelError> {
     let gguf = std::sync::Arc::clone(&loader.gguf);

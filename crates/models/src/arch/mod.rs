@@ -4,6 +4,8 @@ mod gemma3;
 mod hybrid;
 mod llama;
 
+pub(crate) use gemma3::LAYERS_27B as GEMMA3_LAYERS_27B;
+
 use formats::gguf::Gguf;
 use kernels::program::BufferId;
 

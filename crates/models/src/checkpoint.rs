@@ -1,0 +1,117 @@
+//! A Hugging Face checkpoint, seen as a GGUF file.
+//!
+//! 1. `config.json` becomes metadata ([`config`]), the tokenizer's files become more of it (the crate `text`).
+//! 2. Every tensor that the GGUF convention asks for gets a recipe over the checkpoint's tensors ([`plan`], [`recipe`]) and
+//!    a number format ([`quantisation`]).
+//! 3. Both together are a derived [`Gguf`]. The loader runs it, `inspect` shows it, `convert` saves it: one way in for every
+//!    model. Tensors are made one by one when they are asked for, on several threads.
+//!
+//! Mixtures of experts are converted although this engine may not run them yet.
+
+mod config;
+mod error;
+mod family;
+mod plan;
+mod quantisation;
+mod recipe;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use formats::gguf::{Gguf, Value};
+use formats::json::Document;
+use formats::safetensors::Checkpoint;
+use ops::Dtype;
+
+use config::Dimensions;
+pub use error::{CheckpointError, MakeError};
+pub use quantisation::Quantisation;
+
+/// A format that could not be used because of a row's length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// The format that the tensors should have had.
+    pub wanted: Dtype,
+    /// The format that they have instead.
+    pub used: Dtype,
+    /// How many tensors.
+    pub tensors: usize,
+    /// The name of the first.
+    pub first: String,
+    /// Its weights in a row.
+    pub row_len: usize,
+}
+
+/// A checkpoint, understood.
+#[derive(Debug)]
+pub struct Opened {
+    /// The checkpoint as a GGUF file.
+    pub gguf: Gguf,
+    /// Formats that did not fit.
+    pub fallbacks: Vec<Fallback>,
+}
+
+/// Opens the checkpoint at `path` (a folder, a `.safetensors` file or an index). Matrices get the format `quantisation`, or
+/// keep theirs. Tensors are made on `threads` threads.
+///
+/// # Errors
+/// A file is missing or damaged, files do not fit together, or the model is of a family or variant that Sprag does not
+/// convert.
+pub fn open(
+    path: &Path,
+    quantisation: Option<Quantisation>,
+    threads: usize,
+) -> Result<Opened, CheckpointError> {
+    let checkpoint = Checkpoint::open(path)?;
+    let dimensions = Dimensions::read(checkpoint.folder())?;
+    let plan = plan::plan(&checkpoint, &dimensions, quantisation)?;
+    let mut metadata = dimensions.metadata(&name(&checkpoint), plan.vocabulary);
+    let file_type = Value::U32(quantisation::file_type(plan.mostly));
+    metadata.push(("general.file_type".to_owned(), file_type));
+    if plan
+        .specs
+        .iter()
+        .any(|spec| quantisation::is_blocked(spec.dtype))
+    {
+        // The second version of the block formats, which every reader since 2023 expects.
+        metadata.push(("general.quantization_version".to_owned(), Value::U32(2)));
+    }
+    metadata.extend(text::tokenizer_metadata(
+        checkpoint.folder(),
+        plan.vocabulary,
+    )?);
+    let (path, checkpoint) = (checkpoint.path().to_owned(), Arc::new(checkpoint));
+    let recipes = plan.recipes;
+    let make = move |name: &str| {
+        let recipe = recipes.get(name).ok_or(MakeError::Recipe)?;
+        Ok(recipe.make(&checkpoint, threads)?)
+    };
+    let gguf = Gguf::derived(&path, &metadata, &plan.specs, make).map_err(|source| {
+        CheckpointError::Derived {
+            file: path.display().to_string(),
+            source,
+        }
+    })?;
+    Ok(Opened {
+        gguf,
+        fallbacks: plan.fallbacks,
+    })
+}
+
+/// What `config.json` alone says, as GGUF metadata.
+///
+/// # Errors
+/// It is not the configuration of a model that Sprag converts.
+pub fn config_metadata(config: &Document) -> Result<Vec<(String, Value)>, CheckpointError> {
+    let dimensions = Dimensions::parse(config)?;
+    let vocabulary = dimensions.vocabulary.unwrap_or(0);
+    Ok(dimensions.metadata("", vocabulary))
+}
+
+/// The folder's name, by which people know a checkpoint.
+fn name(checkpoint: &Checkpoint) -> String {
+    let folder = checkpoint.folder();
+    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let name = whole.file_name().unwrap_or_default();
+    name.to_string_lossy().chars().take(200).collect()
+}

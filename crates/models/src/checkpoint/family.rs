@@ -1,0 +1,76 @@
+//! The families of models that a checkpoint may be of, and what distinguishes them on the way to GGUF.
+
+/// A family, by `model_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    Llama,
+    Qwen2,
+    Qwen3,
+    Qwen3Moe,
+    Gemma3,
+    Qwen35,
+    Qwen35Moe,
+    Qwen3Next,
+}
+
+/// `model_type` of the language model, alone or inside a multi-modal one, and `general.architecture`.
+const FAMILIES: [(&[&str], &str, Family); 8] = [
+    (&["llama"], "llama", Family::Llama),
+    (&["qwen2"], "qwen2", Family::Qwen2),
+    (&["qwen3"], "qwen3", Family::Qwen3),
+    (&["qwen3_moe"], "qwen3moe", Family::Qwen3Moe),
+    (&["gemma3_text", "gemma3"], "gemma3", Family::Gemma3),
+    (&["qwen3_5_text", "qwen3_5"], "qwen35", Family::Qwen35),
+    (
+        &["qwen3_5_moe_text", "qwen3_5_moe"],
+        "qwen35moe",
+        Family::Qwen35Moe,
+    ),
+    (&["qwen3_next"], "qwen3next", Family::Qwen3Next),
+];
+
+impl Family {
+    pub(super) fn of_model_type(name: &str) -> Option<Self> {
+        let found = FAMILIES.iter().find(|(names, _, _)| names.contains(&name));
+        found.map(|&(_, _, family)| family)
+    }
+
+    /// All that are known, for messages.
+    pub(super) fn known() -> String {
+        FAMILIES.map(|(names, _, _)| names[0]).join(", ")
+    }
+
+    /// `general.architecture`.
+    pub(super) fn architecture(self) -> &'static str {
+        let found = FAMILIES.iter().find(|(_, _, family)| *family == self);
+        found.map_or("", |&(_, architecture, _)| architecture)
+    }
+
+    /// Gated DeltaNet and attention in turns.
+    pub(super) fn is_hybrid(self) -> bool {
+        matches!(self, Self::Qwen35 | Self::Qwen35Moe | Self::Qwen3Next)
+    }
+
+    /// GGUF has the value heads of these in tiled order.
+    pub(super) fn tiles_value_heads(self) -> bool {
+        matches!(self, Self::Qwen35 | Self::Qwen35Moe)
+    }
+
+    pub(super) fn may_have_experts(self) -> bool {
+        matches!(self, Self::Qwen3Moe | Self::Qwen35Moe | Self::Qwen3Next)
+    }
+
+    pub(super) fn has_shared_expert(self) -> bool {
+        matches!(self, Self::Qwen35Moe | Self::Qwen3Next)
+    }
+
+    /// Norms are stored as the difference from 1; GGUF has the 1 added.
+    pub(super) fn norms_are_offsets(self) -> bool {
+        self == Self::Gemma3 || self.is_hybrid()
+    }
+
+    /// Queries and keys have norms of their own.
+    pub(super) fn has_head_norms(self) -> bool {
+        !matches!(self, Self::Llama | Self::Qwen2)
+    }
+}

@@ -1,0 +1,300 @@
+//! The list of the GGUF file's tensors, each with its recipe.
+//!
+//! Names and changes of value follow llama.cpp's converter (`fixtures/gguf_convention.py` says the same in Python, and the
+//! tests compare the results bit by bit). Every tensor of the checkpoint is either used, or belongs to a part that text
+//! needs not (a vision tower, prediction heads for later tokens), or is an error: a variant would run, but wrongly.
+
+mod layers;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use formats::gguf::TensorSpec;
+use formats::safetensors::Checkpoint;
+use ops::Dtype;
+
+use super::config::Dimensions;
+use super::quantisation::{Quantisation, Role, choose};
+use super::recipe::{Change, Heads, Recipe, Rows};
+use super::{CheckpointError, Fallback};
+
+/// What the names of a language model's tensors begin with, alone or inside a multi-modal model.
+const PREFIXES: [&str; 3] = ["model.", "model.language_model.", "language_model.model."];
+
+/// Parts that text needs not.
+const LEFT_OUT: [&str; 9] = [
+    "mtp.",
+    "model.mtp.",
+    "visual.",
+    "model.visual.",
+    "vision_tower.",
+    "model.vision_tower.",
+    "vision_model.",
+    "multi_modal_projector.",
+    "model.multi_modal_projector.",
+];
+
+/// The tensors, in file order, and how to make them.
+pub(super) struct Plan {
+    pub(super) specs: Vec<TensorSpec>,
+    pub(super) recipes: HashMap<String, Recipe>,
+    pub(super) fallbacks: Vec<Fallback>,
+    /// The format of most matrices' bytes.
+    pub(super) mostly: Dtype,
+    /// Rows of the embedding table.
+    pub(super) vocabulary: usize,
+}
+
+pub(super) fn plan(
+    checkpoint: &Checkpoint,
+    dimensions: &Dimensions,
+    asked: Option<Quantisation>,
+) -> Result<Plan, CheckpointError> {
+    let embedding = |prefix: &&&str| {
+        let name = format!("{prefix}embed_tokens.weight");
+        checkpoint.tensor(&name).is_some()
+    };
+    let prefix = PREFIXES.iter().find(embedding).copied().unwrap_or("model.");
+    let mut planner = Planner {
+        checkpoint,
+        dimensions,
+        prefix: prefix.to_owned(),
+        asked,
+        used: HashSet::new(),
+        specs: Vec::new(),
+        recipes: HashMap::new(),
+        fallbacks: BTreeMap::new(),
+        bytes: BTreeMap::new(),
+    };
+    let vocabulary = planner.model()?;
+    planner.check_complete()?;
+    let mostly = planner.bytes.iter().max_by_key(|(_, bytes)| **bytes);
+    Ok(Plan {
+        mostly: asked.map_or_else(
+            || mostly.map_or(Dtype::F32, |(name, _)| by_name(name)),
+            Quantisation::dtype,
+        ),
+        specs: planner.specs,
+        recipes: planner.recipes,
+        fallbacks: planner.fallbacks.into_values().collect(),
+        vocabulary,
+    })
+}
+
+fn by_name(name: &str) -> Dtype {
+    let found = Dtype::ALL.iter().find(|dtype| dtype.name() == name);
+    found.copied().unwrap_or(Dtype::F32)
+}
+
+/// A tensor to add: its shape as in the checkpoint (contiguous dimension last), and what becomes of it.
+struct Item {
+    name: String,
+    role: Role,
+    /// Of the output.
+    shape: Vec<usize>,
+    order: Rows,
+    columns: Option<Heads>,
+    change: Change,
+}
+
+impl Item {
+    fn new(name: impl Into<String>, role: Role, shape: &[usize]) -> Self {
+        Self {
+            name: name.into(),
+            role,
+            shape: shape.to_vec(),
+            order: Rows::Same,
+            columns: None,
+            change: Change::None,
+        }
+    }
+
+    fn ordered(self, order: Rows) -> Self {
+        Self { order, ..self }
+    }
+
+    fn changed(self, change: Change) -> Self {
+        Self { change, ..self }
+    }
+}
+
+struct Planner<'a> {
+    checkpoint: &'a Checkpoint,
+    dimensions: &'a Dimensions,
+    prefix: String,
+    asked: Option<Quantisation>,
+    used: HashSet<usize>,
+    specs: Vec<TensorSpec>,
+    recipes: HashMap<String, Recipe>,
+    fallbacks: BTreeMap<(&'static str, &'static str), Fallback>,
+    bytes: BTreeMap<&'static str, usize>,
+}
+
+impl Planner<'_> {
+    fn file(&self) -> String {
+        self.checkpoint.path().display().to_string()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.checkpoint.tensor(name).is_some()
+    }
+
+    /// The position and format of the checkpoint's tensor, which must have this shape.
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<(usize, Dtype), CheckpointError> {
+        let tensors = self.checkpoint.tensors();
+        let quoted = || format!("{name:?}");
+        let Ok(index) = tensors.binary_search_by(|tensor| tensor.name().cmp(name)) else {
+            return Err(CheckpointError::Missing {
+                file: self.file(),
+                tensor: quoted(),
+            });
+        };
+        let tensor = &tensors[index];
+        if tensor.shape() != shape {
+            return Err(CheckpointError::Shape {
+                file: self.file(),
+                tensor: quoted(),
+                expected: shape.to_vec(),
+                found: tensor.shape().iter().take(8).copied().collect(),
+            });
+        }
+        let dtype = tensor
+            .element()
+            .dtype()
+            .ok_or_else(|| CheckpointError::Type {
+                file: self.file(),
+                tensor: quoted(),
+                found: tensor.element().name(),
+            })?;
+        self.used.insert(index);
+        Ok((index, dtype))
+    }
+
+    /// Adds a tensor that is made of one, which has the shape `stored`.
+    fn add_from(
+        &mut self,
+        item: Item,
+        source: &str,
+        stored: &[usize],
+    ) -> Result<(), CheckpointError> {
+        let (index, from) = self.take(source, stored)?;
+        self.push(item, vec![index], from);
+        Ok(())
+    }
+
+    /// Adds a tensor that has the shape of the one it is made of.
+    fn add(&mut self, item: Item, source: &str) -> Result<(), CheckpointError> {
+        let stored = item.shape.clone();
+        self.add_from(item, source, &stored)
+    }
+
+    fn push(&mut self, item: Item, sources: Vec<usize>, from: Dtype) {
+        let mut shape = item.shape;
+        shape.reverse();
+        let (row_len, rows) = (shape[0], shape[1..].iter().product());
+        let choice = choose(item.role, from, row_len, self.asked);
+        if let Some(wanted) = choice.instead_of {
+            let key = (wanted.name(), choice.dtype.name());
+            let fallback = self.fallbacks.entry(key).or_insert_with(|| Fallback {
+                wanted,
+                used: choice.dtype,
+                tensors: 0,
+                first: item.name.clone(),
+                row_len,
+            });
+            fallback.tensors += 1;
+        }
+        if item.role != Role::Precise {
+            let bytes = choice.dtype.bytes_for(row_len).unwrap_or(0);
+            *self.bytes.entry(choice.dtype.name()).or_default() += bytes.saturating_mul(rows);
+        }
+        // The elements of a vector change places one by one.
+        let (rows, cols) = match (shape.len(), &item.order) {
+            (1, order) if *order != Rows::Same => (row_len, 1),
+            _ => (rows, row_len),
+        };
+        let recipe = Recipe {
+            sources,
+            from,
+            rows,
+            cols,
+            order: item.order,
+            columns: item.columns,
+            change: item.change,
+            to: choice.dtype,
+        };
+        self.specs.push(TensorSpec {
+            name: item.name.clone(),
+            dtype: choice.dtype,
+            shape,
+        });
+        self.recipes.insert(item.name, recipe);
+    }
+
+    fn norm(&mut self, name: String, source: &str, len: usize) -> Result<(), CheckpointError> {
+        let change = match self.dimensions.family.norms_are_offsets() {
+            true => Change::PlusOne,
+            false => Change::None,
+        };
+        self.add(
+            Item::new(name, Role::Precise, &[len]).changed(change),
+            source,
+        )
+    }
+
+    /// Adds everything; returns the embedding table's rows.
+    fn model(&mut self) -> Result<usize, CheckpointError> {
+        let dimensions = self.dimensions;
+        let hidden = dimensions.hidden;
+        let embedding = format!("{}embed_tokens.weight", self.prefix);
+        let found = self
+            .checkpoint
+            .tensor(&embedding)
+            .map(|t| t.shape().to_vec());
+        let rows = match (dimensions.vocabulary, found.as_deref()) {
+            (Some(rows), _) => rows,
+            (None, Some(&[rows, _])) => rows,
+            (None, _) => 1,
+        };
+        let heads = ["lm_head.weight", "language_model.lm_head.weight"];
+        let head = heads.into_iter().find(|name| self.has(name));
+        let tied = dimensions.tied.unwrap_or(head.is_none());
+        let role = if tied { Role::Output } else { Role::Matrix };
+        self.add(
+            Item::new("token_embd.weight", role, &[rows, hidden]),
+            &embedding,
+        )?;
+        for layer in 0..dimensions.layers {
+            self.layer(layer)?;
+        }
+        let norm = format!("{}norm.weight", self.prefix);
+        self.norm("output_norm.weight".to_owned(), &norm, hidden)?;
+        match (tied, head) {
+            // A copy of the embedding, which some writers store.
+            (true, Some(head)) => drop(self.take(head, &[rows, hidden])?),
+            (true, None) => {}
+            (false, head) => {
+                let item = Item::new("output.weight", Role::Output, &[rows, hidden]);
+                self.add(item, head.unwrap_or(heads[0]))?;
+            }
+        }
+        Ok(rows)
+    }
+
+    fn check_complete(&self) -> Result<(), CheckpointError> {
+        for (index, tensor) in self.checkpoint.tensors().iter().enumerate() {
+            let name = tensor.name();
+            let known = self.used.contains(&index)
+                || LEFT_OUT.iter().any(|part| name.starts_with(part))
+                // A table of angles that old writers stored; it follows from the configuration.
+                || name.ends_with("rotary_emb.inv_freq");
+            if !known {
+                return Err(CheckpointError::Unused {
+                    file: self.file(),
+                    tensor: formats::gguf::Quoted::new(name).to_string(),
+                    family: self.dimensions.family.architecture(),
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,309 @@
+//! Reads every hostile `config.json` of `attacks/`; each must end in an error that names the field, without a panic.
+//!
+//! The files are made here and kept in the repository: `BLESS_ATTACKS=1 cargo test -p models --test config_attacks` writes them
+//! anew.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use formats::json::{Document, JsonError};
+use models::checkpoint::{CheckpointError, config_metadata};
+use serde_json::{Value, json};
+
+fn good() -> Value {
+    json!({
+        "model_type": "llama", "hidden_size": 64, "intermediate_size": 80, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "num_hidden_layers": 3, "max_position_embeddings": 512, "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0, "rope_scaling": null, "hidden_act": "silu", "vocab_size": 288,
+    })
+}
+
+fn hybrid() -> Value {
+    let mut config = good();
+    config["model_type"] = json!("qwen3_5_text");
+    config["head_dim"] = json!(16);
+    config
+}
+
+fn experts() -> Value {
+    let mut config = good();
+    for (key, value) in [
+        ("num_experts", 8),
+        ("num_experts_per_tok", 2),
+        ("moe_intermediate_size", 32),
+    ] {
+        config[key] = json!(value);
+    }
+    config["model_type"] = json!("qwen3_moe");
+    config
+}
+
+/// Name, content, and what is told.
+fn attacks() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let bytes = |config: Value| serde_json::to_vec(&config).expect("JSON");
+    let changed = |mut config: Value, key: &str, value: Value| {
+        config[key] = value;
+        bytes(config)
+    };
+    let with = |key: &str, value: Value| changed(good(), key, value);
+    let bomb = |open: &str| format!("{{\"model_type\":{}", open.repeat(50_000)).into_bytes();
+    vec![
+        ("empty", Vec::new(), "not the JSON"),
+        ("html", b"<!DOCTYPE html>".to_vec(), "not the JSON"),
+        ("list", b"[]".to_vec(), "not the JSON"),
+        ("brackets", bomb("["), "not the JSON"),
+        ("objects", bomb("{\"a\":"), "not the JSON"),
+        (
+            "number-beyond-f64",
+            b"{\"model_type\":\"llama\",\"rope_theta\":1e999}".to_vec(),
+            "not the JSON",
+        ),
+        (
+            "family-unknown",
+            with("model_type", json!("mamba")),
+            "`model_type` is \"mamba\"",
+        ),
+        (
+            "family-missing",
+            with("model_type", json!(null)),
+            "`model_type` is missing",
+        ),
+        (
+            "family-number",
+            with("model_type", json!(7)),
+            "\"model_type\" is 7",
+        ),
+        (
+            "family-control-characters",
+            with("model_type", json!("\u{1b}[2J".repeat(99))),
+            "`model_type` is",
+        ),
+        (
+            "activation",
+            with("hidden_act", json!("relu")),
+            "\"hidden_act\" is the string \"relu\"",
+        ),
+        (
+            "rope-llama3",
+            with("rope_scaling", json!({"rope_type": "llama3"})),
+            "rope scaling \"llama3\"",
+        ),
+        (
+            "rope-no-factor",
+            with("rope_scaling", json!({"rope_type": "linear"})),
+            "factor",
+        ),
+        (
+            "rope-list",
+            with("rope_scaling", json!([1])),
+            "\"rope_scaling\" is an array",
+        ),
+        (
+            "quantised",
+            with("quantization_config", json!({"quant_method": "gptq"})),
+            "quantised already",
+        ),
+        (
+            "softcap",
+            with("final_logit_softcapping", json!(30.0)),
+            "final_logit_softcapping",
+        ),
+        (
+            "both-ways",
+            with("use_bidirectional_attention", json!(true)),
+            "use_bidirectional_attention",
+        ),
+        (
+            "sliding",
+            with("use_sliding_window", json!(true)),
+            "use_sliding_window",
+        ),
+        (
+            "width-missing",
+            with("hidden_size", json!(null)),
+            "\"hidden_size\" is missing",
+        ),
+        (
+            "width-negative",
+            with("hidden_size", json!(-64)),
+            "\"hidden_size\" is -64",
+        ),
+        (
+            "width-huge",
+            with("hidden_size", json!(1_u64 << 60)),
+            "from 1 to 16777216",
+        ),
+        (
+            "width-text",
+            with("hidden_size", json!("64")),
+            "the string \"64\"",
+        ),
+        (
+            "layers-none",
+            with("num_hidden_layers", json!(0)),
+            "\"num_hidden_layers\" is 0",
+        ),
+        (
+            "layers-huge",
+            with("num_hidden_layers", json!(1_000_000_000)),
+            "\"num_hidden_layers\"",
+        ),
+        (
+            "heads-fraction",
+            with("num_attention_heads", json!(1.5)),
+            "\"num_attention_heads\" is 1.5",
+        ),
+        (
+            "heads-do-not-divide",
+            with("num_key_value_heads", json!(3)),
+            "divisor",
+        ),
+        ("head-odd", with("head_dim", json!(7)), "\"head_dim\" is 7"),
+        (
+            "epsilon-zero",
+            with("rms_norm_eps", json!(0)),
+            "rms_norm_eps",
+        ),
+        (
+            "theta-negative",
+            with("rope_theta", json!(-1.0)),
+            "rope_theta",
+        ),
+        (
+            "share-above-one",
+            with("partial_rotary_factor", json!(2.0)),
+            "partial_rotary_factor",
+        ),
+        (
+            "share-of-nothing",
+            with("partial_rotary_factor", json!(1e-9)),
+            "partial_rotary_factor",
+        ),
+        (
+            "text-config-list",
+            with("text_config", json!([1])),
+            "text_config",
+        ),
+        (
+            "tied-text",
+            with("tie_word_embeddings", json!("yes")),
+            "tie_word_embeddings",
+        ),
+        (
+            "layer-types-irregular",
+            changed(hybrid(), "layer_types", json!(["full_attention", "x", "x"])),
+            "layer_types",
+        ),
+        (
+            "layer-types-too-few",
+            changed(hybrid(), "layer_types", json!([])),
+            "layer_types",
+        ),
+        (
+            "value-heads-do-not-divide",
+            changed(hybrid(), "linear_num_value_heads", json!(17)),
+            "multiple of the 16",
+        ),
+        (
+            "sections-five",
+            changed(
+                hybrid(),
+                "rope_scaling",
+                json!({"mrope_section": [1, 2, 3, 4, 5]}),
+            ),
+            "mrope_section",
+        ),
+        (
+            "experts-some-layers",
+            changed(experts(), "decoder_sparse_step", json!(2)),
+            "dense and sparse",
+        ),
+        (
+            "experts-not-normalised",
+            changed(experts(), "norm_topk_prob", json!(false)),
+            "norm_topk_prob",
+        ),
+        (
+            "experts-more-used",
+            changed(experts(), "num_experts_per_tok", json!(9)),
+            "num_experts_per_tok",
+        ),
+        (
+            "experts-huge",
+            changed(experts(), "num_experts", json!(1_u64 << 40)),
+            "num_experts",
+        ),
+    ]
+}
+
+fn understood(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    let document: Result<Document, JsonError> = Document::from_bytes(path, bytes);
+    config_metadata(&document?).map(drop)
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("attacks")
+}
+
+#[test]
+fn every_attack_ends_in_its_error() {
+    for (name, bytes, told) in attacks() {
+        let path = folder().join(name).with_extension("json");
+        if std::env::var_os("BLESS_ATTACKS").is_some() {
+            fs::write(&path, &bytes).expect("the attack is written");
+        }
+        let found = fs::read(&path).expect("the attack is in the folder");
+        assert!(found == bytes, "{name} differs from what the test makes");
+        let error = understood(&path, &found).expect_err(name).to_string();
+        assert!(
+            error.contains(told) && error.contains(name),
+            "{name}: {error}"
+        );
+        assert!(
+            !error.chars().any(char::is_control) && error.len() < 1000,
+            "{error:?}"
+        );
+    }
+    for config in [good(), hybrid(), experts()] {
+        let bytes = serde_json::to_vec(&config).expect("JSON");
+        understood(Path::new("good.json"), &bytes).expect("those that attacks change are good");
+    }
+}
+
+#[test]
+fn every_file_is_known_and_explained() {
+    let readme = fs::read_to_string(folder().join("README.md")).expect("the README is there");
+    let known: Vec<&str> = attacks().iter().map(|attack| attack.0).collect();
+    for name in &known {
+        assert_eq!(
+            readme.matches(&format!("`{name}`")).count(),
+            1,
+            "one line explains {name}"
+        );
+    }
+    for entry in fs::read_dir(folder()).expect("the folder is there") {
+        let path = entry.expect("readable").path();
+        let stem = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .expect("a plain name");
+        assert!(
+            stem == "README" || known.contains(&stem),
+            "{stem} is not made by this test"
+        );
+    }
+}
+
+#[test]
+fn every_single_byte_may_change_without_a_panic() {
+    for config in [good(), hybrid(), experts()] {
+        let good = serde_json::to_vec(&config).expect("JSON");
+        for at in 0..good.len() {
+            for byte in [0, b'"', b'{', b'[', b'0', b'9', b'-', b'e', 0xff] {
+                let mut bytes = good.clone();
+                bytes[at] = byte;
+                let _either = understood(Path::new("changed.json"), &bytes);
+            }
+        }
+    }
+}

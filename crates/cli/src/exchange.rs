@@ -1,7 +1,10 @@
 //! One exchange with a model: a prompt in, text streamed out, Ctrl-C heard, and the numbers that a user sees.
 
 use indicatif::ProgressBar;
-use runtime::{Event, Finish, Generation, GenerationOptions, Sampler, Session, generate};
+use runtime::{
+    Constraint, Event, Finish, Generation, GenerationOptions, Sampler, Session, generate,
+    generate_constrained,
+};
 use serde::Serialize;
 
 use crate::{
@@ -106,15 +109,22 @@ pub fn summary(generation: &Generation) -> String {
     )
 }
 
-/// Generates after `prompt`; with `stream`, text goes to standard output as it comes. Ctrl-C ends it after the current token.
+/// What is said and what may be said.
+pub struct Exchange<'a, 's> {
+    pub session: &'a mut Session<'s>,
+    pub prompt: &'a [u32],
+    pub sampler: &'a mut Sampler,
+    /// The documents that may be answered; `None` for any text.
+    pub constraint: Option<&'a mut Constraint>,
+    pub options: &'a GenerationOptions,
+}
+
+/// Generates after the prompt; with `stream`, text goes to standard output as it comes. Ctrl-C ends it after the current token.
 ///
 /// # Errors
 /// The prompt does not fit, the model's numbers are not finite, or standard output can't be written.
 pub fn answer(
-    session: &mut Session<'_>,
-    prompt: &[u32],
-    sampler: &mut Sampler,
-    options: &GenerationOptions,
+    exchange: Exchange<'_, '_>,
     stream: bool,
     terminal: &Terminal,
     interrupt: &Interrupt,
@@ -122,7 +132,7 @@ pub fn answer(
     let listening = interrupt.listen();
     let mut failed = None;
     let mut bar: Option<ProgressBar> = None;
-    let generation = generate(session, prompt, sampler, options, &mut |event| {
+    let mut listener = |event: Event<'_>| {
         match event {
             Event::Prefill { done, total } => {
                 if total >= LONG_PROMPT {
@@ -141,12 +151,26 @@ pub fn answer(
             }
         }
         failed.is_none() && !listening.is_raised()
-    });
+    };
+    let Exchange {
+        session,
+        prompt,
+        sampler,
+        constraint,
+        options,
+    } = exchange;
+    let generation = match constraint {
+        Some(constraint) => {
+            generate_constrained(session, prompt, sampler, constraint, options, &mut listener)
+                .map_err(Failure::from)
+        }
+        None => generate(session, prompt, sampler, options, &mut listener).map_err(Failure::from),
+    };
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
     match failed {
         Some(failure) => Err(failure),
-        None => Ok(generation?),
+        None => generation,
     }
 }

@@ -11,7 +11,7 @@ use kernels::{PackError, cpu::ExecuteError};
 use lens::LensError;
 use measure::SampleError;
 use models::{ModelError, checkpoint::CheckpointError};
-use runtime::RuntimeError;
+use runtime::{ConstrainedError, ConstraintError, RuntimeError};
 use store::{PullError, ResolveError, StoreError};
 use text::{TemplateError, TokenizerError, TokenizerFilesError};
 
@@ -59,6 +59,10 @@ pub enum Failure {
     #[error("{} is a GGUF file, whose weights are quantised as they are; --quantize is for checkpoints in safetensors", .0.display())]
     QuantizeGguf(PathBuf),
     #[error(transparent)]
+    Constraint(#[from] ConstraintError),
+    #[error("the JSON document is not finished: {0}")]
+    Unfinished(String),
+    #[error(transparent)]
     Convert(#[from] WriteError),
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
@@ -88,6 +92,15 @@ pub enum Failure {
     Interrupted,
 }
 
+impl From<ConstrainedError> for Failure {
+    fn from(error: ConstrainedError) -> Self {
+        match error {
+            ConstrainedError::Runtime(error) => error.into(),
+            ConstrainedError::Constraint(error) => error.into(),
+        }
+    }
+}
+
 impl Failure {
     /// A failure of writing to standard output.
     pub fn output(source: io::Error) -> Self {
@@ -112,6 +125,8 @@ impl Failure {
             Self::Model(error) => model_exit(error),
             Self::Gguf(error) => gguf_exit(error),
             Self::Checkpoint(error) => checkpoint_exit(error),
+            Self::Constraint(error) => constraint_exit(error),
+            Self::Unfinished(_) => Exit::DoesNotFit,
             Self::Convert(error) => convert_exit(error),
             Self::Tokenizer(_) | Self::Template(_) | Self::Content { .. } => Exit::BadFile,
             Self::Resolve(ResolveError::Store(_))
@@ -151,6 +166,14 @@ fn checkpoint_exit(error: &CheckpointError) -> Exit {
             _ => Exit::BadFile,
         },
         CheckpointError::Tokenizer(TokenizerFilesError::Missing { .. }) => Exit::NotFound,
+        _ => Exit::BadFile,
+    }
+}
+
+fn constraint_exit(error: &ConstraintError) -> Exit {
+    match error {
+        ConstraintError::TooComplex { .. } | ConstraintError::Thread { .. } => Exit::DoesNotFit,
+        ConstraintError::NotAllowed { .. } => Exit::Internal,
         _ => Exit::BadFile,
     }
 }

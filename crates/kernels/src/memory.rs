@@ -154,6 +154,17 @@ pub enum Pages {
     Huge,
 }
 
+impl Pages {
+    /// The name used in profiles and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Huge => "huge",
+        }
+    }
+}
+
 /// Hands out buffers that lie one behind the other in large regions.
 ///
 /// A region is address space; memory is what its buffers touch, so the unused end of one costs nothing. It lives as long as the

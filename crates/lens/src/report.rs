@@ -412,12 +412,16 @@ pub struct Profile {
     pub matmul_tile: usize,
     /// Kind of product over many tokens.
     pub matmul_variant: String,
-    /// Bytes ahead that a one-token product prefetches.
+    /// Streams of weights that a thread reads side by side in a one-token product.
+    pub matvec_streams: usize,
+    /// Bytes ahead that each of them prefetches.
     pub prefetch_bytes: usize,
     /// Query rows that share a pass over keys and values.
     pub attention_tile: usize,
     /// Precision of the KV cache.
     pub kv_type: String,
+    /// Pages of weights, keys and values.
+    pub pages: String,
 }
 
 /// Everything.

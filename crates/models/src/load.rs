@@ -15,7 +15,7 @@ use crate::{Config, ModelError, config::file_name};
 /// Whether weights are packed or only described.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weights {
-    Packed { threads: usize },
+    Packed { threads: usize, pages: Pages },
     Hollow,
 }
 
@@ -58,7 +58,10 @@ impl<'a> Loader<'a> {
             gguf,
             program,
             weights,
-            arena: Arena::new(Pages::Huge),
+            arena: Arena::new(match weights {
+                Weights::Packed { pages, .. } => pages,
+                Weights::Hollow => Pages::Small,
+            }),
             loaded: 0,
             taken,
             progress,
@@ -144,7 +147,7 @@ impl<'a> Loader<'a> {
     ) -> Result<MatrixId, ModelError> {
         let dtype = self.gguf.dtype(tensor)?;
         let matrix = match self.weights {
-            Weights::Packed { threads } => {
+            Weights::Packed { threads, .. } => {
                 let bytes = self.gguf.weights(tensor)?;
                 PackedMatrix::pack(
                     StoredMatrix {

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use formats::gguf::Gguf;
 use kernels::{
-    KvCache, KvType,
+    KvCache, KvType, RuntimeProfile,
     program::{Program, StepShape},
 };
 use ops::Cost;
@@ -49,18 +49,21 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens `path` and packs its weights on `threads` threads. `progress` hears how many of the weights' bytes are done.
+    /// Opens `path` and packs its weights, on the threads and in the pages of the profile. `progress` hears how many of the weights' bytes are done.
     ///
     /// # Errors
     /// The file can't be read, is damaged, or is not a model that Sprag runs.
     pub fn load(
         path: &Path,
-        threads: usize,
+        profile: &RuntimeProfile,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, ModelError> {
         Self::build(
             Arc::new(Gguf::open(path)?),
-            Weights::Packed { threads },
+            Weights::Packed {
+                threads: profile.threads,
+                pages: profile.pages,
+            },
             progress,
         )
     }
@@ -71,10 +74,14 @@ impl Model {
     /// As [`Model::load`].
     pub fn from_gguf(
         gguf: Arc<Gguf>,
-        threads: usize,
+        profile: &RuntimeProfile,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, ModelError> {
-        Self::build(gguf, Weights::Packed { threads }, progress)
+        let weights = Weights::Packed {
+            threads: profile.threads,
+            pages: profile.pages,
+        };
+        Self::build(gguf, weights, progress)
     }
 
     /// Understands a file from its header alone, in milliseconds: costs and memory, but no weights to run.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use formats::gguf::{Gguf, Value};
+use kernels::RuntimeProfile;
 use models::Model;
 use models::checkpoint::{Opened, Quantisation, open};
 
@@ -148,7 +149,8 @@ fn every_quantisation_gives_whole_tensors_that_load() {
             assert_eq!(!fallbacks.is_empty(), blocked, "{name} {quantisation}");
             let norm = gguf.tensor("output_norm.weight").expect("there");
             assert_eq!(norm.tensor_type().name(), "F32");
-            Model::from_gguf(Arc::new(gguf), 2, &mut |_| {}).expect("a model we run");
+            Model::from_gguf(Arc::new(gguf), &RuntimeProfile::default(), &mut |_| {})
+                .expect("a model we run");
         }
     }
 }

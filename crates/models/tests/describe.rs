@@ -2,7 +2,7 @@
 
 use formats::gguf::{Gguf, TensorInfo};
 use kernels::{
-    KvType,
+    KvType, RuntimeProfile,
     program::{Node, StepShape},
 };
 use models::{Footprint, Model};
@@ -12,14 +12,29 @@ mod draft;
 
 use draft::{Draft, fixture_path};
 
-const FIXTURES: [&str; 6] = ["llama", "qwen2", "qwen3", "gemma3", "qwen35", "qwen3next"];
+const FIXTURES: [&str; 9] = [
+    "llama",
+    "qwen2",
+    "qwen3",
+    "qwen3moe",
+    "gemma3",
+    "qwen35",
+    "qwen35moe",
+    "qwen3next",
+    "qwen3next-moe",
+];
 
 fn described(fixture: &str) -> Model {
     Model::describe(Draft::of(fixture).build()).expect("a model we run")
 }
 
 fn loaded(fixture: &str) -> Model {
-    Model::load(&fixture_path(&format!("{fixture}.gguf")), 2, &mut |_| {}).expect("a model we run")
+    Model::load(
+        &fixture_path(&format!("{fixture}.gguf")),
+        &RuntimeProfile::default(),
+        &mut |_| {},
+    )
+    .expect("a model we run")
 }
 
 #[test]
@@ -171,24 +186,30 @@ fn loading_reports_the_bytes_it_packs() {
     for fixture in FIXTURES {
         let mut heard = Vec::new();
         let path = fixture_path(&format!("{fixture}.gguf"));
-        let model = Model::load(&path, 1, &mut |bytes| heard.push(bytes)).expect("a model we run");
+        let model = Model::load(&path, &RuntimeProfile::default(), &mut |bytes| {
+            heard.push(bytes)
+        })
+        .expect("a model we run");
         let in_file: usize = streamed(&model.gguf).filter_map(TensorInfo::byte_len).sum();
         assert!(heard.is_sorted(), "{fixture}: {heard:?}");
         assert_eq!(heard.last(), Some(&(in_file as u64)), "{fixture}");
     }
 }
 
+/// A token reads the experts that it goes to and no others; many tokens read all.
 #[test]
-fn a_mixture_of_experts_is_refused_in_plain_words() {
-    let path = fixture_path("qwen3next-moe.gguf");
-    let error = Model::load(&path, 1, &mut |_| {})
-        .err()
-        .expect("not supported")
-        .to_string();
-    assert!(
-        error.contains(
-            "qwen3next-moe.gguf: a mixture of experts is not supported yet; take a dense model"
-        ),
-        "{error}"
-    );
+fn costs_count_the_chosen_experts_alone() {
+    let model = loaded("qwen3moe");
+    // 3 layers of 6 experts, 3 chosen, of 3 matrices of 32 x 64 f32.
+    let experts = 3 * 6 * 3 * 32 * 64 * 4;
+    let bytes = |tokens| {
+        let nodes = model.program.nodes().iter();
+        nodes
+            .map(|n| model.program.expert_weight_bytes(&n.node, tokens))
+            .sum::<u64>()
+    };
+    assert_eq!((bytes(1), bytes(1000)), (experts / 2, experts));
+    let one = model.cost(1, 0, KvType::F16);
+    let others = model.parameters() * 4 - experts;
+    assert!(one.read_bytes < others + experts / 2 + 20_000, "{one:?}");
 }

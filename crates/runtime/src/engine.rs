@@ -54,7 +54,7 @@ impl Engine {
             })?;
         check_vocabulary(&tokenizer, &gguf)?;
         let total = gguf.file_len() as u64;
-        let model = Model::from_gguf(gguf, profile.threads, &mut |done| progress(done, total))?;
+        let model = Model::from_gguf(gguf, &profile, &mut |done| progress(done, total))?;
         let threads = profile.threads;
         let pool = Pool::new(threads, profile.idle_spins, profile.barrier_spins)
             .map_err(|source| RuntimeError::Threads { threads, source })?;

@@ -70,9 +70,11 @@ pub struct Profile {
     prefill_chunk: usize,
     matmul_tile: usize,
     matmul_variant: &'static str,
+    matvec_streams: usize,
     prefetch_bytes: usize,
     attention_tile: usize,
     kv_type: &'static str,
+    pages: &'static str,
     idle_spins: u32,
     barrier_spins: u32,
 }
@@ -88,9 +90,11 @@ impl From<&RuntimeProfile> for Profile {
                 MatMulVariant::Lanes => "lanes",
                 MatMulVariant::Amx => "amx",
             },
+            matvec_streams: p.matvec_streams,
             prefetch_bytes: p.prefetch_bytes,
             attention_tile: p.attention_tile,
             kv_type: p.kv_type.name(),
+            pages: p.pages.name(),
             idle_spins: p.idle_spins,
             barrier_spins: p.barrier_spins,
         }

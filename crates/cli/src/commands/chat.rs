@@ -203,10 +203,13 @@ impl Chat<'_> {
     fn answer(&mut self) -> Result<(), Failure> {
         let answered = self.prompt().and_then(|prompt| {
             exchange::answer(
-                &mut self.session,
-                &prompt,
-                &mut self.sampler,
-                &self.limits,
+                exchange::Exchange {
+                    session: &mut self.session,
+                    prompt: &prompt,
+                    sampler: &mut self.sampler,
+                    constraint: None,
+                    options: &self.limits,
+                },
                 true,
                 &self.terminal,
                 &self.interrupt,

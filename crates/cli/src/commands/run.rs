@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use runtime::{Finish, GenerationOptions, Sampler, SamplingOptions};
+use runtime::{
+    Constrainer, Constraint, Document, Engine, Finish, Generation, GenerationOptions, Sampler,
+    SamplingOptions,
+};
 use serde::Serialize;
 use text::{Message, Specials};
 
@@ -56,6 +59,12 @@ pub struct Arguments {
     /// With --raw: text like <|im_start|> becomes control tokens
     #[arg(long, requires = "raw")]
     pub control_tokens: bool,
+    /// The answer is a JSON document that this schema allows: a file, or `-` for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "json_object")]
+    pub json_schema: Option<PathBuf>,
+    /// The answer is a JSON object
+    #[arg(long)]
+    pub json_object: bool,
     /// One JSON document at the end instead of the text (schema sprag.run/1)
     #[arg(long)]
     pub json: bool,
@@ -78,6 +87,8 @@ struct Report<'a> {
     prompt_tokens: usize,
     finish: &'static str,
     stop: Option<&'a str>,
+    /// Under a schema, whether the text is a whole document.
+    document: Option<&'static str>,
     sampling: Sampling,
     timings: Timings,
 }
@@ -110,10 +121,15 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let options = arguments.sampling.options();
     let mut sampler = Sampler::new(options.clone())?;
     let text = prompt_text(arguments, terminal)?;
+    let schema = match &arguments.json_schema {
+        Some(path) => Some(report::read_text(path)?),
+        None => None,
+    };
     let interrupt = Interrupt::install();
     let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
     let gguf = checkpoint::open_for(&path, &arguments.engine)?;
     let engine = model_file::load(&gguf, arguments.engine.profile(), terminal)?;
+    let mut constraint = constraint(&engine, schema.as_deref(), arguments.json_object)?;
     let template = if arguments.raw {
         None
     } else {
@@ -153,10 +169,13 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         stop: arguments.sampling.stop.clone(),
     };
     let generation = exchange::answer(
-        &mut session,
-        &tokens,
-        &mut sampler,
-        &limits,
+        exchange::Exchange {
+            session: &mut session,
+            prompt: &tokens,
+            sampler: &mut sampler,
+            constraint: constraint.as_mut(),
+            options: &limits,
+        },
         !arguments.json,
         terminal,
         &interrupt,
@@ -173,6 +192,10 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
                 Finish::Stop(text) => Some(text),
                 _ => None,
             },
+            document: generation.document.map(|d| match d {
+                Document::Complete => "complete",
+                Document::Unfinished => "unfinished",
+            }),
             sampling: Sampling::from(&options),
             timings: Timings::of(&generation),
         })?;
@@ -184,10 +207,39 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
             .talk()
             .paint(Style::Faint, &exchange::summary(&generation)),
     );
-    if generation.finish == Finish::Interrupted {
-        Err(Failure::Interrupted)
-    } else {
-        Ok(())
+    finished(&generation)
+}
+
+/// What the answer must keep to.
+fn constraint(
+    engine: &Engine,
+    schema: Option<&str>,
+    json_object: bool,
+) -> Result<Option<Constraint>, Failure> {
+    if schema.is_none() && !json_object {
+        return Ok(None);
+    }
+    let constrainer = Constrainer::new(engine.tokenizer())?;
+    Ok(Some(match schema {
+        Some(schema) => constrainer.json_schema(schema)?,
+        None => constrainer.json_object()?,
+    }))
+}
+
+/// An answer that was cut off is no result where a whole document was asked for.
+fn finished(generation: &Generation) -> Result<(), Failure> {
+    match (&generation.finish, generation.document) {
+        (Finish::Interrupted, _) => Err(Failure::Interrupted),
+        (Finish::Length, Some(Document::Unfinished)) => Err(Failure::Unfinished(
+            "the token limit was reached; raise --max-tokens".to_owned(),
+        )),
+        (Finish::ContextFull, Some(Document::Unfinished)) => Err(Failure::Unfinished(
+            "the context is full; raise --context".to_owned(),
+        )),
+        (Finish::Stop(text), Some(Document::Unfinished)) => Err(Failure::Unfinished(format!(
+            "it stopped at {text:?}; leave out that --stop"
+        ))),
+        _ => Ok(()),
     }
 }
 

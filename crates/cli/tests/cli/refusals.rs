@@ -160,10 +160,16 @@ fn weights_that_are_no_numbers() {
 
 #[test]
 fn a_variant_that_is_not_run_yet() {
+    let sandbox = Sandbox::new();
+    let mut bytes = std::fs::read(fixture("llama")).expect("the fixture");
+    let value = bytes.windows(5).position(|w| w == b"llama");
+    let at = value.expect("its architecture is the first to say so");
+    bytes[at..at + 5].copy_from_slice(b"mamba");
+    sandbox.file("mamba.gguf", &bytes);
     refuses(
-        &sprag(&["run", &fixture("qwen3next-moe"), "-p", "a"]),
+        &sandbox.run(&["run", "mamba.gguf", "-p", "a"]),
         4,
-        &["mixture of experts", "hint: sprag inspect"],
+        &["mamba", "qwen3moe", "hint: sprag inspect"],
     );
 }
 

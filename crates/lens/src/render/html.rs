@@ -363,15 +363,17 @@ fn machine(report: &Report) -> String {
     row(
         "profile",
         format!(
-            "{} threads, {}, prefill in steps of {}, products {} with a tile of {}, prefetch {} B, attention tile {}, KV cache {}",
+            "{} threads, {}, prefill in steps of {}, products {} with a tile of {}, {} weight streams with {} B prefetched, attention tile {}, KV cache {}, {} pages",
             p.threads,
             escape(&p.isa),
             p.prefill_chunk,
             escape(&p.matmul_variant),
             p.matmul_tile,
+            p.matvec_streams,
             p.prefetch_bytes,
             p.attention_tile,
-            escape(&p.kv_type)
+            escape(&p.kv_type),
+            escape(&p.pages)
         ),
     );
     format!("<section class=\"card\"><h2>Machine</h2><dl>{rows}</dl></section>")

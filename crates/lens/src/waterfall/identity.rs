@@ -60,9 +60,11 @@ pub(super) fn profile(profile: &RuntimeProfile) -> Profile {
         prefill_chunk: profile.prefill_chunk,
         matmul_tile: profile.matmul_tile,
         matmul_variant: variant.to_owned(),
+        matvec_streams: profile.matvec_streams,
         prefetch_bytes: profile.prefetch_bytes,
         attention_tile: profile.attention_tile,
         kv_type: profile.kv_type.name().to_owned(),
+        pages: profile.pages.name().to_owned(),
     }
 }
 

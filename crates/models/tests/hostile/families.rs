@@ -13,12 +13,20 @@ fn variants_that_are_not_run() {
             "a model split over 3 files is not supported yet; merge the parts",
         ),
         (
-            |d| _ = d.set("llama.expert_count", Value::U32(8)),
-            "a mixture of experts is not supported yet; take a dense model",
+            |d| {
+                for key in [
+                    "expert_count",
+                    "expert_used_count",
+                    "expert_feed_forward_length",
+                ] {
+                    d.set(&format!("llama.{key}"), Value::U32(8));
+                }
+            },
+            "a mixture of experts in `llama` is not supported yet; take a dense model",
         ),
         (
             |d| _ = d.add("blk.0.ffn_gate_inp.weight", &[64, 8]),
-            "a mixture of experts is not supported yet",
+            "`llama.expert_count` is none; expected the number of experts, since layer 0 has them",
         ),
         (
             |d| _ = d.add("blk.0.attn_output.bias", &[64]),
@@ -172,6 +180,49 @@ fn sliding_windows_that_make_no_sense() {
         ),
     ];
     check_refused("gemma3", rows);
+}
+
+#[test]
+fn experts() {
+    let rows: &[Row] = &[
+        (
+            |d| _ = d.set("qwen3moe.expert_used_count", Value::U32(0)),
+            "qwen3moe.expert_used_count ` is 0; expected 1 to 6",
+        ),
+        (
+            |d| _ = d.set("qwen3moe.expert_used_count", Value::U32(7)),
+            "qwen3moe.expert_used_count ` is 7; expected 1 to 6",
+        ),
+        (
+            |d| _ = d.unset("qwen3moe.expert_used_count"),
+            "qwen3moe.expert_used_count",
+        ),
+        (
+            |d| _ = d.set("qwen3moe.expert_count", Value::U64(u64::MAX)),
+            "qwen3moe.expert_count",
+        ),
+        (
+            |d| _ = d.set("qwen3moe.expert_count", Value::U32(5)),
+            "blk.0.ffn_gate_inp.weight",
+        ),
+        (
+            |d| _ = d.set("qwen3moe.expert_feed_forward_length", Value::U32(48)),
+            "blk.0.ffn_gate_exps.weight",
+        ),
+        (
+            |d| _ = d.remove("blk.1.ffn_down_exps.weight"),
+            "blk.1.ffn_down_exps.weight",
+        ),
+        (
+            |d| _ = d.remove("blk.1.ffn_gate_inp.weight"),
+            "blk.1.ffn_gate_inp.weight",
+        ),
+        (
+            |d| _ = d.add("blk.1.ffn_gate_shexp.weight", &[64, 32]),
+            "a variant with the tensor `blk.1.ffn_gate_shexp.weight`",
+        ),
+    ];
+    check_refused("qwen3moe", rows);
 }
 
 /// What looks odd and is sound.

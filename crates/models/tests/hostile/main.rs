@@ -8,6 +8,7 @@ mod metadata;
 mod tensors;
 
 use formats::gguf::{Text, Value};
+use kernels::RuntimeProfile;
 use models::Model;
 
 use draft::Draft;
@@ -60,7 +61,7 @@ fn check_refused(fixture: &str, rows: &[Row]) {
             panic!("{fixture} is accepted; expected `{expected}`")
         };
         check_message(&described.to_string(), expected);
-        let Err(loaded) = Model::from_gguf(gguf, 1, &mut |_| {}) else {
+        let Err(loaded) = Model::from_gguf(gguf, &RuntimeProfile::default(), &mut |_| {}) else {
             panic!("{fixture} loads; expected `{expected}`")
         };
         assert_eq!(described.to_string(), loaded.to_string());

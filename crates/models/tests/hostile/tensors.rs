@@ -1,6 +1,7 @@
 //! Tensors that are missing, of the wrong shape or format, or whose weights are no numbers.
 
 use formats::gguf::{TensorType, Value};
+use kernels::RuntimeProfile;
 use models::Model;
 use ops::Dtype;
 
@@ -140,7 +141,7 @@ fn weights_that_are_no_numbers() {
         change(&mut draft);
         let gguf = draft.build();
         assert!(Model::describe(gguf.clone()).is_ok(), "{expected}");
-        let error = Model::from_gguf(gguf, 2, &mut |_| {})
+        let error = Model::from_gguf(gguf, &RuntimeProfile::default(), &mut |_| {})
             .err()
             .expect("weights that are no numbers");
         check_message(&error.to_string(), expected);

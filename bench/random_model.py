@@ -1,0 +1,187 @@
+"""Writes a model with random weights in the shape of a real one, for timing: nothing that large can be carried.
+
+Usage: `python bench/random_model.py SHAPE OUT.gguf`, SHAPE one of those below. Matrices are Q4_0 (their codes uniform, their scales such
+that activations stay near 1), norms, gates and convolutions f32, the vocabulary that of the tiny fixtures. What is timed does not depend on the
+values; with these no number overflows. Both engines read the file. Needs the Python packages gguf and numpy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+
+import gguf
+import numpy as np
+
+VOCAB = 288
+CONTEXT = 32768
+BLOCK = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Dimensions; `interval` is every how many layers one is full attention (0: all), `experts` is (count, chosen, width, shared)."""
+
+    arch: str
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    feed_forward: int
+    interval: int = 0
+    key_heads: int = 0
+    value_heads: int = 0
+    experts: tuple[int, int, int, int] | None = None
+
+
+SHAPES = {
+    # The layers of Qwen3.5-0.8B.
+    "qwen3.5-0.8b": Shape("qwen35", 1024, 24, 8, 2, 256, 3584, 4, 16, 16),
+    # Four layers of Qwen3.5-35B-A3B.
+    "qwen3.5-35b-a3b-4-layers": Shape("qwen35moe", 2048, 4, 16, 2, 256, 512, 4, 16, 32, (256, 8, 512, 512)),
+    # Six layers of Qwen3-30B-A3B.
+    "qwen3-30b-a3b-6-layers": Shape("qwen3moe", 2048, 6, 32, 4, 128, 768, experts=(128, 8, 768, 0)),
+}
+
+
+class Writer:
+    def __init__(self, shape: Shape, path: str):
+        self.shape = shape
+        self.rng = np.random.default_rng(7)
+        self.file = gguf.GGUFWriter(path, shape.arch)
+
+    def matrix(self, name: str, *shape: int) -> None:
+        """Q4_0: 32 columns as an f16 scale and 16 bytes of codes."""
+        *rows, cols = shape
+        blocks = self.rng.integers(0, 256, (math.prod(rows), cols // BLOCK, 18), dtype=np.uint8)
+        # Codes less 8 are uniform over -8..8, of standard deviation 4.6.
+        scale = np.frombuffer(np.float16(1 / (4.6 * math.sqrt(cols))).tobytes(), np.uint8)
+        blocks[..., :2] = scale
+        data = blocks.reshape(*rows, -1)
+        self.file.add_tensor(name, data, raw_dtype=gguf.GGMLQuantizationType.Q4_0)
+
+    def floats(self, name: str, *shape: int, mean: float = 0.0, deviation: float = 0.1) -> None:
+        self.file.add_tensor(name, self.rng.normal(mean, deviation, shape).astype(np.float32))
+
+    def norm(self, name: str, width: int) -> None:
+        self.floats(name, width, mean=1.0)
+
+
+def attention(w: Writer, prefix: str) -> None:
+    s = w.shape
+    gates = 2 if s.interval else 1
+    w.matrix(f"{prefix}attn_q.weight", gates * s.heads * s.head_dim, s.hidden)
+    w.matrix(f"{prefix}attn_k.weight", s.kv_heads * s.head_dim, s.hidden)
+    w.matrix(f"{prefix}attn_v.weight", s.kv_heads * s.head_dim, s.hidden)
+    w.matrix(f"{prefix}attn_output.weight", s.hidden, s.heads * s.head_dim)
+    w.norm(f"{prefix}attn_q_norm.weight", s.head_dim)
+    w.norm(f"{prefix}attn_k_norm.weight", s.head_dim)
+
+
+def delta_net(w: Writer, prefix: str) -> None:
+    s = w.shape
+    keys, values = s.key_heads * 128, s.value_heads * 128
+    w.matrix(f"{prefix}attn_qkv.weight", 2 * keys + values, s.hidden)
+    w.matrix(f"{prefix}attn_gate.weight", values, s.hidden)
+    w.floats(f"{prefix}ssm_alpha.weight", s.value_heads, s.hidden, deviation=0.03)
+    w.floats(f"{prefix}ssm_beta.weight", s.value_heads, s.hidden, deviation=0.03)
+    w.floats(f"{prefix}ssm_conv1d.weight", 2 * keys + values, 4, deviation=0.5)
+    w.floats(f"{prefix}ssm_a", s.value_heads, mean=-1.0)
+    w.floats(f"{prefix}ssm_dt.bias", s.value_heads, mean=-1.0)
+    w.norm(f"{prefix}ssm_norm.weight", 128)
+    w.matrix(f"{prefix}ssm_out.weight", s.hidden, values)
+
+
+def feed_forward(w: Writer, prefix: str) -> None:
+    s = w.shape
+    if s.experts is None:
+        for part in ("gate", "up"):
+            w.matrix(f"{prefix}ffn_{part}.weight", s.feed_forward, s.hidden)
+        w.matrix(f"{prefix}ffn_down.weight", s.hidden, s.feed_forward)
+        return
+    count, _, width, shared = s.experts
+    w.floats(f"{prefix}ffn_gate_inp.weight", count, s.hidden, deviation=0.03)
+    for part in ("gate", "up"):
+        w.matrix(f"{prefix}ffn_{part}_exps.weight", count, width, s.hidden)
+    w.matrix(f"{prefix}ffn_down_exps.weight", count, s.hidden, width)
+    if shared:
+        for part in ("gate", "up"):
+            w.matrix(f"{prefix}ffn_{part}_shexp.weight", shared, s.hidden)
+        w.matrix(f"{prefix}ffn_down_shexp.weight", s.hidden, shared)
+        w.floats(f"{prefix}ffn_gate_inp_shexp.weight", s.hidden, deviation=0.03)
+
+
+def keys(w: Writer) -> None:
+    s, f = w.shape, w.file
+    f.add_context_length(CONTEXT)
+    f.add_vocab_size(VOCAB)
+    f.add_embedding_length(s.hidden)
+    f.add_block_count(s.layers)
+    f.add_feed_forward_length(s.feed_forward)
+    f.add_head_count(s.heads)
+    f.add_head_count_kv(s.kv_heads)
+    f.add_key_length(s.head_dim)
+    f.add_value_length(s.head_dim)
+    f.add_layer_norm_rms_eps(1e-6)
+    f.add_rope_freq_base(1e7)
+    if s.interval:
+        f.add_ssm_conv_kernel(4)
+        f.add_ssm_state_size(128)
+        f.add_ssm_group_count(s.key_heads)
+        f.add_ssm_time_step_rank(s.value_heads)
+        f.add_ssm_inner_size(s.value_heads * 128)
+        f.add_uint32(f"{s.arch}.full_attention_interval", s.interval)
+        f.add_rope_dimension_count(s.head_dim // 4)
+        f.add_rope_dimension_sections([11, 11, 10, 0])
+    if s.experts:
+        f.add_expert_count(s.experts[0])
+        f.add_expert_used_count(s.experts[1])
+        f.add_expert_feed_forward_length(s.experts[2])
+        if s.experts[3]:
+            f.add_expert_shared_feed_forward_length(s.experts[3])
+
+
+def tokenizer(w: Writer) -> None:
+    """A byte-level vocabulary: a control token, the 256 bytes, unused entries."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    spare = iter(range(0x100, 0x200))
+    tokens = ["<|endoftext|>", *(chr(b) if b in printable else chr(next(spare)) for b in range(256))]
+    kinds = [gguf.TokenType.CONTROL] + [gguf.TokenType.NORMAL] * 256
+    unused = VOCAB - len(tokens)
+    w.file.add_tokenizer_model("gpt2")
+    w.file.add_tokenizer_pre("qwen2")
+    w.file.add_token_list(tokens + [f"<|unused_{i}|>" for i in range(unused)])
+    w.file.add_token_types(kinds + [gguf.TokenType.UNUSED] * unused)
+    w.file.add_token_merges(["Ġ t"])
+    w.file.add_eos_token_id(0)
+
+
+def main() -> None:
+    if len(sys.argv) != 3 or sys.argv[1] not in SHAPES:
+        raise SystemExit(f"usage: random_model.py {{{','.join(SHAPES)}}} OUT.gguf")
+    shape = SHAPES[sys.argv[1]]
+    w = Writer(shape, sys.argv[2])
+    w.file.add_name(f"random {sys.argv[1]}")
+    keys(w)
+    tokenizer(w)
+    w.matrix("token_embd.weight", VOCAB, shape.hidden)
+    w.matrix("output.weight", VOCAB, shape.hidden)
+    w.norm("output_norm.weight", shape.hidden)
+    second = "post_attention_norm" if shape.interval else "ffn_norm"
+    for layer in range(shape.layers):
+        prefix = f"blk.{layer}."
+        w.norm(f"{prefix}attn_norm.weight", shape.hidden)
+        w.norm(f"{prefix}{second}.weight", shape.hidden)
+        is_attention = not shape.interval or (layer + 1) % shape.interval == 0
+        (attention if is_attention else delta_net)(w, prefix)
+        feed_forward(w, prefix)
+    w.file.write_header_to_file()
+    w.file.write_kv_data_to_file()
+    w.file.write_tensors_to_file()
+    w.file.close()
+
+
+if __name__ == "__main__":
+    main()

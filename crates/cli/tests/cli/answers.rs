@@ -4,7 +4,17 @@ use formats::gguf::Value;
 
 use crate::sprag::{Sandbox, changed, fixture, sprag};
 
-const ALL: [&str; 6] = ["llama", "qwen2", "qwen3", "gemma3", "qwen35", "qwen3next"];
+const ALL: [&str; 9] = [
+    "llama",
+    "qwen2",
+    "qwen3",
+    "qwen3moe",
+    "gemma3",
+    "qwen35",
+    "qwen35moe",
+    "qwen3next",
+    "qwen3next-moe",
+];
 
 #[test]
 fn every_architecture_answers_and_repeats_itself() {
@@ -28,6 +38,52 @@ fn every_architecture_answers_and_repeats_itself() {
         assert_eq!(first["tokens"], second["tokens"], "{name}");
         assert_eq!(first["model"]["name"], name);
     }
+}
+
+/// The tiny models write nonsense, but within the schema; a limit that cuts the document off is a failure of its own.
+#[test]
+fn a_schema_is_kept_to() {
+    let sandbox = Sandbox::new();
+    let schema = r#"{"type": "object", "properties": {"a": {"enum": ["x", "y"]}, "n": {"type": "integer", "minimum": 0,
+        "maximum": 99}}, "required": ["a", "n"], "additionalProperties": false}"#;
+    sandbox.file("schema.json", schema.as_bytes());
+    for seed in ["1", "2", "3"] {
+        let model = fixture("llama");
+        let arguments = [
+            "run",
+            &model,
+            "-p",
+            "the in",
+            "--seed",
+            seed,
+            "--json-schema",
+        ];
+        let done = sandbox.run(&[&arguments[..], &["schema.json"]].concat());
+        assert_eq!(done.code, Some(0), "{}", done.err);
+        let document: serde_json::Value = serde_json::from_str(&done.out).expect("a document");
+        assert!(document["a"] == "x" || document["a"] == "y", "{document}");
+        assert!(
+            document["n"].as_u64().expect("a number") < 100,
+            "{document}"
+        );
+    }
+    let model = fixture("llama");
+    let run = |more: &[&str]| {
+        let arguments = ["run", &model, "-p", "the in", "--greedy"];
+        sandbox.run(&[&arguments[..], more].concat())
+    };
+    let cut = run(&["--json-schema", "schema.json", "-n", "2"]);
+    assert_eq!(cut.code, Some(6));
+    assert!(cut.err.contains("raise --max-tokens"), "{}", cut.err);
+    let json = run(&["--json-schema", "schema.json", "--json"]).json();
+    assert_eq!(json["document"], "complete");
+    assert!(run(&["-n", "2", "--json"]).json()["document"].is_null());
+    sandbox.file("bad.json", b"{\"type\": ");
+    let bad = run(&["--json-schema", "bad.json"]);
+    assert_eq!(bad.code, Some(4));
+    assert!(bad.err.contains("the schema is not JSON"), "{}", bad.err);
+    assert_eq!(run(&["--json-schema", "none.json"]).code, Some(3));
+    assert_eq!(run(&["--json-schema", "a", "--json-object"]).code, Some(2));
 }
 
 #[test]

@@ -216,6 +216,18 @@ impl Gguf {
         }
     }
 
+    /// Gives back the memory of a tensor that was read and won't be read again soon. Its bytes stay readable.
+    ///
+    /// # Panics
+    /// When `tensor` belongs to another, longer file.
+    pub fn release(&self, tensor: &TensorInfo) {
+        if let (Storage::Mapped(map), Some(range)) = (&*self.storage, tensor.byte_range())
+            && self.maker.is_none()
+        {
+            crate::mmap::release(map, range);
+        }
+    }
+
     /// Reads all of a tensor and fails on the first scale or float that is NaN or infinite. To check in parallel,
     /// or while repacking, see [`first_non_finite`].
     ///

@@ -46,3 +46,19 @@ pub(crate) fn map(path: &Path) -> Result<Mmap, MapError> {
     let map = unsafe { Mmap::map(&file) }.map_err(io("memory-map the file"))?;
     Ok(map)
 }
+
+/// Tells the system that these bytes will not be read soon: their pages leave this process and stay in the system's cache, as
+/// memory that it may take back. Read again, they are the file's bytes again.
+pub(crate) fn release(map: &Mmap, bytes: std::ops::Range<usize>) {
+    #[cfg(unix)]
+    {
+        // The pages at both ends may hold other bytes too; to read those again costs little.
+        let advice = memmap2::UncheckedAdvice::DontNeed;
+        // SAFETY: the map is read-only and backed by the file, so dropping its pages loses nothing.
+        let done = unsafe { map.unchecked_advise_range(advice, bytes.start, bytes.len()) };
+        // A refusal costs memory, not correctness.
+        drop(done);
+    }
+    #[cfg(not(unix))]
+    let _ = (map, bytes);
+}

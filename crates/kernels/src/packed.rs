@@ -13,7 +13,7 @@
 
 use ops::{
     Dtype,
-    dequantize::{Block, DequantizeError, decode_block, dequantize},
+    dequantize::{Block, DequantizeError, dequantize, for_each_block},
 };
 
 use crate::memory::{Aligned, Arena, OutOfMemory};
@@ -298,22 +298,22 @@ impl Packer<'_> {
             None => float_row(dtype, bytes, lane, panel)
                 .map_err(|col| PackError::NotFinite { row: source, col }),
             Some(layout) => {
-                let supers = bytes.chunks_exact(dtype.block_bytes());
-                for (s, (stored, packed)) in supers
-                    .zip(panel.chunks_exact_mut(layout.super_bytes()))
-                    .enumerate()
-                {
-                    let block = decode_block(dtype, stored).map_err(PackError::Shape)?;
-                    let finite = |x: &f32| x.is_finite();
-                    if !(block.scales().iter().all(finite) && block.minima().iter().all(finite)) {
-                        return Err(PackError::NotFinite {
+                let (stored, packed) = (dtype.block_bytes(), layout.super_bytes());
+                let finite = |x: &f32| x.is_finite();
+                let mut fault = None;
+                for_each_block(dtype, bytes, self.stored.cols, |s, block| {
+                    if block.scales().iter().all(finite) && block.minima().iter().all(finite) {
+                        let packed = &mut panel[s * packed..][..packed];
+                        super_block(&layout, block, &bytes[s * stored..], lane, packed);
+                    } else if fault.is_none() {
+                        fault = Some(PackError::NotFinite {
                             row: source,
                             col: s * dtype.block_len(),
                         });
                     }
-                    super_block(&layout, &block, stored, lane, packed);
-                }
-                Ok(())
+                })
+                .map_err(PackError::Shape)?;
+                fault.map_or(Ok(()), Err)
             }
         }
     }
@@ -321,13 +321,21 @@ impl Packer<'_> {
 
 /// On failure the column of the number that is not finite.
 fn float_row(dtype: Dtype, bytes: &[u8], lane: usize, panel: &mut [u8]) -> Result<(), usize> {
+    /// Weights that are checked at a time.
+    const SOME: usize = 64;
     let width = dtype.block_bytes();
     let slots = panel.chunks_exact_mut(PANEL_ROWS * width);
-    for (col, (value, slot)) in bytes.chunks_exact(width).zip(slots).enumerate() {
-        let mut number = [0.0];
-        if dequantize(dtype, value, &mut number).is_err() || !number[0].is_finite() {
-            return Err(col);
+    let mut numbers = [0.0f32; SOME];
+    for (i, some) in bytes.chunks(SOME * width).enumerate() {
+        let numbers = &mut numbers[..some.len() / width];
+        let read = dequantize(dtype, some, numbers);
+        let bad = numbers.iter().position(|x| !x.is_finite());
+        match (read, bad) {
+            (Ok(()), None) => {}
+            (_, bad) => return Err(i * SOME + bad.unwrap_or(0)),
         }
+    }
+    for (value, slot) in bytes.chunks_exact(width).zip(slots) {
         slot[lane * width..][..width].copy_from_slice(value);
     }
     Ok(())
@@ -374,23 +382,41 @@ fn super_block(layout: &IntLayout, block: &Block, stored: &[u8], lane: usize, pa
     }
 }
 
-/// 32 codes of one row into the groups, the nibbles and the planes.
+/// 32 codes of one row into the groups, the nibbles and the planes; four codes of a group at a time.
 fn pack_codes(codes: &[u8], lane: usize, low: &mut [u8], planes: &mut [u8]) {
-    for (k, &code) in codes.iter().enumerate() {
-        let (group, byte) = (k / 4, 4 * lane + k % 4);
-        if low.len() == 512 {
-            low[64 * group + byte] = code;
-            continue;
+    const NIBBLES: u32 = 0x0f0f_0f0f;
+    let (fours, _) = codes.as_chunks::<4>();
+    let group = |g: usize| u32::from_le_bytes(fours[g]);
+    let put = |bytes: &mut [u8], g: usize, value: u32| {
+        bytes[64 * g + 4 * lane..][..4].copy_from_slice(&value.to_le_bytes());
+    };
+    if low.len() == 512 {
+        for g in 0..8 {
+            put(low, g, group(g));
         }
-        low[64 * (group % 4) + byte] |= (code & 0x0f) << (group / 4 * 4);
-        let high = code >> 4;
-        match planes.len() {
-            // Fifth bits: bit g of the plane's byte belongs to group g.
-            64 => planes[byte] |= high << group,
-            // Fifth and sixth bits: pair g % 4 of the byte in plane g / 4.
-            128 => planes[64 * (group / 4) + byte] |= high << (2 * (group % 4)),
-            _ => {}
+        return;
+    }
+    for g in 0..4 {
+        put(low, g, group(g) & NIBBLES | (group(g + 4) & NIBBLES) << 4);
+    }
+    match planes.len() {
+        // Fifth bits: bit g of the plane's byte belongs to group g.
+        64 => {
+            let bit = |g: usize| (group(g) >> 4 & 0x0101_0101) << g;
+            put(planes, 0, (0..8).map(bit).fold(0, |all, bit| all | bit));
         }
+        // Fifth and sixth bits: pair g % 4 of the byte in plane g / 4.
+        128 => {
+            for plane in 0..2 {
+                let pair = |g: usize| (group(4 * plane + g) >> 4 & 0x0303_0303) << (2 * g);
+                put(
+                    planes,
+                    plane,
+                    (0..4).map(pair).fold(0, |all, pair| all | pair),
+                );
+            }
+        }
+        _ => {}
     }
 }
 

@@ -161,7 +161,8 @@ impl<'a> Loader<'a> {
                     threads,
                     &mut self.arena,
                 )
-                .map_err(|source| self.weights_error(name, source))?
+                .map_err(|source| self.weights_error(name, source))
+                .inspect(|_| self.gguf.release(tensor))?
             }
             Weights::Hollow => PackedMatrix::hollow(dtype, rows, cols).ok_or_else(|| {
                 let none = kernels::memory::OutOfMemory { bytes: None };

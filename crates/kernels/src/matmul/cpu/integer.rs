@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Tokens whose sums share an unpacked block in L1.
-pub(super) const TOKENS: usize = 32;
+pub(super) const TOKENS: usize = 16;
 
 /// One token, all panels of the share, in as many streams as the profile says.
 #[inline(always)]

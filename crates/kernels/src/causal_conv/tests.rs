@@ -21,11 +21,14 @@ fn by_tap(weight: &[f32], channels: usize) -> Vec<f32> {
     out
 }
 
+/// Inputs, weights, bias and state.
+type Values<'a> = (&'a [f32], &'a [f32], Option<&'a [f32]>, &'a [f32]);
+
 /// Outputs and then the state, of passes of up to `pass` tokens, in place or apart.
 fn run(
     (isa, pool): (Isa, &Pool),
     shape: &Shape,
-    (x, weight, bias, state): (&[f32], &[f32], Option<&[f32]>, &[f32]),
+    (x, weight, bias, state): Values<'_>,
     pass: usize,
     in_place: bool,
 ) -> Vec<f32> {

@@ -1,15 +1,18 @@
 //! Steps and scan against their references, and any cut of a sequence into passes: the same bits in outputs and state.
 
 use ops::{
+    Dtype,
     mamba2::{self as reference, Inputs, Shape},
     time_steps,
 };
 
 use super::cpu::{Mamba2Shape, Scan, Steps, scan, steps};
 use crate::{
-    Isa, Pool,
-    fixture::{Matrix, assert_near, assert_same_bits, padded, same_everywhere},
-    memory::Aligned,
+    Isa, PackedMatrix, Pool, RuntimeProfile, StoredMatrix,
+    cpu::{Outputs, State, Step, Workspace, execute},
+    fixture::{Matrix, Table, assert_near, assert_same_bits, padded, same_everywhere},
+    memory::{Aligned, Arena, Pages},
+    program::{Extent, MatrixId, Node, Program, ProgramBuilder, Projection},
 };
 
 /// A sequence's inputs, and the state before it.
@@ -182,4 +185,110 @@ fn steps_and_decays_are_right() {
         assert_near(&halves(0), &want.steps, time_steps::TOLERANCE, "steps");
         assert_near(&halves(1), &want.decays, time_steps::TOLERANCE, "decays");
     }
+}
+
+const VOCABULARY: usize = 40;
+const HIDDEN: usize = 64;
+
+/// Embedding, projections, steps, scan, logits.
+fn program() -> Program {
+    let shape = Mamba2Shape {
+        heads: 2,
+        groups: 1,
+        head_dim: 16,
+        state_dim: 8,
+    };
+    let mut b = ProgramBuilder::new(Box::new(Table::of(Dtype::F32, VOCABULARY, HIDDEN)));
+    let mut matrix = |seed, rows, cols| -> MatrixId {
+        let stored = StoredMatrix {
+            dtype: Dtype::F32,
+            rows,
+            cols,
+            bytes: &ops::input::weights(seed, Dtype::F32, rows * cols),
+        };
+        let packed = PackedMatrix::pack(stored, rows, &|r| r, 1, &mut Arena::new(Pages::Small));
+        b.matrix(packed.expect("valid weights"))
+    };
+    let to_xbc = matrix(2, shape.channels(), HIDDEN);
+    let to_dt = matrix(3, shape.heads, HIDDEN);
+    let head = matrix(4, VOCABULARY, shape.values());
+    let [x, xbc, dt, steps, out] = [
+        ("x", HIDDEN),
+        ("xbc", shape.channels()),
+        ("dt", shape.heads),
+        ("steps", 2 * shape.heads),
+        ("out", shape.values()),
+    ]
+    .map(|(name, width)| b.buffer(name, width, Extent::Tokens));
+    let last = b.buffer("last", shape.values(), Extent::Outputs);
+    let logits = b.buffer("logits", VOCABULARY, Extent::Outputs);
+    let [rate, bias, skip] =
+        [[-0.5, -0.1], [0.2, 0.4], [1.0, 0.5]].map(|values| b.vector(&values).expect("memory"));
+    let state = b.mamba2_state(shape);
+    let project = |matrix, out| Projection {
+        matrix,
+        out,
+        bias: None,
+        scale: 1.0,
+        add: false,
+    };
+    let product = |input, projections| Node::MatMul { input, projections };
+    let nodes = [
+        Node::Embed {
+            out: x,
+            scale: 30.0,
+        },
+        product(x, vec![project(to_xbc, xbc), project(to_dt, dt)]),
+        Node::TimeSteps {
+            dt,
+            out: steps,
+            rate,
+            bias,
+        },
+        Node::Mamba2 {
+            xbc,
+            steps,
+            skip,
+            out,
+            state,
+            shape,
+        },
+        Node::SelectOutputs {
+            input: out,
+            out: last,
+        },
+        product(last, vec![project(head, logits)]),
+    ];
+    for node in nodes {
+        b.push("part", node).expect("shapes fit");
+    }
+    b.finish(logits).expect("rows per output")
+}
+
+#[test]
+fn a_state_is_forgotten_as_a_whole() {
+    let program = program();
+    let profile = RuntimeProfile {
+        threads: 1,
+        ..RuntimeProfile::default()
+    };
+    let pool = Pool::new(1, 100, 100).expect("threads");
+    let mut state = State::new(&program, &profile, 16).expect("memory");
+    let mut workspace = Workspace::new(&program, &profile, 4, 4, 16).expect("memory");
+    let mut run = |state: &mut State| {
+        let step = Step {
+            tokens: &[7, 3, 11],
+            outputs: Outputs::Last,
+        };
+        execute(&program, state, &mut workspace, step, &pool, &profile, None)
+            .expect("a step that fits");
+        workspace.logits(0).expect("logits").to_vec()
+    };
+    let first = run(&mut state);
+    assert_ne!(run(&mut state), first, "the state is carried on");
+    assert!(!state.truncate(5) && state.positions() == 6);
+    assert!(state.truncate(6) && state.truncate(0));
+    assert_same_bits(&run(&mut state), &first, "cut back to nothing");
+    state.reset();
+    assert_same_bits(&run(&mut state), &first, "after a reset");
 }

@@ -7,6 +7,8 @@ use crate::ModelError;
 /// Limits beyond which a file is damaged rather than large; they keep products of dimensions from overflowing.
 const MOST_LAYERS: usize = 4096;
 const MOST_WIDTH: usize = 1 << 24;
+/// The architecture whose files count key heads layer by layer.
+const PER_LAYER: &str = "granitehybrid";
 
 /// Dimensions that all supported architectures share.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,7 +81,7 @@ impl Config {
             fields.required("attention.head_count")?,
             MOST_WIDTH,
         )?;
-        let kv_heads = fields.optional("attention.head_count_kv")?.unwrap_or(heads);
+        let kv_heads = fields.kv_heads(heads)?;
         let kv_heads = fields.within("attention.head_count_kv", kv_heads, heads)?;
         if !heads.is_multiple_of(kv_heads) {
             let expected = format!("a divisor of the {heads} query heads (attention.head_count)");
@@ -129,7 +131,7 @@ impl Config {
             kv_heads,
             head_dim,
             eps,
-            rope_theta: fields.theta("rope.freq_base", 10_000.0)?,
+            rope_theta: fields.positive("rope.freq_base", 10_000.0)?,
             rope_dims,
             rope_scale: fields.rope_scale()?,
             context: fields.within(
@@ -172,9 +174,25 @@ impl Config {
         fields.within(key, fields.optional(key)?.unwrap_or(default), MOST_LAYERS)
     }
 
-    /// Another base of rotary angles.
-    pub(crate) fn theta(&self, gguf: &Gguf, key: &str, default: f64) -> Result<f64, ModelError> {
-        self.fields(gguf).theta(key, default)
+    /// A positive number; `default` where the file does not say.
+    pub(crate) fn positive(&self, gguf: &Gguf, key: &str, default: f64) -> Result<f64, ModelError> {
+        self.fields(gguf).positive(key, default)
+    }
+
+    /// A count for each layer.
+    pub(crate) fn per_layer(&self, gguf: &Gguf, key: &str) -> Result<Vec<usize>, ModelError> {
+        self.fields(gguf).per_layer(key)
+    }
+
+    /// A value under a key of this architecture that is not what it should be.
+    pub(crate) fn wrong(
+        &self,
+        gguf: &Gguf,
+        key: &str,
+        found: usize,
+        expected: String,
+    ) -> ModelError {
+        self.fields(gguf).value(key, found, expected)
     }
 
     fn fields<'a>(&'a self, gguf: &'a Gguf) -> Fields<'a> {
@@ -245,16 +263,47 @@ impl Fields<'_> {
         }
     }
 
-    fn theta(&self, key: &str, default: f64) -> Result<f64, ModelError> {
-        let theta = self
+    fn positive(&self, key: &str, default: f64) -> Result<f64, ModelError> {
+        let number = self
             .metadata
             .opt_f32(&self.key(key))?
             .map_or(default, f64::from);
-        if theta.is_finite() && theta > 0.0 {
-            Ok(theta)
+        if number.is_finite() && number > 0.0 {
+            Ok(number)
         } else {
-            Err(self.value(key, theta, "a positive number".into()))
+            Err(self.value(key, number, "a positive number".into()))
         }
+    }
+
+    /// Key and value heads of the layers that attend. Hybrids may say so layer by layer: 0 where a layer does not.
+    fn kv_heads(&self, heads: usize) -> Result<usize, ModelError> {
+        const KEY: &str = "attention.head_count_kv";
+        if self.architecture != PER_LAYER {
+            return Ok(self.optional(KEY)?.unwrap_or(heads));
+        }
+        let mut attending = self.per_layer(KEY)?.into_iter().filter(|&n| n > 0);
+        let first = attending.next().unwrap_or(heads);
+        match attending.find(|&n| n != first) {
+            None => Ok(first),
+            Some(other) => {
+                let expected = format!("{first} as in the layers before, or 0");
+                Err(self.value(KEY, other, expected))
+            }
+        }
+    }
+
+    fn per_layer(&self, key: &str) -> Result<Vec<usize>, ModelError> {
+        let counts = self.metadata.u32s(&self.key(key))?;
+        let layers = self.layers()?;
+        if counts.len() != layers {
+            let found = format!("an array of {}", counts.len());
+            return Err(self.value(
+                key,
+                found,
+                format!("one number for each of {layers} layers"),
+            ));
+        }
+        Ok(counts.iter().map(|&n| n as usize).collect())
     }
 
     /// Decoder layers: all blocks but those that predict later tokens.
@@ -278,7 +327,11 @@ impl Fields<'_> {
         }
         let count = self.within("expert_count", count, MOST_EXPERTS)?;
         let chosen = self.required("expert_used_count")?;
-        let width = self.required("expert_feed_forward_length")?;
+        let width = match self.optional("expert_feed_forward_length")? {
+            // Granite's files have one width, which is the experts'.
+            None if self.architecture == PER_LAYER => self.required("feed_forward_length")?,
+            _ => self.required("expert_feed_forward_length")?,
+        };
         let shared = self.optional("expert_shared_feed_forward_length")?;
         Ok(Some(Experts {
             count,

@@ -8,7 +8,7 @@ use kernels::{
     memory::{Arena, Pages},
     program::{MatrixId, ProgramBuilder, VectorId},
 };
-use ops::Dtype;
+use ops::{Dtype, causal_conv::TAPS};
 
 use crate::{Config, ModelError, config::file_name};
 
@@ -211,6 +211,25 @@ impl<'a> Loader<'a> {
         } else {
             Ok(None)
         }
+    }
+
+    /// A convolution's taps: from the file's (channel, tap) to (tap, channel), channels padded to whole vectors.
+    pub(crate) fn taps(&mut self, name: &str, channels: usize) -> Result<VectorId, ModelError> {
+        let stored = self.values(name, &[TAPS, channels])?;
+        let padded = channels.next_multiple_of(16);
+        let mut turned = vec![0.0; TAPS * padded];
+        for (channel, taps) in stored.chunks_exact(TAPS).enumerate() {
+            for (tap, &weight) in taps.iter().enumerate() {
+                turned[tap * padded + channel] = weight;
+            }
+        }
+        self.keep(&turned)
+    }
+
+    /// A vector that files of newer conventions store as a matrix of `shape`.
+    pub(crate) fn flat(&mut self, name: &str, shape: &[usize]) -> Result<VectorId, ModelError> {
+        let values = self.values(name, shape)?;
+        self.keep(&values)
     }
 
     /// Hands weights that were rearranged to the program.

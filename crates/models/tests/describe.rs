@@ -12,7 +12,7 @@ mod draft;
 
 use draft::{Draft, fixture_path};
 
-const FIXTURES: [&str; 9] = [
+const FIXTURES: [&str; 11] = [
     "llama",
     "qwen2",
     "qwen3",
@@ -22,6 +22,8 @@ const FIXTURES: [&str; 9] = [
     "qwen35moe",
     "qwen3next",
     "qwen3next-moe",
+    "granitehybrid",
+    "granitehybrid-moe",
 ];
 
 fn described(fixture: &str) -> Model {
@@ -73,12 +75,16 @@ fn a_described_model_equals_the_loaded_one() {
     }
 }
 
-/// Matrices that a decode step streams: all but the embedding (unless it is the output too) and the convolutions' taps.
+/// Matrices that the program packs, experts' included: all but the embedding (unless it is the output too) and what is a vector to us.
 fn streamed(gguf: &Gguf) -> impl Iterator<Item = &TensorInfo> {
     let tied = gguf.tensor("output.weight").is_none();
     gguf.tensors().iter().filter(move |t| match t.name() {
         "token_embd.weight" => tied,
-        name => t.shape().len() == 2 && !name.ends_with("ssm_conv1d.weight"),
+        name => {
+            let vectors = ["ssm_conv1d.weight", "ssm_a", "ssm_d", "ssm_norm.weight"];
+            let is_row = name.ends_with("ffn_gate_inp_shexp.weight");
+            (t.shape().len() >= 2 || is_row) && !vectors.iter().any(|v| name.ends_with(v))
+        }
     })
 }
 
@@ -86,7 +92,7 @@ fn streamed(gguf: &Gguf) -> impl Iterator<Item = &TensorInfo> {
 fn a_decode_step_reads_the_bytes_of_the_files_matrices() {
     for fixture in FIXTURES {
         let model = described(fixture);
-        // Panels have 16 rows. `ssm_ba` becomes two matrices, alphas and betas.
+        // Panels have 16 rows. `ssm_ba` becomes two matrices, alphas and betas; of `ssm_in` only the last part is ragged.
         let panels = |t: &TensorInfo| {
             let halves = if t.name().ends_with("ssm_ba.weight") {
                 2
@@ -104,7 +110,8 @@ fn a_decode_step_reads_the_bytes_of_the_files_matrices() {
             .map(|&(_, _, bytes)| bytes)
             .sum();
         assert_eq!(packed, padded, "{fixture}");
-        let has_narrow = streamed(&model.gguf).any(|t| t.name().contains("ssm_"));
+        let is_narrow = |t: &TensorInfo| !t.rows().is_multiple_of(16) || t.name().contains("ssm_");
+        let has_narrow = streamed(&model.gguf).any(is_narrow);
         assert!(
             packed == in_file || has_narrow,
             "{fixture}: {packed} packed, {in_file} in the file"
@@ -126,7 +133,9 @@ fn a_decode_step_reads_the_bytes_of_the_files_matrices() {
                     .sum::<u64>();
             }
         }
-        assert_eq!(read, packed as u64 + inputs, "{fixture}");
+        let of_experts = streamed(&model.gguf).filter(|t| t.shape().len() == 3);
+        let dense = packed - of_experts.map(panels).sum::<usize>();
+        assert_eq!(read, dense as u64 + inputs, "{fixture}");
     }
 }
 
@@ -158,6 +167,15 @@ fn memory_equals_sums_by_hand() {
     };
     assert_eq!(hybrid.footprint(512, KvType::F16), Some(want));
     assert!(hybrid.program.is_recurrent() && !llama.program.is_recurrent());
+    // granitehybrid: of 4 layers, 1 attends with 2 heads of 16; 3 keep 8 matrices of 24 x 16 and 3 inputs of 224 channels.
+    let hybrid = described("granitehybrid");
+    let (kv, state) = (2 * 2 * 16 * 512, 3 * (8 * 24 * 16 + 3 * 224));
+    let want = Footprint {
+        kv_bytes: 2 * kv,
+        state_bytes: 4 * state,
+    };
+    assert_eq!(hybrid.footprint(512, KvType::F16), Some(want));
+    assert!(hybrid.program.is_recurrent());
 }
 
 #[test]

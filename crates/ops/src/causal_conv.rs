@@ -1,14 +1,15 @@
-//! Depthwise causal convolution of 4 taps, then SiLU: Gated DeltaNet's look at its neighbours.
+//! Depthwise causal convolution of 4 taps, then SiLU: how Gated DeltaNet and Mamba-2 look at their neighbours.
 //!
 //! ```text
-//! y[t][c] = silu(sum over j in 0..4 of weight[c][j] * x[t - 3 + j][c])
+//! y[t][c] = silu(bias[c] + sum over j in 0..4 of weight[c][j] * x[t - 3 + j][c])
 //! ```
 //!
 //! The last tap meets the newest input. Inputs before the call come from the state: the last 3 inputs, oldest first (zeros before
 //! the first token), which the call leaves holding its own last 3.
 //!
 //! # Shape
-//! `x` and the result `(tokens, channels)`; `weight` `(channels, 4)`, as GGUF stores `ssm_conv1d`; `state` `(3, channels)`.
+//! `x` and the result `(tokens, channels)`; `weight` `(channels, 4)`, as GGUF stores `ssm_conv1d`; `bias` `(channels)`, where there is one;
+//! `state` `(3, channels)`.
 
 use crate::cost::{f32_bytes, product};
 use crate::{Case, Cost, glu};
@@ -26,16 +27,31 @@ pub const TOLERANCE: f64 = 2e-6;
 pub struct Shape {
     /// Tokens, in order.
     pub tokens: usize,
-    /// Channels: `2 * key_heads * 128 + value_heads * 128`.
+    /// Channels: `2 * key_heads * 128 + value_heads * 128`, or `heads * head_dim + 2 * groups * state_dim`.
     pub channels: usize,
+    /// Whether there is a bias.
+    pub bias: bool,
 }
 
 /// The convolved channels; `state` advances by the call's tokens.
 ///
 /// # Panics
 /// When a slice does not fit `shape`.
-pub fn reference(shape: &Shape, x: &[f32], weight: &[f32], state: &mut [f32]) -> Vec<f64> {
-    let Shape { tokens, channels } = *shape;
+pub fn reference(
+    shape: &Shape,
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    state: &mut [f32],
+) -> Vec<f64> {
+    let Shape {
+        tokens, channels, ..
+    } = *shape;
+    assert_eq!(
+        bias.map(<[f32]>::len),
+        shape.bias.then_some(channels),
+        "bias must be (channels), where the shape has one"
+    );
     assert_eq!(x.len(), tokens * channels, "x must be (tokens, channels)");
     assert_eq!(
         weight.len(),
@@ -55,27 +71,33 @@ pub fn reference(shape: &Shape, x: &[f32], weight: &[f32], state: &mut [f32]) ->
                 f64::from(weight[channel * TAPS + tap])
                     * f64::from(inputs[(token + tap) * channels + channel])
             });
-            y.push(glu::silu(taps.sum()));
+            let start = bias.map_or(0.0, |bias| f64::from(bias[channel]));
+            y.push(glu::silu(taps.fold(start, |sum, tap| sum + tap)));
         }
     }
     state.copy_from_slice(&inputs[tokens * channels..]);
     y
 }
 
-/// Reads inputs, weights and state once, writes outputs and state; 8 flops and a SiLU (4) per value.
+/// Reads inputs, weights and state once, writes outputs and state; 8 flops and a SiLU (4) per value, and a bias (1).
 #[must_use]
 pub fn cost(shape: &Shape) -> Cost {
-    let Shape { tokens, channels } = *shape;
+    let Shape {
+        tokens,
+        channels,
+        bias,
+    } = *shape;
+    let bias = usize::from(bias);
     let (values, state) = (
         f32_bytes(&[tokens, channels]),
         f32_bytes(&[STATE_ROWS, channels]),
     );
     Cost {
         read_bytes: values
-            .saturating_add(f32_bytes(&[TAPS, channels]))
+            .saturating_add(f32_bytes(&[TAPS + bias, channels]))
             .saturating_add(state),
         written_bytes: values.saturating_add(state),
-        f32_flops: product(&[12, tokens, channels]),
+        f32_flops: product(&[12 + bias, tokens, channels]),
         int8_ops: 0,
     }
 }
@@ -83,17 +105,22 @@ pub fn cost(shape: &Shape) -> Cost {
 /// Calls shorter than, equal to and longer than the state, and the hybrids' channels.
 #[must_use]
 pub fn cases() -> Vec<Case<Shape>> {
-    let case = |name, tokens, channels| Case {
+    let case = |name, tokens, channels, bias| Case {
         name,
-        shape: Shape { tokens, channels },
+        shape: Shape {
+            tokens,
+            channels,
+            bias,
+        },
     };
     vec![
-        case("one channel", 1, 1),
-        case("two tokens, odd channels", 2, 37),
-        case("three tokens", 3, 64),
-        case("Qwen3.5-0.8B, 1 token", 1, 6144),
-        case("Qwen3.5-27B, 5 tokens", 5, 10240),
-        case("Qwen3.5-0.8B, 65 tokens", 65, 6144),
+        case("one channel", 1, 1, false),
+        case("two tokens, odd channels", 2, 37, true),
+        case("three tokens", 3, 64, false),
+        case("Qwen3.5-0.8B, 1 token", 1, 6144, false),
+        case("Qwen3.5-27B, 5 tokens", 5, 10240, false),
+        case("Granite-4.0-H-Tiny, 7 tokens", 7, 3328, true),
+        case("Qwen3.5-0.8B, 65 tokens", 65, 6144, false),
     ]
 }
 

@@ -29,6 +29,7 @@ pub mod gated_rms_norm;
 pub mod glu;
 pub mod input;
 pub mod l2_norm;
+pub mod mamba2;
 pub mod matmul;
 pub mod mix;
 pub mod quantize;
@@ -36,6 +37,7 @@ pub mod rms_norm;
 pub mod rope;
 pub mod route;
 pub mod softcap;
+pub mod time_steps;
 
 pub use cost::Cost;
 pub use dtype::Dtype;

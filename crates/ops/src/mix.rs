@@ -1,12 +1,12 @@
 //! Bringing a token's experts together: their outputs, weighted, and the shared expert's behind its gate, added to the stream.
 //!
 //! ```text
-//! y = x + sum over j of w_j e_j + sigmoid(g) s
+//! y = x + scale * (sum over j of w_j e_j + sigmoid(g) s)
 //! ```
 //!
 //! # Shape
 //! `x` and the result `(tokens, width)`; `outputs` e `(tokens, chosen, width)`; `weights` w `(tokens, chosen)`; the shared
-//! expert's output s `(tokens, width)` and its gate's logit g `(tokens)`, where there is one.
+//! expert's output s `(tokens, width)`, where there is one, and its gate's logit g `(tokens)`; without a gate its factor is 1.
 
 use crate::cost::{f32_bytes, product};
 use crate::glu::sigmoid;
@@ -16,7 +16,7 @@ use crate::{Case, Cost};
 pub const TOLERANCE: f64 = 2e-6;
 
 /// Dimensions of one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
     /// Rows.
     pub tokens: usize,
@@ -24,8 +24,21 @@ pub struct Shape {
     pub chosen: usize,
     /// Width of the stream.
     pub width: usize,
-    /// Whether there is a shared expert.
-    pub shared: bool,
+    /// The expert that all tokens share.
+    pub shared: SharedExpert,
+    /// Multiplies what is added to the stream (Granite's; 1 elsewhere).
+    pub scale: f32,
+}
+
+/// Whether there is a shared expert, and how it joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedExpert {
+    /// There is none.
+    None,
+    /// As it is.
+    Plain,
+    /// Behind a sigmoid gate.
+    Gated,
 }
 
 /// The shared expert's part.
@@ -33,8 +46,8 @@ pub struct Shape {
 pub struct Shared<'a> {
     /// `(tokens, width)`.
     pub output: &'a [f32],
-    /// `(tokens)`: before the sigmoid.
-    pub gate: &'a [f32],
+    /// `(tokens)`: before the sigmoid, where there is a gate.
+    pub gate: Option<&'a [f32]>,
 }
 
 /// The stream after the block.
@@ -53,6 +66,7 @@ pub fn reference(
         tokens,
         chosen,
         width,
+        scale,
         ..
     } = *shape;
     assert_eq!(x.len(), tokens * width, "x must be (tokens, width)");
@@ -69,14 +83,15 @@ pub fn reference(
     let mut y = Vec::with_capacity(x.len());
     for token in 0..tokens {
         for col in 0..width {
-            let mut sum = f64::from(x[token * width + col]);
+            let mut sum = 0.0;
             for slot in token * chosen..(token + 1) * chosen {
                 sum += f64::from(weights[slot]) * f64::from(outputs[slot * width + col]);
             }
             if let Some(Shared { output, gate }) = shared {
-                sum += sigmoid(f64::from(gate[token])) * f64::from(output[token * width + col]);
+                let gate = gate.map_or(1.0, |gate| sigmoid(f64::from(gate[token])));
+                sum += gate * f64::from(output[token * width + col]);
             }
-            y.push(sum);
+            y.push(f64::from(x[token * width + col]) + f64::from(scale) * sum);
         }
     }
     y
@@ -90,10 +105,12 @@ pub fn cost(shape: &Shape) -> Cost {
         chosen,
         width,
         shared,
+        ..
     } = *shape;
-    let outputs = chosen + usize::from(shared);
+    let outputs = chosen + usize::from(shared != SharedExpert::None);
+    let factors = chosen + usize::from(shared == SharedExpert::Gated);
     Cost {
-        read_bytes: f32_bytes(&[tokens, outputs + 1, width]) + f32_bytes(&[tokens, outputs]),
+        read_bytes: f32_bytes(&[tokens, outputs + 1, width]) + f32_bytes(&[tokens, factors]),
         written_bytes: f32_bytes(&[tokens, width]),
         f32_flops: product(&[2, tokens, outputs, width]),
         int8_ops: 0,
@@ -103,20 +120,23 @@ pub fn cost(shape: &Shape) -> Cost {
 /// Real widths, and edges.
 #[must_use]
 pub fn cases() -> Vec<Case<Shape>> {
-    let case = |name, tokens, chosen, width, shared| Case {
+    use SharedExpert::{Gated, None, Plain};
+    let case = |name, tokens, chosen, width, shared, scale| Case {
         name,
         shape: Shape {
             tokens,
             chosen,
             width,
             shared,
+            scale,
         },
     };
     vec![
-        case("one expert, one column", 1, 1, 1, false),
-        case("odd width, shared", 3, 2, 37, true),
-        case("Qwen3-30B-A3B", 1, 8, 2048, false),
-        case("Qwen3-Next-80B-A3B, 9 tokens", 9, 10, 2048, true),
+        case("one expert, one column", 1, 1, 1, None, 1.0),
+        case("odd width, shared", 3, 2, 37, Gated, 1.0),
+        case("Qwen3-30B-A3B", 1, 8, 2048, None, 1.0),
+        case("Qwen3-Next-80B-A3B, 9 tokens", 9, 10, 2048, Gated, 1.0),
+        case("Granite-4.0-H-Tiny", 2, 6, 1536, Plain, 0.22),
     ]
 }
 

@@ -8,7 +8,7 @@ use runtime::Engine;
 
 /// Of the norm of the difference over the norm, per text.
 const TOLERANCE: f64 = 1e-4;
-const ARCHITECTURES: [&str; 9] = [
+const ARCHITECTURES: [&str; 11] = [
     "llama",
     "qwen2",
     "qwen3",
@@ -18,6 +18,8 @@ const ARCHITECTURES: [&str; 9] = [
     "qwen35moe",
     "qwen3next",
     "qwen3next-moe",
+    "granitehybrid",
+    "granitehybrid-moe",
 ];
 
 struct Fixture {

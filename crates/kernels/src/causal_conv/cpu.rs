@@ -16,6 +16,8 @@ pub(crate) struct Conv<'a> {
     pub out: Rows,
     /// `(tap, channel)`, oldest first, channels padded to whole vectors.
     pub weight: &'a [f32],
+    /// One per channel, padded likewise.
+    pub bias: Option<&'a [f32]>,
     pub channels: usize,
     /// The last three inputs `(age, channel)`, oldest first, channels padded to whole vectors.
     pub state: *mut f32,
@@ -28,7 +30,7 @@ unsafe impl Sync for Conv<'_> {}
 /// This thread's share of the channels.
 ///
 /// # Safety
-/// The views have `tokens` rows of `channels` columns, weights and state their rows, all padded to whole vectors.
+/// The views have `tokens` rows of `channels` columns, weights, bias and state their rows, all padded to whole vectors.
 pub(crate) unsafe fn causal_conv(isa: Isa, conv: Conv<'_>, team: &Team<'_>) {
     let share = team.share(conv.channels.div_ceil(LANES));
     // SAFETY: the caller's contract; channels are disjoint.
@@ -59,9 +61,13 @@ impl Kernel for Run<'_> {
                 for (age, x) in past.iter_mut().enumerate() {
                     *x = S::load(c.state.add(age * padded + at));
                 }
+                let bias = match c.bias {
+                    Some(bias) => S::load(bias.as_ptr().add(at)),
+                    None => S::splat(0.0),
+                };
                 for token in 0..c.tokens {
                     let x = S::load(c.input.row(token).add(at));
-                    let mut y = S::mul(past[0], weight[0]);
+                    let mut y = S::fma(past[0], weight[0], bias);
                     y = S::fma(past[1], weight[1], y);
                     y = S::fma(past[2], weight[2], y);
                     y = S::fma(x, weight[3], y);

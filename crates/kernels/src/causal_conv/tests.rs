@@ -5,7 +5,7 @@ use ops::causal_conv::{self as reference, STATE_ROWS, Shape, TAPS};
 use super::cpu::{Conv, causal_conv};
 use crate::{
     Isa, Pool,
-    fixture::{Matrix, assert_near, same_everywhere},
+    fixture::{Matrix, assert_near, padded, same_everywhere},
     memory::Aligned,
 };
 
@@ -21,15 +21,21 @@ fn by_tap(weight: &[f32], channels: usize) -> Vec<f32> {
     out
 }
 
+/// Inputs, weights, bias and state.
+type Values<'a> = (&'a [f32], &'a [f32], Option<&'a [f32]>, &'a [f32]);
+
 /// Outputs and then the state, of passes of up to `pass` tokens, in place or apart.
 fn run(
     (isa, pool): (Isa, &Pool),
     shape: &Shape,
-    (x, weight, state): (&[f32], &[f32], &[f32]),
+    (x, weight, bias, state): Values<'_>,
     pass: usize,
     in_place: bool,
 ) -> Vec<f32> {
-    let Shape { tokens, channels } = *shape;
+    let Shape {
+        tokens, channels, ..
+    } = *shape;
+    let bias = bias.map(padded);
     let padded = channels.next_multiple_of(16);
     let mut kept = Aligned::<f32>::zeroed(STATE_ROWS * padded).expect("memory");
     for (to, from) in kept
@@ -51,6 +57,7 @@ fn run(
                 input: input.rows(),
                 out: out.rows(),
                 weight: &weight,
+                bias: bias.as_deref(),
                 channels,
                 state: kept.as_mut_pointer(),
                 tokens: count,
@@ -69,12 +76,16 @@ fn run(
 #[test]
 fn the_table_is_right_wherever_passes_are_cut() {
     for case in reference::cases() {
-        let Shape { tokens, channels } = case.shape;
+        let Shape {
+            tokens, channels, ..
+        } = case.shape;
         let x = ops::input::normal(1, tokens * channels);
         let weight = ops::input::normal(2, TAPS * channels);
         let state = ops::input::normal(3, STATE_ROWS * channels);
+        let bias = case.shape.bias.then(|| ops::input::normal(4, channels));
+        let bias = bias.as_deref();
         let mut want_state = state.clone();
-        let want = reference::reference(&case.shape, &x, &weight, &mut want_state);
+        let want = reference::reference(&case.shape, &x, &weight, bias, &mut want_state);
         let mut cuts = [(tokens, false), (tokens, true), (1, false), (7, false)]
             .into_iter()
             .cycle();
@@ -85,7 +96,7 @@ fn the_table_is_right_wherever_passes_are_cut() {
                 run(
                     (isa, pool),
                     &case.shape,
-                    (&x, &weight, &state),
+                    (&x, &weight, bias, &state),
                     pass,
                     in_place,
                 )

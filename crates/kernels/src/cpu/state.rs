@@ -1,4 +1,4 @@
-//! What a sequence carries from step to step: keys and values, DeltaNet matrices, convolution inputs.
+//! What a sequence carries from step to step: keys and values, DeltaNet's and Mamba-2's matrices, convolutions' inputs.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use crate::{
 pub struct State {
     pub(crate) kv: Vec<KvCache>,
     pub(crate) deltas: Vec<Aligned<f32>>,
+    pub(crate) mamba2: Vec<Aligned<f32>>,
     pub(crate) convs: Vec<Aligned<f32>>,
     pub(crate) positions: usize,
     capacity: usize,
@@ -48,6 +49,11 @@ impl State {
             .iter()
             .map(|s| arena.zeroed(s.state_len()))
             .collect::<Result<_, _>>()?;
+        let mamba2 = program
+            .mamba2
+            .iter()
+            .map(|s| arena.zeroed(s.state_len()))
+            .collect::<Result<_, _>>()?;
         let convs = program
             .convs
             .iter()
@@ -56,6 +62,7 @@ impl State {
         Ok(Self {
             kv,
             deltas,
+            mamba2,
             convs,
             positions: 0,
             capacity: positions,
@@ -78,7 +85,8 @@ impl State {
     /// Forgets everything.
     pub fn reset(&mut self) {
         self.positions = 0;
-        for recurrent in self.deltas.iter_mut().chain(&mut self.convs) {
+        let matrices = self.deltas.iter_mut().chain(&mut self.mamba2);
+        for recurrent in matrices.chain(&mut self.convs) {
             recurrent.as_mut_slice().fill(0.0);
         }
     }
@@ -94,7 +102,7 @@ impl State {
             self.reset();
             return true;
         }
-        if !self.deltas.is_empty() || !self.convs.is_empty() {
+        if !(self.deltas.is_empty() && self.mamba2.is_empty() && self.convs.is_empty()) {
             return false;
         }
         self.positions = positions;

@@ -45,6 +45,7 @@ fn project(matrix: MatrixId, out: BufferId, add: bool) -> Projection {
         matrix,
         out,
         bias: None,
+        scale: 1.0,
         add,
     }
 }
@@ -109,7 +110,7 @@ impl Session {
 const HIDDEN: usize = 256;
 const INNER: usize = 512;
 
-/// embed, norm, gate and up, glu, down into the residual, select, norm, logits.
+/// embed, norm, gate (with a bias, halved) and up, glu, down (scaled) into the residual, select, norm, logits.
 struct FeedForward {
     program: Program,
     dtype: Dtype,
@@ -159,6 +160,7 @@ impl FeedForward {
             projections: vec![
                 Projection {
                     bias: Some(gate_bias),
+                    scale: 0.5,
                     ..project(gates, gate, false)
                 },
                 project(ups, up, false),
@@ -173,7 +175,10 @@ impl FeedForward {
         });
         push(Node::MatMul {
             input: h,
-            projections: vec![project(downs, x, true)],
+            projections: vec![Projection {
+                scale: 0.22,
+                ..project(downs, x, true)
+            }],
         });
         push(Node::SelectOutputs {
             input: x,
@@ -245,7 +250,7 @@ impl FeedForward {
         near(&normed, &self.normed(&before), rms_norm::TOLERANCE, "norm");
         let mut want = self.product(0, &normed, HIDDEN, INNER);
         for (y, bias) in want.iter_mut().zip(self.bias.iter().cycle()) {
-            *y += f64::from(*bias);
+            *y = 0.5 * (*y + f64::from(*bias));
         }
         near(&gate, &want, matmul::TOLERANCE, "gate");
         let want = self.product(1, &normed, HIDDEN, INNER);
@@ -263,7 +268,7 @@ impl FeedForward {
         );
         let mut want = self.product(2, &h, INNER, HIDDEN);
         for (y, x) in want.iter_mut().zip(embedded) {
-            *y += x;
+            *y = 0.22 * *y + x;
         }
         near(&x, &want, matmul::TOLERANCE, "residual");
         assert_same_bits(&last, &x[(count - outputs) * HIDDEN..], "selected rows");
@@ -404,6 +409,7 @@ fn hybrid(dtype: Dtype) -> Program {
             input: mixed,
             out: qkv,
             weight: taps,
+            bias: None,
             state: conv,
         },
         Node::DeltaPrepare {

@@ -1,8 +1,10 @@
 //! Walking a checked step: the fork, and each node's call of its kernel.
 
+mod recurrent;
+
 use super::{ExecuteError, Span, State, Step, Trace, Workspace, step::check};
 use crate::{
-    Pool, RuntimeProfile, attention, causal_conv, embed, experts, gated_delta, glu, matmul,
+    Pool, RuntimeProfile, attention, embed, experts, glu, matmul,
     pool::Team,
     program::{BufferId, HeadSpec, Node, Program, Projection},
     quantize, rms_norm, rope,
@@ -206,6 +208,11 @@ impl Walk<'_> {
                         eps: *eps,
                         width: *width,
                         groups: self.program.buffers[input.0].width / width,
+                        weight_step: if self.program.vectors[weight.0].1 == *width {
+                            0
+                        } else {
+                            *width
+                        },
                         gate: gate.map(|g| self.rows(g)),
                         then: if *add {
                             rms_norm::cpu::Then::Add
@@ -301,79 +308,16 @@ impl Walk<'_> {
                     glu::cpu::glu(isa, call, self.count(*gate), team);
                 }
                 Node::SelectOutputs { input, out } => self.select(*input, *out, team),
-                Node::CausalConv { .. } | Node::DeltaPrepare { .. } | Node::GatedDelta { .. } => {
+                Node::CausalConv { .. }
+                | Node::DeltaPrepare { .. }
+                | Node::GatedDelta { .. }
+                | Node::TimeSteps { .. }
+                | Node::Mamba2 { .. } => {
                     self.recurrent(node, team);
                 }
                 Node::Route { .. } | Node::ExpertMatMul { .. } | Node::Mix { .. } => {
                     self.experts(node, team);
                 }
-            }
-        }
-    }
-
-    /// # Safety
-    /// As [`Walk::node`].
-    unsafe fn recurrent(&self, node: &Node, team: &Team<'_>) {
-        let (isa, tokens) = (self.profile.isa, self.step.tokens.len());
-        // SAFETY: as `node`.
-        unsafe {
-            match node {
-                Node::CausalConv {
-                    input,
-                    out,
-                    weight,
-                    state,
-                } => {
-                    let conv = causal_conv::cpu::Conv {
-                        input: self.rows(*input),
-                        out: self.rows(*out),
-                        weight: self.program.vector(*weight),
-                        channels: self.program.convs[state.0],
-                        state: self.state.convs[state.0].as_mut_pointer(),
-                        tokens,
-                    };
-                    causal_conv::cpu::causal_conv(isa, conv, team);
-                }
-                Node::DeltaPrepare {
-                    qkv,
-                    a,
-                    b,
-                    decay_rate,
-                    dt_bias,
-                    eps,
-                    shape,
-                } => {
-                    let call = gated_delta::cpu::Prepare {
-                        qkv: self.rows(*qkv),
-                        a: self.rows(*a),
-                        b: self.rows(*b),
-                        decay_rate: self.program.vector(*decay_rate),
-                        dt_bias: self.program.vector(*dt_bias),
-                        eps: *eps,
-                        shape: *shape,
-                    };
-                    gated_delta::cpu::prepare(isa, call, tokens, team);
-                }
-                Node::GatedDelta {
-                    qkv,
-                    alpha,
-                    beta,
-                    out,
-                    state,
-                    shape,
-                } => {
-                    let call = gated_delta::cpu::Step {
-                        qkv: self.rows(*qkv),
-                        alpha: self.rows(*alpha),
-                        beta: self.rows(*beta),
-                        out: self.rows(*out),
-                        state: self.state.deltas[state.0].as_mut_pointer(),
-                        shape: *shape,
-                        tokens,
-                    };
-                    gated_delta::cpu::step(isa, call, team);
-                }
-                _ => {}
             }
         }
     }
@@ -414,6 +358,7 @@ impl Walk<'_> {
                             weights: self.program.matrix(p.matrix),
                             out: self.rows(p.out),
                             bias: None,
+                            scale: 1.0,
                             add: false,
                             first_panel: 0,
                         };
@@ -431,13 +376,15 @@ impl Walk<'_> {
                     input,
                     routes,
                     shared,
+                    scale,
                     out,
                     chosen,
                 } => {
                     let call = experts::cpu::Mix {
                         outputs: self.rows(*input),
                         routes: self.rows(*routes),
-                        shared: shared.map(|(s, gate)| (self.rows(s), self.rows(gate))),
+                        shared: shared.map(|(s, gate)| (self.rows(s), gate.map(|g| self.rows(g)))),
+                        scale: *scale,
                         out: self.rows(*out),
                         chosen: *chosen,
                         width: self.program.buffers[out.0].width,
@@ -477,6 +424,7 @@ impl Walk<'_> {
                 weights: self.program.matrix(p.matrix),
                 out: self.rows(p.out),
                 bias: p.bias.map(|id| self.program.vector(id)),
+                scale: p.scale,
                 add: p.add,
                 first_panel: 0,
             };

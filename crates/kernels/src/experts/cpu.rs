@@ -118,8 +118,10 @@ pub(crate) struct Mix {
     pub outputs: Rows,
     /// As [`Route::out`].
     pub routes: Rows,
-    /// The shared expert's output, and its gate's logit.
-    pub shared: Option<(Rows, Rows)>,
+    /// The shared expert's output, and its gate's logit where it has a gate.
+    pub shared: Option<(Rows, Option<Rows>)>,
+    /// Multiplies what is added.
+    pub scale: f32,
     /// The stream, added to.
     pub out: Rows,
     pub chosen: usize,
@@ -170,16 +172,24 @@ impl Kernel for RunMix {
             let weights = c.routes.row(self.token).add(c.chosen);
             let first = self.token * c.chosen;
             let out = c.out.row(self.token);
+            let scale = S::splat(c.scale);
             let mut col = self.from;
             while col < self.to {
                 let mut y = S::load(out.add(col));
                 for j in 0..c.chosen {
                     let e = S::load(c.outputs.row(first + j).add(col));
-                    y = S::fma(S::splat(*weights.add(j)), e, y);
+                    let weight = S::mul(S::splat(*weights.add(j)), scale);
+                    y = S::fma(weight, e, y);
                 }
                 if let Some((shared, gate)) = c.shared {
-                    let gate = math::sigmoid::<S>(S::splat(*gate.row(self.token)));
-                    y = S::fma(gate, S::load(shared.row(self.token).add(col)), y);
+                    let factor = match gate {
+                        Some(gate) => {
+                            let logit = S::splat(*gate.row(self.token));
+                            S::mul(math::sigmoid::<S>(logit), scale)
+                        }
+                        None => scale,
+                    };
+                    y = S::fma(factor, S::load(shared.row(self.token).add(col)), y);
                 }
                 store_first::<S>(out.add(col), y, self.to - col);
                 col += LANES;

@@ -1,6 +1,10 @@
 //! Routing and mixing against their references; the plan's order; products by expert against products of each token alone.
 
-use ops::{Dtype, mix, route};
+use ops::{
+    Dtype,
+    mix::{self, SharedExpert},
+    route,
+};
 
 use super::{
     cpu::{Mix, Route, mix as mix_kernel, route as route_kernel},
@@ -107,6 +111,7 @@ fn mixing_is_right() {
             chosen,
             width,
             shared,
+            scale,
         } = case.shape;
         let x = ops::input::normal(1, tokens * width);
         let outputs = ops::input::normal(2, tokens * chosen * width);
@@ -125,7 +130,11 @@ fn mixing_is_right() {
                 let call = Mix {
                     outputs: outputs.rows(),
                     routes: routes.rows(),
-                    shared: shared.then(|| (output.rows(), gates.rows())),
+                    shared: (shared != SharedExpert::None).then(|| {
+                        let gate = (shared == SharedExpert::Gated).then(|| gates.rows());
+                        (output.rows(), gate)
+                    }),
+                    scale,
                     out: stream.rows(),
                     chosen,
                     width,
@@ -137,9 +146,10 @@ fn mixing_is_right() {
         });
         let part = mix::Shared {
             output: &shared_output,
-            gate: &gate,
+            gate: (shared == SharedExpert::Gated).then_some(&gate[..]),
         };
-        let want = mix::reference(&case.shape, &x, &outputs, &weights, shared.then_some(part));
+        let part = (shared != SharedExpert::None).then_some(part);
+        let want = mix::reference(&case.shape, &x, &outputs, &weights, part);
         assert_near(&got, &want, mix::TOLERANCE, case.name);
     }
 }
@@ -245,6 +255,7 @@ fn products(
                 weights,
                 out: out.rows(),
                 bias: None,
+                scale: 1.0,
                 add: false,
                 first_panel: 0,
             };

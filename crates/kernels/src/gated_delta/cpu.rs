@@ -116,8 +116,12 @@ impl Kernel for RunPrepare<'_> {
 
 /// exp(rate * softplus(x)); a few values per token, so plain scalar code.
 fn alpha(x: f32, rate: f32) -> f32 {
-    let softplus = if x > 20.0 { x } else { x.exp().ln_1p() };
-    (rate * softplus).exp()
+    (rate * softplus(x)).exp()
+}
+
+/// ln(1 + exp(x)), linear above 20.
+pub(crate) fn softplus(x: f32) -> f32 {
+    if x > 20.0 { x } else { x.exp().ln_1p() }
 }
 
 /// Inputs of [`step`].

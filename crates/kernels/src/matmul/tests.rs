@@ -59,6 +59,7 @@ fn run(
                     weights,
                     out: rows,
                     bias: None,
+                    scale: 1.0,
                     add: false,
                     first_panel: 0,
                 }],

@@ -1,13 +1,17 @@
 //! Building a program: shapes are checked as nodes are added, 8-bit forms are placed at the end.
 
+mod recurrent;
+mod rounding;
+
 use super::{
     Buffer, BufferId, ConvId, DeltaId, ExpertProjection, Extent, HeadSpec, KvId, KvSpec, Label,
-    Labelled, MatrixId, Node, Program, Projection, VectorId,
+    Labelled, Mamba2Id, MatrixId, Node, Program, Projection, VectorId,
 };
 use crate::{
     PackedMatrix,
     embed::StoredRows,
     gated_delta::cpu::DeltaShape,
+    mamba2::cpu::Mamba2Shape,
     memory::{Aligned, OutOfMemory},
     packed::PANEL_ROWS,
 };
@@ -42,6 +46,7 @@ pub struct ProgramBuilder {
     embedding: Box<dyn StoredRows>,
     kv: Vec<KvSpec>,
     deltas: Vec<DeltaShape>,
+    mamba2: Vec<Mamba2Shape>,
     convs: Vec<usize>,
     label: Label,
 }
@@ -58,6 +63,7 @@ impl ProgramBuilder {
             embedding,
             kv: Vec::new(),
             deltas: Vec::new(),
+            mamba2: Vec::new(),
             convs: Vec::new(),
             label: Label {
                 layer: None,
@@ -113,6 +119,12 @@ impl ProgramBuilder {
         DeltaId(self.deltas.len() - 1)
     }
 
+    /// A Mamba-2 state for one layer.
+    pub fn mamba2_state(&mut self, shape: Mamba2Shape) -> Mamba2Id {
+        self.mamba2.push(shape);
+        Mamba2Id(self.mamba2.len() - 1)
+    }
+
     /// A convolution state for one layer.
     pub fn conv_state(&mut self, channels: usize) -> ConvId {
         self.convs.push(channels);
@@ -160,6 +172,7 @@ impl ProgramBuilder {
             embedding: self.embedding,
             kv: self.kv,
             deltas: self.deltas,
+            mamba2: self.mamba2,
             convs: self.convs,
             logits,
             identity: std::sync::Arc::new(()),
@@ -226,8 +239,9 @@ impl ProgramBuilder {
                 shared,
                 out,
                 chosen,
+                ..
             } => {
-                let (s, gate) = shared.unwrap_or((*out, *out));
+                let (s, gate) = shared.map_or((*out, *out), |(s, gate)| (s, gate.unwrap_or(s)));
                 extent(input) == Extent::Slots(*chosen) && per_token(&[*routes, *out, s, gate])
             }
             Node::Heads { q, k, v, table, .. } => {
@@ -244,6 +258,10 @@ impl ProgramBuilder {
                 out,
                 ..
             } => per_token(&[*qkv, *alpha, *beta, *out]),
+            Node::TimeSteps { dt, out, .. } => per_token(&[*dt, *out]),
+            Node::Mamba2 {
+                xbc, steps, out, ..
+            } => per_token(&[*xbc, *steps, *out]),
             Node::SelectOutputs { input, .. } => per_token(&[*input]),
         };
         self.expect(holds, || {
@@ -263,7 +281,9 @@ impl ProgramBuilder {
                 ..
             } => {
                 let columns = self.buffers[input.0].width;
-                self.len(*weight, *width)?;
+                // Groups' own weights are read as whole vectors.
+                let apart = self.vectors[weight.0].1 == columns && width.is_multiple_of(16);
+                self.len(*weight, if apart { columns } else { *width })?;
                 self.width(*out, columns)?;
                 gate.map_or(Ok(()), |g| self.width(g, columns))?;
                 self.expect(*width > 0 && columns.is_multiple_of(*width), || {
@@ -301,13 +321,14 @@ impl ProgramBuilder {
                 shared,
                 out,
                 chosen,
+                ..
             } => {
                 let width = self.buffers[out.0].width;
                 self.width(*input, width)?;
                 self.width(*routes, 2 * chosen)?;
                 shared.map_or(Ok(()), |(shared, gate)| {
                     self.width(shared, width)?;
-                    self.width(gate, 1)
+                    gate.map_or(Ok(()), |gate| self.width(gate, 1))
                 })
             }
             Node::RopeTable { out, rope } => {
@@ -364,51 +385,11 @@ impl ProgramBuilder {
                 self.width(*up, width)?;
                 self.width(*out, width)
             }
-            Node::CausalConv {
-                input,
-                out,
-                weight,
-                state,
-            } => {
-                let channels = self.convs[state.0];
-                self.width(*input, channels)?;
-                self.width(*out, channels)?;
-                self.len(
-                    *weight,
-                    crate::causal_conv::cpu::TAPS * channels.next_multiple_of(16),
-                )
-            }
-            Node::DeltaPrepare {
-                qkv,
-                a,
-                b,
-                decay_rate,
-                dt_bias,
-                shape,
-                ..
-            } => {
-                self.check_delta(*qkv, shape)?;
-                self.width(*a, shape.value_heads)?;
-                self.width(*b, shape.value_heads)?;
-                self.len(*decay_rate, shape.value_heads)?;
-                self.len(*dt_bias, shape.value_heads)
-            }
-            Node::GatedDelta {
-                qkv,
-                alpha,
-                beta,
-                out,
-                state,
-                shape,
-            } => {
-                self.check_delta(*qkv, shape)?;
-                self.width(*alpha, shape.value_heads)?;
-                self.width(*beta, shape.value_heads)?;
-                self.width(*out, shape.values())?;
-                self.expect(self.deltas[state.0] == *shape, || {
-                    "a state of other dimensions".into()
-                })
-            }
+            Node::CausalConv { .. }
+            | Node::DeltaPrepare { .. }
+            | Node::GatedDelta { .. }
+            | Node::TimeSteps { .. }
+            | Node::Mamba2 { .. } => self.check_recurrent(node),
             Node::SelectOutputs { input, out } => {
                 self.expect(self.buffers[out.0].extent == Extent::Outputs, || {
                     "not one row per output".into()
@@ -472,128 +453,5 @@ impl ProgramBuilder {
         self.expect(spec == KvSpec { kv_heads, head_dim }, || {
             format!("the cache has other dimensions: {spec:?}")
         })
-    }
-
-    fn check_delta(&self, qkv: BufferId, shape: &DeltaShape) -> Result<(), ProgramError> {
-        let heads = shape.key_heads > 0
-            && shape.value_heads > 0
-            && shape.value_heads.is_multiple_of(shape.key_heads);
-        self.expect(heads, || {
-            format!(
-                "{} value heads are not whole groups for {} key heads",
-                shape.value_heads, shape.key_heads
-            )
-        })?;
-        self.expect(
-            shape.value_dim.is_multiple_of(16) && shape.value_dim > 0 && shape.key_dim > 0,
-            || {
-                format!(
-                    "expected value heads of a multiple of 16 columns, got {}",
-                    shape.value_dim
-                )
-            },
-        )?;
-        self.width(qkv, 2 * shape.keys() + shape.values())
-    }
-
-    /// Gives every input of an integer product its 8-bit form: from the node that writes it where that can, else by a node
-    /// of its own behind it.
-    fn place_quantisation(&mut self) -> Result<(), ProgramError> {
-        let mut index = 0;
-        while index < self.nodes.len() {
-            let label = self.nodes[index].label;
-            if let Some(input) = self.rounded_input(&self.nodes[index].node) {
-                if !self.is_quantised_before(index, input) {
-                    self.label = label;
-                    let width = self.buffers[input.0].width;
-                    self.expect(width.is_multiple_of(32), || {
-                        format!("{width} inputs are not whole blocks of 32")
-                    })?;
-                    self.buffers[input.0].quantised = true;
-                    let writer = self.nodes[..index]
-                        .iter()
-                        .rposition(|n| writes(&n.node, input));
-                    if !writer.is_some_and(|w| set_quantise(&mut self.nodes[w].node)) {
-                        let part = "quantise";
-                        let node = Labelled {
-                            label: Label { part, ..label },
-                            node: Node::Quantise { buffer: input },
-                        };
-                        self.nodes.insert(index, node);
-                        index += 1;
-                    }
-                }
-            }
-            index += 1;
-        }
-        Ok(())
-    }
-
-    /// The input of a product with integer weights.
-    fn rounded_input(&self, node: &Node) -> Option<BufferId> {
-        let is_integer = |id: MatrixId| self.matrices[id.0].is_integer();
-        match node {
-            Node::MatMul { input, projections } => projections
-                .iter()
-                .any(|p| is_integer(p.matrix))
-                .then_some(*input),
-            Node::ExpertMatMul {
-                input, projections, ..
-            } => projections
-                .iter()
-                .any(|p| is_integer(p.matrix))
-                .then_some(*input),
-            _ => None,
-        }
-    }
-
-    /// Whether the last thing that happened to `input` before `index` was being rounded.
-    fn is_quantised_before(&self, index: usize, input: BufferId) -> bool {
-        self.nodes[..index]
-            .iter()
-            .rev()
-            .find_map(|n| match &n.node {
-                Node::Quantise { buffer } if *buffer == input => Some(true),
-                Node::RmsNorm { out, quantise, .. } | Node::Glu { out, quantise, .. }
-                    if *out == input =>
-                {
-                    Some(*quantise)
-                }
-                node if writes(node, input) => Some(false),
-                _ => None,
-            })
-            == Some(true)
-    }
-}
-
-/// Whether a node changes the buffer.
-fn writes(node: &Node, id: BufferId) -> bool {
-    match node {
-        Node::Embed { out, .. }
-        | Node::RmsNorm { out, .. }
-        | Node::RopeTable { out, .. }
-        | Node::Route { out, .. }
-        | Node::Mix { out, .. }
-        | Node::Attention { out, .. }
-        | Node::Glu { out, .. }
-        | Node::CausalConv { out, .. }
-        | Node::GatedDelta { out, .. }
-        | Node::SelectOutputs { out, .. } => *out == id,
-        Node::MatMul { projections, .. } => projections.iter().any(|p| p.out == id),
-        Node::ExpertMatMul { projections, .. } => projections.iter().any(|p| p.out == id),
-        Node::Heads { q, k, .. } => q.buffer == id || k.buffer == id,
-        Node::DeltaPrepare { qkv, a, b, .. } => [*qkv, *a, *b].contains(&id),
-        Node::Quantise { .. } => false,
-    }
-}
-
-/// Asks the writing node to round as it writes; false where it cannot.
-fn set_quantise(node: &mut Node) -> bool {
-    match node {
-        Node::RmsNorm { quantise, .. } | Node::Glu { quantise, .. } => {
-            *quantise = true;
-            true
-        }
-        _ => false,
     }
 }

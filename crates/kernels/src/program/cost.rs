@@ -2,7 +2,7 @@
 
 use ops::{
     Cost, attention, causal_conv, delta_gates, embed, gated_delta, gated_rms_norm, glu, l2_norm,
-    matmul, mix, rms_norm, rope, route,
+    mamba2, matmul, mix, rms_norm, rope, route, time_steps,
 };
 
 use super::{Node, Program};
@@ -41,12 +41,13 @@ impl Program {
             Node::RmsNorm {
                 input,
                 width: norm,
+                weight,
                 eps,
                 gate,
                 ..
             } => {
                 let rows = rows(*input) * (width(*input) / norm);
-                match gate {
+                let mut cost = match gate {
                     Some(_) => gated_rms_norm::cost(&gated_rms_norm::Shape {
                         rows,
                         width: *norm,
@@ -57,7 +58,10 @@ impl Program {
                         width: *norm,
                         eps: *eps,
                     }),
-                }
+                };
+                // Groups with weights of their own.
+                cost.read_bytes += 4 * (self.vectors[weight.0].1 - norm) as u64;
+                cost
             }
             Node::Quantise { buffer } => ops::activation::cost(&ops::activation::Shape {
                 tokens: rows(*buffer),
@@ -76,13 +80,19 @@ impl Program {
             Node::Mix {
                 input,
                 shared,
+                scale,
                 chosen,
                 ..
             } => mix::cost(&mix::Shape {
                 tokens: step.tokens,
                 chosen: *chosen,
                 width: width(*input),
-                shared: shared.is_some(),
+                shared: match shared {
+                    None => mix::SharedExpert::None,
+                    Some((_, None)) => mix::SharedExpert::Plain,
+                    Some((_, Some(_))) => mix::SharedExpert::Gated,
+                },
+                scale: *scale,
             }),
             Node::RopeTable { out, .. } => Cost {
                 written_bytes: (4 * width(*out) * step.tokens) as u64,
@@ -142,9 +152,10 @@ impl Program {
                 tokens: rows(*gate),
                 width: width(*gate),
             }),
-            Node::CausalConv { input, .. } => causal_conv::cost(&causal_conv::Shape {
+            Node::CausalConv { input, bias, .. } => causal_conv::cost(&causal_conv::Shape {
                 tokens: step.tokens,
                 channels: width(*input),
+                bias: bias.is_some(),
             }),
             Node::DeltaPrepare { shape, eps, .. } => {
                 let norms = l2_norm::cost(&l2_norm::Shape {
@@ -166,6 +177,17 @@ impl Program {
                 key_dim: shape.key_dim,
                 value_dim: shape.value_dim,
                 head_map: shape.head_map,
+            }),
+            Node::TimeSteps { dt, .. } => time_steps::cost(&time_steps::Shape {
+                tokens: step.tokens,
+                heads: width(*dt),
+            }),
+            Node::Mamba2 { shape, .. } => mamba2::cost(&mamba2::Shape {
+                tokens: step.tokens,
+                heads: shape.heads,
+                groups: shape.groups,
+                head_dim: shape.head_dim,
+                state_dim: shape.state_dim,
             }),
             Node::SelectOutputs { out, .. } => {
                 let bytes = (4 * step.outputs * width(*out)) as u64;

@@ -15,7 +15,10 @@ use std::sync::Arc;
 
 use ops::{Dtype, glu::Activation};
 
-use crate::{PackedMatrix, embed::StoredRows, gated_delta::cpu::DeltaShape, memory::Aligned};
+use crate::{
+    PackedMatrix, embed::StoredRows, gated_delta::cpu::DeltaShape, mamba2::cpu::Mamba2Shape,
+    memory::Aligned,
+};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),*) => {$(
@@ -36,6 +39,8 @@ ids!(
     KvId,
     /// A layer's DeltaNet state.
     DeltaId,
+    /// A layer's Mamba-2 state.
+    Mamba2Id,
     /// A layer's convolution state.
     ConvId
 );
@@ -73,6 +78,8 @@ pub struct Projection {
     pub out: BufferId,
     /// Added to the outputs.
     pub bias: Option<VectorId>,
+    /// Multiplies the outputs, bias included.
+    pub scale: f32,
     /// Whether outputs are added to what the buffer holds (a residual).
     pub add: bool,
 }
@@ -128,7 +135,7 @@ pub enum Node {
         input: BufferId,
         /// Result.
         out: BufferId,
-        /// `width` weights.
+        /// `width` weights, or one for each column.
         weight: VectorId,
         /// Added to the mean of squares.
         eps: f32,
@@ -179,8 +186,10 @@ pub enum Node {
         input: BufferId,
         /// Of the route.
         routes: BufferId,
-        /// The output of the expert that all tokens share, and its gate's logit.
-        shared: Option<(BufferId, BufferId)>,
+        /// The output of the expert that all tokens share, and its gate's logit where it has a gate.
+        shared: Option<(BufferId, Option<BufferId>)>,
+        /// Multiplies what is added.
+        scale: f32,
         /// Added to.
         out: BufferId,
         /// Experts of a token.
@@ -248,6 +257,8 @@ pub enum Node {
         out: BufferId,
         /// `(tap, channel)`.
         weight: VectorId,
+        /// One per channel.
+        bias: Option<VectorId>,
         /// The last inputs.
         state: ConvId,
     },
@@ -282,6 +293,32 @@ pub enum Node {
         state: DeltaId,
         /// Dimensions.
         shape: DeltaShape,
+    },
+    /// Mamba-2's step sizes and decays.
+    TimeSteps {
+        /// One per head.
+        dt: BufferId,
+        /// Steps, then decays: two per head.
+        out: BufferId,
+        /// -exp(A_log).
+        rate: VectorId,
+        /// Added to `dt`.
+        bias: VectorId,
+    },
+    /// Mamba-2's selective scan.
+    Mamba2 {
+        /// `x | B | C`.
+        xbc: BufferId,
+        /// Of [`Node::TimeSteps`].
+        steps: BufferId,
+        /// How much of x goes past the state, per head.
+        skip: VectorId,
+        /// Result.
+        out: BufferId,
+        /// The matrices.
+        state: Mamba2Id,
+        /// Dimensions.
+        shape: Mamba2Shape,
     },
     /// Rows of the tokens whose logits are asked for.
     SelectOutputs {
@@ -341,6 +378,7 @@ pub struct Program {
     pub(crate) embedding: Box<dyn StoredRows>,
     pub(crate) kv: Vec<KvSpec>,
     pub(crate) deltas: Vec<DeltaShape>,
+    pub(crate) mamba2: Vec<Mamba2Shape>,
     pub(crate) convs: Vec<usize>,
     pub(crate) logits: BufferId,
     /// What states and workspaces made for this program hold, to be recognised by.
@@ -384,22 +422,23 @@ impl Program {
         &self.kv
     }
 
-    /// Bytes of recurrent state (DeltaNet matrices and convolution inputs), whatever the context.
+    /// Bytes of recurrent state (DeltaNet's and Mamba-2's matrices, convolutions' inputs), whatever the context.
     #[must_use]
     pub fn recurrent_bytes(&self) -> usize {
         let deltas: usize = self.deltas.iter().map(DeltaShape::state_len).sum();
+        let mamba2: usize = self.mamba2.iter().map(Mamba2Shape::state_len).sum();
         let convs: usize = self
             .convs
             .iter()
             .map(|&channels| conv_state_len(channels))
             .sum();
-        4 * (deltas + convs)
+        4 * (deltas + mamba2 + convs)
     }
 
     /// Whether the state can only be reset, not cut back to an earlier position.
     #[must_use]
     pub fn is_recurrent(&self) -> bool {
-        !self.deltas.is_empty() || !self.convs.is_empty()
+        !self.deltas.is_empty() || !self.mamba2.is_empty() || !self.convs.is_empty()
     }
 
     /// Bytes of packed weights by format, with the number of matrices, largest first.

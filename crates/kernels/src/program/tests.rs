@@ -8,7 +8,7 @@ use super::{
 };
 use ops::glu::Activation;
 
-use crate::{DeltaShape, KvType, PackedMatrix, fixture::Table};
+use crate::{DeltaShape, KvType, Mamba2Shape, PackedMatrix, fixture::Table};
 
 const VOCABULARY: usize = 40;
 
@@ -32,6 +32,7 @@ fn product(matrix: MatrixId, input: BufferId, out: BufferId) -> Node {
             matrix,
             out,
             bias: None,
+            scale: 1.0,
             add: false,
         }],
     }
@@ -383,12 +384,116 @@ fn delta_layers_that_do_not_fit_are_refused() {
         input: out,
         out,
         weight,
+        bias: None,
         state: conv,
     };
     assert_eq!(
         problem(&mut b, node),
         "expected 64 columns in `out`, got 128"
     );
+    let narrow = b.buffer("narrow", 64, Extent::Tokens);
+    let weight = ones(&mut b, 4 * 64);
+    let [bias, short] = [64, 63].map(|len| ones(&mut b, len));
+    let conv = |bias| Node::CausalConv {
+        input: narrow,
+        out: narrow,
+        weight,
+        bias: Some(bias),
+        state: conv,
+    };
+    b.push("conv", conv(bias)).expect("fits");
+    assert_eq!(problem(&mut b, conv(short)), "expected 64 weights, got 63");
+}
+
+#[test]
+fn groups_of_a_norm_share_their_weights_or_have_whole_vectors_of_them() {
+    let mut b = builder(64);
+    let [x, y] = [64, 96].map(|width| b.buffer("x", width, Extent::Tokens));
+    let [all, wide] = [64, 96].map(|len| ones(&mut b, len));
+    b.push("norm", norm(x, x, all, 32)).expect("fits");
+    let ragged = norm(y, y, wide, 24);
+    assert_eq!(problem(&mut b, ragged), "expected 24 weights, got 96");
+    let last = b.buffer("last", 64, Extent::Outputs);
+    let program = b.finish(last).expect("rows per output");
+    let step = StepShape {
+        tokens: 3,
+        depth: 0,
+        outputs: 0,
+        kv_type: KvType::F16,
+    };
+    let cost = program.cost(&program.nodes()[0].node, step);
+    assert_eq!(cost.read_bytes, 4 * (3 * 64 + 64));
+}
+
+#[test]
+fn mamba2_layers_that_do_not_fit_are_refused() {
+    let mut b = builder(64);
+    let shape = Mamba2Shape {
+        heads: 4,
+        groups: 2,
+        head_dim: 32,
+        state_dim: 5,
+    };
+    let xbc = b.buffer("xbc", shape.channels(), Extent::Tokens);
+    let out = b.buffer("out", shape.values(), Extent::Tokens);
+    let dt = b.buffer("dt", 4, Extent::Tokens);
+    let steps = b.buffer("steps", 8, Extent::Tokens);
+    let state = b.mamba2_state(shape);
+    let [skip, short] = [4, 3].map(|len| ones(&mut b, len));
+    let scan = |shape, skip| Node::Mamba2 {
+        xbc,
+        steps,
+        skip,
+        out,
+        state,
+        shape,
+    };
+    b.push("scan", scan(shape, skip)).expect("fits");
+    let other = |heads, groups, head_dim| Mamba2Shape {
+        heads,
+        groups,
+        head_dim,
+        ..shape
+    };
+    for (shape, skip, want) in [
+        (shape, short, "expected 4 weights, got 3"),
+        (
+            other(4, 3, 32),
+            skip,
+            "4 heads are not whole groups for 3 groups",
+        ),
+        (
+            other(4, 2, 24),
+            skip,
+            "expected heads of a multiple of 16 columns, got 24",
+        ),
+        (
+            other(4, 4, 32),
+            skip,
+            "expected 168 columns in `xbc`, got 148",
+        ),
+    ] {
+        assert_eq!(problem(&mut b, scan(shape, skip)), want);
+    }
+    let time = |out, rate| Node::TimeSteps {
+        dt,
+        out,
+        rate,
+        bias: skip,
+    };
+    b.push("steps", time(steps, skip)).expect("fits");
+    assert_eq!(
+        problem(&mut b, time(dt, skip)),
+        "expected 8 columns in `dt`, got 4"
+    );
+    assert_eq!(
+        problem(&mut b, time(steps, short)),
+        "expected 4 weights, got 3"
+    );
+    let last = b.buffer("last", 64, Extent::Outputs);
+    let program = b.finish(last).expect("rows per output");
+    assert!(program.is_recurrent());
+    assert_eq!(program.recurrent_bytes(), 4 * 4 * 5 * 32);
 }
 
 #[test]

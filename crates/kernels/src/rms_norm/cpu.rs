@@ -21,10 +21,13 @@ pub(crate) enum Then {
 pub(crate) struct Norm<'a> {
     pub input: Rows,
     pub out: Rows,
+    /// One for each column of a group: the same for all, or one group's behind the other's.
     pub weight: &'a [f32],
     pub eps: f32,
     pub width: usize,
     pub groups: usize,
+    /// Weights from one group's to the next's: 0 or `width`.
+    pub weight_step: usize,
     /// Multiplies by SiLU of these rows.
     pub gate: Option<Rows>,
     pub then: Then,
@@ -35,8 +38,8 @@ pub(crate) struct Norm<'a> {
 /// This thread's share of the rows.
 ///
 /// # Safety
-/// The views have `tokens` rows of `groups * width` columns, padded to whole vectors; `weight` holds `width` values, padded
-/// likewise.
+/// The views have `tokens` rows of `groups * width` columns, padded to whole vectors; `weight` holds `width` values from each
+/// `weight_step` on, padded likewise: `width` is a multiple of 16 unless all groups share them.
 pub(crate) unsafe fn rms_norm(isa: Isa, norm: Norm<'_>, tokens: usize, team: &Team<'_>) {
     let share = team.share(tokens);
     // SAFETY: the caller's contract; shares are disjoint.
@@ -64,7 +67,7 @@ impl Kernel for Run<'_> {
                     row::<S>(
                         n.input.row(token).add(at),
                         out,
-                        n.weight,
+                        n.weight.as_ptr().add(group * n.weight_step),
                         n.eps,
                         n.width,
                         gate,
@@ -126,7 +129,7 @@ pub(crate) unsafe fn sum_of_squares<S: Simd>(x: *const f32, width: usize) -> f32
 unsafe fn row<S: Simd>(
     x: *const f32,
     out: *mut f32,
-    weight: &[f32],
+    weight: *const f32,
     eps: f32,
     width: usize,
     gate: Option<*const f32>,
@@ -137,7 +140,7 @@ unsafe fn row<S: Simd>(
         let scale = S::splat(inverse_rms::<S>(x, width, eps));
         let mut col = 0;
         while col < width {
-            let w = S::load(weight.as_ptr().add(col));
+            let w = S::load(weight.add(col));
             let mut y = S::mul(S::mul(S::load(x.add(col)), scale), w);
             if let Some(gate) = gate {
                 y = S::mul(y, math::silu::<S>(S::load(gate.add(col))));

@@ -11,6 +11,8 @@ use crate::{
 struct Case<'a> {
     x: &'a [f32],
     weight: &'a [f32],
+    /// 1, or one for each group.
+    weight_rows: usize,
     eps: f32,
     groups: usize,
     gate: Option<&'a [f32]>,
@@ -20,7 +22,8 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn run(&self, isa: Isa, pool: &Pool, quantised: Option<&QuantMatrix>) -> Vec<f32> {
-        let columns = self.groups * self.weight.len();
+        let width = self.weight.len() / self.weight_rows;
+        let columns = self.groups * width;
         let tokens = self.x.len() / columns;
         let input = Matrix::of(self.x, columns);
         let gate = self.gate.map(|g| Matrix::of(g, columns));
@@ -35,8 +38,9 @@ impl Case<'_> {
                 out: out.rows(),
                 weight: &weight,
                 eps: self.eps,
-                width: self.weight.len(),
+                width,
                 groups: self.groups,
+                weight_step: if self.weight_rows == 1 { 0 } else { width },
                 gate: gate.as_ref().map(Matrix::rows),
                 then: match self.residual {
                     Some(_) => Then::Add,
@@ -63,6 +67,7 @@ fn the_table_is_right_whether_groups_are_rows_or_share_one() {
             let case_run = Case {
                 x: &x,
                 weight: &weight,
+                weight_rows: 1,
                 eps,
                 groups,
                 gate: None,
@@ -89,6 +94,7 @@ fn the_gated_table_is_right() {
             let gated = Case {
                 x: &x,
                 weight: &weight,
+                weight_rows: 1,
                 eps,
                 groups,
                 gate: Some(&z),
@@ -97,6 +103,39 @@ fn the_gated_table_is_right() {
             let got = same_everywhere(case.name, |isa, pool| gated.run(isa, pool, None));
             assert_near(&got, &want, gated_rms_norm::TOLERANCE, case.name);
         }
+    }
+}
+
+/// Each group is the plain norm with its own weights.
+#[test]
+fn groups_have_weights_of_their_own() {
+    for (tokens, groups, width) in [(1, 2, 16), (5, 3, 64), (2, 8, 384)] {
+        let columns = groups * width;
+        let x = ops::input::normal(1, tokens * columns);
+        let weight = ops::input::normal(2, columns);
+        let grouped = Case {
+            x: &x,
+            weight: &weight,
+            weight_rows: groups,
+            eps: 1e-5,
+            groups,
+            gate: None,
+            residual: None,
+        };
+        let shape = reference::Shape {
+            rows: 1,
+            width,
+            eps: 1e-5,
+        };
+        let rows = x.chunks_exact(width).enumerate();
+        let want: Vec<f64> = rows
+            .flat_map(|(i, x)| {
+                let weight = &weight[i % groups * width..][..width];
+                reference::reference(&shape, x, weight)
+            })
+            .collect();
+        let got = same_everywhere("grouped", |isa, pool| grouped.run(isa, pool, None));
+        assert_near(&got, &want, reference::TOLERANCE, "grouped");
     }
 }
 
@@ -119,6 +158,7 @@ fn a_residual_is_added_to() {
         let added = Case {
             x: &x,
             weight: &weight,
+            weight_rows: 1,
             eps: shape.eps,
             groups: 1,
             gate: None,
@@ -141,6 +181,7 @@ fn the_8_bit_row_is_the_written_row_rounded() {
             let case = Case {
                 x: &x,
                 weight: &weight,
+                weight_rows: 1,
                 eps: 1e-6,
                 groups,
                 gate: gate.map(Vec::as_slice),

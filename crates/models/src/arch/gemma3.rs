@@ -21,7 +21,7 @@ pub(super) fn describe(loader: &mut Loader<'_>, config: &Config) -> Result<Buffe
     let gguf = std::sync::Arc::clone(&loader.gguf);
     let pattern = config.period(&gguf, "attention.sliding_window_pattern", PATTERN)?;
     let window = config.required(&gguf, "attention.sliding_window", 1 << 32)?;
-    let local_theta = config.theta(&gguf, "rope.freq_base_swa", LOCAL_THETA)?;
+    let local_theta = config.positive(&gguf, "rope.freq_base_swa", LOCAL_THETA)?;
     // In bfloat16 as the model was trained, so that its rounding is the same.
     let embedding_scale = half::bf16::from_f32((config.hidden as f32).sqrt()).to_f32();
     let per_head = if config.layers == LAYERS_27B {
@@ -40,7 +40,7 @@ pub(super) fn describe(loader: &mut Loader<'_>, config: &Config) -> Result<Buffe
         let attention = Attention {
             config,
             stream,
-            rotation: if is_global { global } else { local },
+            rotation: Some(if is_global { global } else { local }),
             rows: QueryRows::Halves,
             scale,
             window: (!is_global).then_some(window),
@@ -56,6 +56,7 @@ pub(super) fn describe(loader: &mut Loader<'_>, config: &Config) -> Result<Buffe
             activation,
             norm: "ffn_norm",
             post_norm: Some("post_ffw_norm"),
+            shared_gate: true,
         }
         .push(loader, layer)?;
     }

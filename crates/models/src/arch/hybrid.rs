@@ -45,7 +45,7 @@ pub(super) fn describe(
             Attention {
                 config,
                 stream,
-                rotation,
+                rotation: Some(rotation),
                 rows,
                 scale,
                 window: None,
@@ -69,6 +69,7 @@ pub(super) fn describe(
             activation: Activation::Silu,
             norm: "post_attention_norm",
             post_norm: None,
+            shared_gate: true,
         }
         .push(loader, layer)?;
     }

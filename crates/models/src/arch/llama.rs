@@ -33,7 +33,7 @@ pub(super) fn describe(
         Attention {
             config,
             stream,
-            rotation,
+            rotation: Some(rotation),
             rows,
             scale,
             window: None,
@@ -48,6 +48,7 @@ pub(super) fn describe(
             activation: Activation::Silu,
             norm: "ffn_norm",
             post_norm: None,
+            shared_gate: true,
         }
         .push(loader, layer)?;
     }

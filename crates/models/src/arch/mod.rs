@@ -1,6 +1,7 @@
 //! One file per family of architectures; each describes its layers as blocks.
 
 mod gemma3;
+mod granite;
 mod hybrid;
 mod llama;
 
@@ -22,10 +23,11 @@ pub(crate) enum Architecture {
     Qwen35,
     Qwen35Moe,
     Qwen3Next,
+    GraniteHybrid,
 }
 
 impl Architecture {
-    const ALL: [(&'static str, Self); 8] = [
+    const ALL: [(&'static str, Self); 9] = [
         ("llama", Self::Llama),
         ("qwen2", Self::Qwen2),
         ("qwen3", Self::Qwen3),
@@ -34,6 +36,7 @@ impl Architecture {
         ("qwen35", Self::Qwen35),
         ("qwen35moe", Self::Qwen35Moe),
         ("qwen3next", Self::Qwen3Next),
+        ("granitehybrid", Self::GraniteHybrid),
     ];
 
     /// The architecture that a file names.
@@ -50,7 +53,10 @@ impl Architecture {
 
     /// Whether its mixtures route as ours do: the largest logits, with their softmax as weights.
     fn has_experts(self) -> bool {
-        matches!(self, Self::Qwen3Moe | Self::Qwen35Moe | Self::Qwen3Next)
+        matches!(
+            self,
+            Self::Qwen3Moe | Self::Qwen35Moe | Self::Qwen3Next | Self::GraniteHybrid
+        )
     }
 
     /// Adds all nodes; returns the logits' buffer.
@@ -74,6 +80,7 @@ impl Architecture {
             Self::Qwen35 | Self::Qwen35Moe | Self::Qwen3Next => {
                 hybrid::describe(self, loader, config)
             }
+            Self::GraniteHybrid => granite::describe(loader, config),
         }
     }
 }

@@ -56,7 +56,8 @@ pub(crate) enum QueryRows {
 pub(crate) struct Attention<'a> {
     pub config: &'a Config,
     pub stream: Stream,
-    pub rotation: Rotation,
+    /// None where positions are not told (NoPE).
+    pub rotation: Option<Rotation>,
     pub rows: QueryRows,
     /// Multiplies scores.
     pub scale: f32,
@@ -103,6 +104,7 @@ impl Attention<'_> {
                 matrix,
                 out,
                 bias,
+                scale: 1.0,
                 add: false,
             });
         }
@@ -143,7 +145,7 @@ impl Attention<'_> {
             v,
             head_dim,
             eps,
-            table: Some((self.rotation.table, self.rotation.dims)),
+            table: self.rotation.map(|r| (r.table, r.dims)),
             cache,
         };
         push(loader, "attn_heads", heads_node)?;
@@ -199,6 +201,7 @@ impl Attention<'_> {
                     matrix,
                     out: q,
                     bias,
+                    scale: 1.0,
                     add: false,
                 }],
                 None,
@@ -213,6 +216,7 @@ impl Attention<'_> {
                 matrix,
                 out,
                 bias: None,
+                scale: 1.0,
                 add: false,
             });
         }

@@ -10,8 +10,6 @@ use crate::{Config, ModelError, load::Loader};
 
 /// Of the L2 norms of queries and keys.
 const L2_EPS: f32 = 1e-6;
-/// Taps of the convolution.
-const TAPS: usize = 4;
 
 /// How the file stores the projections of the two gates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +51,7 @@ impl DeltaNet<'_> {
                 matrix,
                 out,
                 bias: None,
+                scale: 1.0,
                 add: false,
             });
         }
@@ -73,7 +72,7 @@ impl DeltaNet<'_> {
         )?;
 
         let qkv = loader.program.buffer("delta_qkv", channels, Extent::Tokens);
-        let weight = self.taps(loader, &name("ssm_conv1d.weight"), channels)?;
+        let weight = loader.taps(&name("ssm_conv1d.weight"), channels)?;
         let state = loader.program.conv_state(channels);
         push(
             loader,
@@ -82,6 +81,7 @@ impl DeltaNet<'_> {
                 input: mixed,
                 out: qkv,
                 weight,
+                bias: None,
                 state,
             },
         )?;
@@ -166,27 +166,10 @@ impl DeltaNet<'_> {
                 matrix,
                 out,
                 bias: None,
+                scale: 1.0,
                 add: false,
             });
         }
         Ok(())
-    }
-
-    /// From the file's (channel, tap) to (tap, channel), channels padded to whole vectors.
-    fn taps(
-        &self,
-        loader: &mut Loader<'_>,
-        name: &str,
-        channels: usize,
-    ) -> Result<kernels::program::VectorId, ModelError> {
-        let stored = loader.values(name, &[TAPS, channels])?;
-        let padded = channels.next_multiple_of(16);
-        let mut turned = vec![0.0; TAPS * padded];
-        for (channel, taps) in stored.chunks_exact(TAPS).enumerate() {
-            for (tap, &weight) in taps.iter().enumerate() {
-                turned[tap * padded + channel] = weight;
-            }
-        }
-        loader.keep(&turned)
     }
 }

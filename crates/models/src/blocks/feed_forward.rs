@@ -19,6 +19,8 @@ pub(crate) struct FeedForward<'a> {
     pub norm: &'static str,
     /// Tensor that normalises the result before it joins the stream.
     pub post_norm: Option<&'static str>,
+    /// Whether a shared expert is behind a gate; without, it is added as it is.
+    pub shared_gate: bool,
 }
 
 /// Tensors, buffers and labels of a gated pair.
@@ -83,6 +85,7 @@ impl FeedForward<'_> {
                 matrix,
                 out,
                 bias: None,
+                scale: 1.0,
                 add: false,
             });
         }
@@ -123,6 +126,7 @@ impl FeedForward<'_> {
             matrix,
             out,
             bias: None,
+            scale: 1.0,
             add: false,
         }];
         let node = Node::MatMul {
@@ -183,14 +187,22 @@ impl FeedForward<'_> {
         let projections = vec![ExpertProjection { matrix, out }];
         push(loader, "ffn_experts_down", products(gated, projections))?;
 
-        let shared = if loader.has(&name("ffn_gate_inp_shexp")) {
+        let sign = if self.shared_gate {
+            "ffn_gate_inp_shexp"
+        } else {
+            "ffn_gate_shexp"
+        };
+        let shared = if loader.has(&name(sign)) {
             let gated = self.gated(loader, layer, &SHARED, shared_width)?;
-            let (down, gate) = (name("ffn_down_shexp"), name("ffn_gate_inp_shexp"));
+            let down = name("ffn_down_shexp");
             let input = (gated, shared_width);
             let to = ("shared_out", hidden);
             let out = Self::product(loader, "ffn_shared_down", &down, input, to)?;
-            let gate_logit = self.shared_gate(loader, &gate)?;
-            Some((out, gate_logit))
+            let gate = match self.shared_gate {
+                true => Some(self.gate(loader, &name("ffn_gate_inp_shexp"))?),
+                false => None,
+            };
+            Some((out, gate))
         } else {
             None
         };
@@ -198,6 +210,7 @@ impl FeedForward<'_> {
             input: out,
             routes,
             shared,
+            scale: self.stream.residual_scale,
             out: self.stream.x,
             chosen,
         };
@@ -205,7 +218,7 @@ impl FeedForward<'_> {
     }
 
     /// The shared expert's gate: one row, stored as a vector.
-    fn shared_gate(&self, loader: &mut Loader<'_>, tensor: &str) -> Result<BufferId, ModelError> {
+    fn gate(&self, loader: &mut Loader<'_>, tensor: &str) -> Result<BufferId, ModelError> {
         let hidden = self.config.hidden;
         let matrix = loader.row_vector(tensor, hidden)?;
         let out = loader.program.buffer("shared_gate", 1, Extent::Tokens);
@@ -213,6 +226,7 @@ impl FeedForward<'_> {
             matrix,
             out,
             bias: None,
+            scale: 1.0,
             add: false,
         }];
         let input = self.stream.normed;

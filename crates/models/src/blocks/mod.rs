@@ -6,9 +6,11 @@
 mod attention;
 mod delta_net;
 mod feed_forward;
+mod mamba2;
 mod stream;
 
 pub(crate) use attention::{Attention, QueryRows, Rotation};
 pub(crate) use delta_net::{DeltaNet, GateRows};
 pub(crate) use feed_forward::FeedForward;
+pub(crate) use mamba2::Mamba2;
 pub(crate) use stream::Stream;

@@ -13,6 +13,9 @@ pub(crate) struct Stream {
     pub normed: BufferId,
     hidden: usize,
     eps: f32,
+    /// Multiplies what blocks add to the stream.
+    pub residual_scale: f32,
+    logit_scale: f32,
 }
 
 /// What becomes of a block's result before it joins the stream.
@@ -40,7 +43,18 @@ impl Stream {
             normed,
             hidden,
             eps,
+            residual_scale: 1.0,
+            logit_scale: 1.0,
         })
+    }
+
+    /// With factors for what blocks add and for the logits (Granite's). Blocks that normalise their result have none.
+    pub(crate) fn scaled(self, residual_scale: f32, logit_scale: f32) -> Self {
+        Self {
+            residual_scale,
+            logit_scale,
+            ..self
+        }
     }
 
     /// Normalises the stream into `normed`.
@@ -68,7 +82,7 @@ impl Stream {
         )
     }
 
-    /// `x += W input`, or `x += norm(W input)`.
+    /// `x += residual_scale * W input`, or `x += norm(W input)`.
     pub(crate) fn project_back(
         &self,
         loader: &mut Loader<'_>,
@@ -84,6 +98,7 @@ impl Stream {
                     matrix,
                     out: self.x,
                     bias: None,
+                    scale: self.residual_scale,
                     add: true,
                 }];
                 push(
@@ -103,6 +118,7 @@ impl Stream {
                     matrix,
                     out,
                     bias: None,
+                    scale: 1.0,
                     add: false,
                 }];
                 push(
@@ -172,6 +188,7 @@ impl Stream {
             matrix,
             out: logits,
             bias: None,
+            scale: self.logit_scale,
             add: false,
         }];
         push(

@@ -54,7 +54,7 @@ fn variants_that_are_not_run() {
     )
     .err()
     .expect("unknown");
-    let known = "architecture `mam\\u{7}ba` is not supported; Sprag runs llama, qwen2, qwen3, gemma3, qwen35, qwen3next";
+    let known = "architecture `mam\\u{7}ba` is not supported; Sprag runs llama, qwen2, qwen3, qwen3moe, gemma3, qwen35, qwen35moe, qwen3next, granitehybrid";
     assert!(error.to_string().contains(known), "{error}");
 }
 
@@ -138,6 +138,134 @@ fn hybrids_that_contradict_themselves() {
     check_refused("qwen35", rows);
 }
 
+/// The key heads of each layer.
+fn kv_heads(draft: &mut Draft, heads: &[u32]) {
+    let heads = Value::Array(Array::U32(heads.to_vec()));
+    draft.set("granitehybrid.attention.head_count_kv", heads);
+}
+
+#[test]
+fn granites_that_contradict_themselves() {
+    let rows: &[Row] = &[
+        (
+            |d| kv_heads(d, &[0, 2, 0]),
+            "head_count_kv` is an array of 3; expected one number for each of 4 layers",
+        ),
+        (
+            |d| kv_heads(d, &[0, 2, 4, 0]),
+            "head_count_kv` is 4; expected 2 as in the layers before, or 0",
+        ),
+        (
+            |d| kv_heads(d, &[0, 3, 0, 0]),
+            "head_count_kv` is 3; expected a divisor of the 4",
+        ),
+        (
+            |d| kv_heads(d, &[2, 2, 0, 0]),
+            "tensor \"blk.0.attn_q.weight\" is missing",
+        ),
+        (
+            |d| kv_heads(d, &[0, 0, 0, 0]),
+            "tensor \"blk.1.ssm_in.weight\" is missing",
+        ),
+        (
+            |d| _ = d.set("granitehybrid.attention.head_count_kv", Value::U32(2)),
+            "head_count_kv\" holds the u32 2, where",
+        ),
+        (
+            |d| _ = d.unset("granitehybrid.attention.head_count_kv"),
+            "\"granitehybrid.attention.head_count_kv\" is missing",
+        ),
+        (
+            |d| _ = d.set("granitehybrid.rope.scaling.finetuned", Value::Bool(true)),
+            "rotary embedding in `granitehybrid` is not supported yet; take a Granite",
+        ),
+        (
+            |d| _ = d.unset("granitehybrid.rope.scaling.finetuned"),
+            "rotary embedding in `granitehybrid` is not supported yet; take a Granite",
+        ),
+        (
+            |d| _ = d.set("granitehybrid.residual_scale", Value::F32(f32::NAN)),
+            "`granitehybrid.residual_scale` is NaN; expected a positive",
+        ),
+        (
+            |d| _ = d.set("granitehybrid.logit_scale", Value::F32(0.0)),
+            "`granitehybrid.logit_scale` is 0; expected a positive",
+        ),
+        (
+            |d| _ = d.set("granitehybrid.attention.scale", Value::F32(-1.0)),
+            "`granitehybrid.attention.scale` is -1; expected a positive",
+        ),
+        (
+            |d| _ = d.set("granitehybrid.embedding_scale", Value::F32(f32::INFINITY)),
+            "`granitehybrid.embedding_scale` is inf; expected a positive",
+        ),
+        (
+            |d| _ = d.set("granitehybrid.ssm.group_count", Value::U32(3)),
+            "time_step_rank` is 8; expected a multiple of the 3 groups",
+        ),
+        (
+            |d| _ = d.set("granitehybrid.ssm.time_step_rank", Value::U32(16)),
+            "inner_size` is 128; expected 16 heads of a multiple of 16 columns",
+        ),
+        (
+            |d| _ = d.set("granitehybrid.ssm.conv_kernel", Value::U32(3)),
+            "conv_kernel` is 3; expected 4",
+        ),
+        (
+            |d| _ = d.set("granitehybrid.ssm.state_size", Value::U32(u32::MAX)),
+            "state_size` is 4294967295; expected 1 to",
+        ),
+        (
+            |d| _ = d.set("granitehybrid.ssm.group_count", Value::U32(1)),
+            "ssm_in.weight\" has the shape [64, 360], where the",
+        ),
+        (
+            |d| _ = d.tensor("blk.0.ssm_norm.weight").reshape(&[128]),
+            "ssm_norm.weight\" has the shape [128], where the",
+        ),
+        (
+            |d| _ = d.tensor("blk.0.ssm_conv1d.bias").reshape(&[128]),
+            "ssm_conv1d.bias\" has the shape [128], where the",
+        ),
+        (
+            |d| _ = d.remove("blk.2.ssm_d"),
+            "tensor \"blk.2.ssm_d\" is missing",
+        ),
+        (
+            |d| _ = d.add("blk.0.ssm_in.bias", &[360]),
+            "a variant with the tensor `blk.0.ssm_in.bias`",
+        ),
+        (
+            |d| _ = d.add("blk.1.attn_output.bias", &[64]),
+            "a variant with the tensor `blk.1.attn_output.bias`",
+        ),
+        (
+            |d| _ = d.add("blk.1.ffn_up.bias", &[80]),
+            "a variant with the tensor `blk.1.ffn_up.bias`",
+        ),
+    ];
+    check_refused("granitehybrid", rows);
+    let rows: &[Row] = &[
+        (
+            |d| _ = d.add("blk.0.ffn_gate_inp_shexp.weight", &[64]),
+            "a variant with the tensor `blk.0.ffn_gate_inp_shexp.weight`",
+        ),
+        (
+            |d| _ = d.remove("blk.1.ffn_down_shexp.weight"),
+            "tensor \"blk.1.ffn_down_shexp.weight\" is missing",
+        ),
+        (
+            |d| _ = d.set("granitehybrid.feed_forward_length", Value::U32(48)),
+            "blk.0.ffn_gate_exps.weight",
+        ),
+        (
+            |d| _ = d.set("granitehybrid.expert_used_count", Value::U32(6)),
+            "granitehybrid.expert_used_count` is 6; expected 1 to 5",
+        ),
+    ];
+    check_refused("granitehybrid-moe", rows);
+}
+
 #[test]
 fn sliding_windows_that_make_no_sense() {
     let rows: &[Row] = &[
@@ -187,11 +315,11 @@ fn experts() {
     let rows: &[Row] = &[
         (
             |d| _ = d.set("qwen3moe.expert_used_count", Value::U32(0)),
-            "qwen3moe.expert_used_count ` is 0; expected 1 to 6",
+            "qwen3moe.expert_used_count` is 0; expected 1 to 6",
         ),
         (
             |d| _ = d.set("qwen3moe.expert_used_count", Value::U32(7)),
-            "qwen3moe.expert_used_count ` is 7; expected 1 to 6",
+            "qwen3moe.expert_used_count` is 7; expected 1 to 6",
         ),
         (
             |d| _ = d.unset("qwen3moe.expert_used_count"),

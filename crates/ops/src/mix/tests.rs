@@ -8,11 +8,12 @@ fn experts_are_weighted_and_the_shared_one_gated() {
         tokens: 1,
         chosen: 2,
         width: 2,
-        shared: true,
+        shared: SharedExpert::Gated,
+        scale: 1.0,
     };
     let shared = Shared {
         output: &[8.0, -8.0],
-        gate: &[0.0],
+        gate: Some(&[0.0]),
     };
     let y = reference(
         &shape,
@@ -30,6 +31,22 @@ fn experts_are_weighted_and_the_shared_one_gated() {
         None,
     );
     assert_eq!(y, [16.0, 27.0]);
+    let shape = Shape {
+        shared: SharedExpert::Plain,
+        scale: 0.5,
+        ..shape
+    };
+    let y = reference(
+        &shape,
+        &[1.0, 2.0],
+        &[10.0, 20.0, 30.0, 40.0],
+        &[0.75, 0.25],
+        Some(Shared {
+            gate: None,
+            ..shared
+        }),
+    );
+    assert_eq!(y, [1.0 + 11.5, 2.0 + 8.5]);
 }
 
 #[test]
@@ -38,7 +55,8 @@ fn costs_by_hand() {
         tokens: 2,
         chosen: 3,
         width: 5,
-        shared: true,
+        shared: SharedExpert::Gated,
+        scale: 1.0,
     };
     assert_eq!(
         cost(&shape),

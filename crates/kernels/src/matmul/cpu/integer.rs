@@ -322,10 +322,12 @@ pub(super) unsafe fn store<P: Lanes>(
             Some(bias) => P::add(P::load(bias.as_ptr().add(row)), y),
             None => y,
         };
+        // Exact where the factor is 1.
+        let scale = P::splat(product.scale);
         let y = if product.add {
-            P::add(P::load(out), y)
+            P::fma(y, scale, P::load(out))
         } else {
-            y
+            P::mul(y, scale)
         };
         P::store(out, y);
     }

@@ -23,6 +23,8 @@ pub(crate) struct Product<'a> {
     pub out: Rows,
     /// Added to every token's outputs; padded to whole panels.
     pub bias: Option<&'a [f32]>,
+    /// Multiplies the outputs, bias included.
+    pub scale: f32,
     /// Whether the result is added to what `out` holds (a residual).
     pub add: bool,
     /// Panel of `weights` that makes the first 16 outputs: an expert's rows lie behind those of the experts before it.

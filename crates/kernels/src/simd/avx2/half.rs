@@ -122,6 +122,10 @@ impl Lanes for Avx2Half {
     }
 
     #[inline(always)]
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "the index is also an offset of the bytes"
+    )]
     unsafe fn dot<const N: usize>(
         start: __m256i,
         codes: &[__m256i; N],

@@ -1,0 +1,109 @@
+//! The nodes that carry a state from token to token.
+
+use super::Walk;
+use crate::{causal_conv, gated_delta, mamba2, pool::Team, program::Node};
+
+impl Walk<'_> {
+    /// # Safety
+    /// As [`Walk::node`].
+    pub(super) unsafe fn recurrent(&self, node: &Node, team: &Team<'_>) {
+        let (isa, tokens) = (self.profile.isa, self.step.tokens.len());
+        // SAFETY: as `node`.
+        unsafe {
+            match node {
+                Node::CausalConv {
+                    input,
+                    out,
+                    weight,
+                    bias,
+                    state,
+                } => {
+                    let conv = causal_conv::cpu::Conv {
+                        input: self.rows(*input),
+                        out: self.rows(*out),
+                        weight: self.program.vector(*weight),
+                        bias: bias.map(|id| self.program.vector(id)),
+                        channels: self.program.convs[state.0],
+                        state: self.state.convs[state.0].as_mut_pointer(),
+                        tokens,
+                    };
+                    causal_conv::cpu::causal_conv(isa, conv, team);
+                }
+                Node::DeltaPrepare {
+                    qkv,
+                    a,
+                    b,
+                    decay_rate,
+                    dt_bias,
+                    eps,
+                    shape,
+                } => {
+                    let call = gated_delta::cpu::Prepare {
+                        qkv: self.rows(*qkv),
+                        a: self.rows(*a),
+                        b: self.rows(*b),
+                        decay_rate: self.program.vector(*decay_rate),
+                        dt_bias: self.program.vector(*dt_bias),
+                        eps: *eps,
+                        shape: *shape,
+                    };
+                    gated_delta::cpu::prepare(isa, call, tokens, team);
+                }
+                Node::GatedDelta {
+                    qkv,
+                    alpha,
+                    beta,
+                    out,
+                    state,
+                    shape,
+                } => {
+                    let call = gated_delta::cpu::Step {
+                        qkv: self.rows(*qkv),
+                        alpha: self.rows(*alpha),
+                        beta: self.rows(*beta),
+                        out: self.rows(*out),
+                        state: self.state.deltas[state.0].as_mut_pointer(),
+                        shape: *shape,
+                        tokens,
+                    };
+                    gated_delta::cpu::step(isa, call, team);
+                }
+                Node::TimeSteps {
+                    dt,
+                    out,
+                    rate,
+                    bias,
+                } => {
+                    let call = mamba2::cpu::Steps {
+                        dt: self.rows(*dt),
+                        out: self.rows(*out),
+                        rate: self.program.vector(*rate),
+                        bias: self.program.vector(*bias),
+                        heads: self.program.buffers[dt.0].width,
+                    };
+                    mamba2::cpu::steps(call, tokens, team);
+                }
+                Node::Mamba2 {
+                    xbc,
+                    steps,
+                    skip,
+                    out,
+                    state,
+                    shape,
+                } => {
+                    let call = mamba2::cpu::Scan {
+                        xbc: self.rows(*xbc),
+                        steps: self.rows(*steps),
+                        skip: self.program.vector(*skip),
+                        out: self.rows(*out),
+                        state: self.state.mamba2[state.0].as_mut_pointer(),
+                        shape: *shape,
+                        tokens,
+                    };
+                    mamba2::cpu::scan(isa, call, team);
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Where the inputs of integer products are rounded to 8 bits.
+
+use super::{BufferId, Label, Labelled, MatrixId, Node, ProgramBuilder, ProgramError};
+
+impl ProgramBuilder {
+    /// Gives every input of an integer product its 8-bit form: from the node that writes it where that can, else by a node
+    /// of its own behind it.
+    pub(super) fn place_quantisation(&mut self) -> Result<(), ProgramError> {
+        let mut index = 0;
+        while index < self.nodes.len() {
+            let label = self.nodes[index].label;
+            if let Some(input) = self.rounded_input(&self.nodes[index].node)
+                && !self.is_quantised_before(index, input)
+            {
+                self.label = label;
+                let width = self.buffers[input.0].width;
+                self.expect(width.is_multiple_of(32), || {
+                    format!("{width} inputs are not whole blocks of 32")
+                })?;
+                self.buffers[input.0].quantised = true;
+                let writer = self.nodes[..index]
+                    .iter()
+                    .rposition(|n| writes(&n.node, input));
+                if !writer.is_some_and(|w| set_quantise(&mut self.nodes[w].node)) {
+                    let part = "quantise";
+                    let node = Labelled {
+                        label: Label { part, ..label },
+                        node: Node::Quantise { buffer: input },
+                    };
+                    self.nodes.insert(index, node);
+                    index += 1;
+                }
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+
+    /// The input of a product with integer weights.
+    fn rounded_input(&self, node: &Node) -> Option<BufferId> {
+        let is_integer = |id: MatrixId| self.matrices[id.0].is_integer();
+        match node {
+            Node::MatMul { input, projections } => projections
+                .iter()
+                .any(|p| is_integer(p.matrix))
+                .then_some(*input),
+            Node::ExpertMatMul {
+                input, projections, ..
+            } => projections
+                .iter()
+                .any(|p| is_integer(p.matrix))
+                .then_some(*input),
+            _ => None,
+        }
+    }
+
+    /// Whether the last thing that happened to `input` before `index` was being rounded.
+    fn is_quantised_before(&self, index: usize, input: BufferId) -> bool {
+        self.nodes[..index]
+            .iter()
+            .rev()
+            .find_map(|n| match &n.node {
+                Node::Quantise { buffer } if *buffer == input => Some(true),
+                Node::RmsNorm { out, quantise, .. } | Node::Glu { out, quantise, .. }
+                    if *out == input =>
+                {
+                    Some(*quantise)
+                }
+                node if writes(node, input) => Some(false),
+                _ => None,
+            })
+            == Some(true)
+    }
+}
+
+/// Whether a node changes the buffer.
+fn writes(node: &Node, id: BufferId) -> bool {
+    match node {
+        Node::Embed { out, .. }
+        | Node::RmsNorm { out, .. }
+        | Node::RopeTable { out, .. }
+        | Node::Route { out, .. }
+        | Node::Mix { out, .. }
+        | Node::Attention { out, .. }
+        | Node::Glu { out, .. }
+        | Node::CausalConv { out, .. }
+        | Node::GatedDelta { out, .. }
+        | Node::TimeSteps { out, .. }
+        | Node::Mamba2 { out, .. }
+        | Node::SelectOutputs { out, .. } => *out == id,
+        Node::MatMul { projections, .. } => projections.iter().any(|p| p.out == id),
+        Node::ExpertMatMul { projections, .. } => projections.iter().any(|p| p.out == id),
+        Node::Heads { q, k, .. } => q.buffer == id || k.buffer == id,
+        Node::DeltaPrepare { qkv, a, b, .. } => [*qkv, *a, *b].contains(&id),
+        Node::Quantise { .. } => false,
+    }
+}
+
+/// Asks the writing node to round as it writes; false where it cannot.
+fn set_quantise(node: &mut Node) -> bool {
+    match node {
+        Node::RmsNorm { quantise, .. } | Node::Glu { quantise, .. } => {
+            *quantise = true;
+            true
+        }
+        _ => false,
+    }
+}

@@ -210,6 +210,7 @@ fn streamed_bytes(program: &Program, node: &Node, shape: StepShape, cost: &Cost)
         Node::GatedDelta { shape, .. } => {
             8 * (shape.value_heads * shape.key_dim * shape.value_dim) as u64
         }
+        Node::Mamba2 { shape, .. } => 8 * shape.state_len() as u64,
         Node::Embed { .. } => cost.read_bytes,
         Node::ExpertMatMul { .. } => program.expert_weight_bytes(node, shape.tokens),
         _ => 0,

@@ -6,7 +6,7 @@
 //! 3. Both together are a derived [`Gguf`]. The loader runs it, `inspect` shows it, `convert` saves it: one way in for every
 //!    model. Tensors are made one by one when they are asked for, on several threads.
 //!
-//! Mixtures of experts are converted although this engine may not run them yet.
+//! A family that the engine runs as GGUF but that is missing here is refused by name.
 
 mod config;
 mod error;

@@ -52,7 +52,8 @@ pub struct RuntimeProfile {
     pub isa: Isa,
     /// Tokens per pass of a prefill; a multiple of 64 keeps results independent of it.
     pub prefill_chunk: usize,
-    /// Tokens that share a pass over a weight panel's registers: 4, 8 or 12.
+    /// Tokens that share a pass over a weight panel's registers: 4, 8 or 12. Sets with 16 registers keep sums in L1 instead and
+    /// do not read it.
     pub matmul_tile: usize,
     /// How products over several tokens are computed (AMX from 16 on).
     pub matmul_variant: MatMulVariant,

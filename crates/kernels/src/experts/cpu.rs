@@ -85,16 +85,12 @@ unsafe fn choose(row: *const f32, experts: usize, out: *mut f32, chosen: usize) 
     // SAFETY: the caller's contract; `at` stays below `chosen`.
     unsafe {
         let values = out.add(chosen);
+        // A NaN counts as the smallest; its weight stays a NaN, so that the logits show it.
+        let key_of = |v: f32| if v.is_nan() { f32::NEG_INFINITY } else { v };
         let mut held = 0;
         for expert in 0..experts {
             let value = *row.add(expert);
-            // A NaN counts as the smallest; its weight stays a NaN, so that the logits show it.
-            let key = if value.is_nan() {
-                f32::NEG_INFINITY
-            } else {
-                value
-            };
-            let key_of = |v: f32| if v.is_nan() { f32::NEG_INFINITY } else { v };
+            let key = key_of(value);
             if held == chosen && key <= key_of(*values.add(chosen - 1)) {
                 continue;
             }

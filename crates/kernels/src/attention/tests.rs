@@ -114,10 +114,11 @@ impl Sequence {
                 window,
                 start: depth + from,
                 tokens,
+                splits: splits.as_mut_pointer(),
             };
             let own = scratch[team.index].as_mut_pointer();
             // SAFETY: views, cache and scratches have the lengths asked for; every thread calls it.
-            unsafe { attention(profile, call, own, splits.as_mut_pointer(), team) }
+            unsafe { attention(profile, std::iter::once(call), own, team) }
         });
         out.values()
     }

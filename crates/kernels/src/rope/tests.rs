@@ -73,6 +73,7 @@ impl Case {
         )
         .expect("memory");
         let table = Matrix::empty(tokens, rotary_dims.max(1));
+        let positions: Vec<usize> = (self.start..self.start + tokens).collect();
         let heads_of = |rows: &Matrix, count, scale| Heads {
             rows: rows.rows(),
             count,
@@ -88,7 +89,7 @@ impl Case {
             };
             // SAFETY: the table and the views have a row per token, the cache room for all positions.
             unsafe {
-                fill_table(table.rows(), angles, self.start, tokens, team);
+                fill_table(table.rows(), angles, &positions, team);
                 team.barrier();
                 let call = Turn {
                     q: heads_of(&q, heads, self.scale),

@@ -314,7 +314,7 @@ pub(super) unsafe fn merge<S: Simd>(running: *mut f32, part: *const f32, head_di
 #[inline(always)]
 pub(super) unsafe fn finish<S: Simd>(set: &RowSet<'_>, row: usize, state: *const f32) {
     let call = &set.call;
-    let token = set.first_token + row / call.group();
+    let token = set.token(row);
     let column = set.column(row);
     // SAFETY: the output has the row and the columns; a partial last vector keeps what follows it.
     unsafe {

@@ -93,11 +93,13 @@ unsafe fn streams<S: Simd, F: Format, const N: usize>(
 /// Vectors of a panel's rows in the narrowest width.
 const MOST_PARTS: usize = 2;
 
-/// `T` tokens from `first`, all panels of the share. Returns `T`.
+/// `count` tokens from `first` (at most `T`), all panels of the share. Returns `count`. Sums beyond `count` repeat the last token:
+/// that costs less than reading the weights again for a smaller tile.
 #[inline(always)]
 pub(super) unsafe fn in_registers<S: Simd, F: Format, const T: usize>(
     args: &Panels<'_>,
     first: usize,
+    count: usize,
 ) -> usize {
     let weights = args.product.weights;
     let blocks = weights.cols / BLOCK;
@@ -105,7 +107,8 @@ pub(super) unsafe fn in_registers<S: Simd, F: Format, const T: usize>(
     unsafe {
         let mut inputs = [args.input.quantised.row(0); T];
         for (t, row) in inputs.iter_mut().enumerate() {
-            *row = args.input.quantised.row(args.input.row(first + t));
+            let token = first + t.min(count - 1);
+            *row = args.input.quantised.row(args.input.row(token));
         }
         for panel in args.from..args.to {
             let mut at = args.panel(panel);
@@ -115,6 +118,9 @@ pub(super) unsafe fn in_registers<S: Simd, F: Format, const T: usize>(
                 let header = F::header::<S>(at, 0);
                 at = at.add(F::HEADER_BYTES);
                 for _ in 0..F::BLOCKS {
+                    if args.profile.prefetch_bytes > 0 {
+                        prefetch::<S, F>(at.wrapping_add(args.profile.prefetch_bytes));
+                    }
                     let weights = Block::<S>::load::<F>(at, 0, header);
                     for t in 0..T {
                         let sum = weights.dot::<F>(inputs[t], block);
@@ -124,12 +130,12 @@ pub(super) unsafe fn in_registers<S: Simd, F: Format, const T: usize>(
                     block += 1;
                 }
             }
-            for (t, &y) in sums.iter().enumerate() {
+            for (t, &y) in sums.iter().take(count).enumerate() {
                 store::<S>(&args.product, args.input.out_row(first + t), panel, 0, y);
             }
         }
     }
-    T
+    count
 }
 
 /// Sums of `TOKENS` tokens and half a panel or a whole one.
@@ -161,6 +167,9 @@ pub(super) unsafe fn in_l1<P: Lanes, F: Format>(
                     let header = F::header::<P>(at, lane);
                     at = at.add(F::HEADER_BYTES);
                     for _ in 0..F::BLOCKS {
+                        if lane == 0 && args.profile.prefetch_bytes > 0 {
+                            prefetch::<P, F>(at.wrapping_add(args.profile.prefetch_bytes));
+                        }
                         let weights = Block::<P>::load::<F>(at, lane, header);
                         let mut slot = sums.0.as_mut_ptr();
                         for &input in inputs.iter().take(count) {
@@ -184,7 +193,7 @@ pub(super) unsafe fn in_l1<P: Lanes, F: Format>(
 
 /// The cache lines of the block at `p`.
 #[inline(always)]
-unsafe fn prefetch<S: Simd, F: Format>(p: *const u8) {
+unsafe fn prefetch<S: Lanes, F: Format>(p: *const u8) {
     let mut line = 0;
     while line < F::BLOCK_BYTES {
         // SAFETY: a prefetch may name any address.

@@ -59,7 +59,10 @@ unsafe fn streams<S: Simd, F: Format, const N: usize>(
                     for (n, sums) in sums.iter_mut().enumerate() {
                         let (super_block, at) = (super_block.add(n * apart), at.add(n * apart));
                         if args.profile.prefetch_bytes > 0 {
-                            prefetch::<S, F>(at.wrapping_add(args.profile.prefetch_bytes));
+                            prefetch::<S>(
+                                at.wrapping_add(args.profile.prefetch_bytes),
+                                F::BLOCK_BYTES,
+                            );
                         }
                         for (part, sum) in sums.iter_mut().take(parts).enumerate() {
                             let lane = part * S::Part::LANES;
@@ -119,7 +122,7 @@ pub(super) unsafe fn in_registers<S: Simd, F: Format, const T: usize>(
                 at = at.add(F::HEADER_BYTES);
                 for _ in 0..F::BLOCKS {
                     if args.profile.prefetch_bytes > 0 {
-                        prefetch::<S, F>(at.wrapping_add(args.profile.prefetch_bytes));
+                        prefetch::<S>(at.wrapping_add(weights.panel_bytes), F::BLOCK_BYTES);
                     }
                     let weights = Block::<S>::load::<F>(at, 0, header);
                     for t in 0..T {
@@ -159,16 +162,19 @@ pub(super) unsafe fn in_l1<P: Lanes, F: Format>(
             *row = args.input.quantised.row(args.input.row(first + t));
         }
         for panel in args.from..args.to {
+            // A panel is read once for each of its parts: what is asked for beside is the next one, evenly.
+            let mut next = args.panel(panel).wrapping_add(weights.panel_bytes);
             for lane in (0..PANEL_ROWS).step_by(P::LANES) {
-                sums.0.fill(0.0);
+                sums.0[..count * P::LANES].fill(0.0);
                 let mut at = args.panel(panel);
                 let mut block = 0;
                 while block < blocks {
                     let header = F::header::<P>(at, lane);
                     at = at.add(F::HEADER_BYTES);
                     for _ in 0..F::BLOCKS {
-                        if lane == 0 && args.profile.prefetch_bytes > 0 {
-                            prefetch::<P, F>(at.wrapping_add(args.profile.prefetch_bytes));
+                        if args.profile.prefetch_bytes > 0 {
+                            prefetch::<P>(next, F::BLOCK_BYTES * P::LANES / PANEL_ROWS);
+                            next = next.wrapping_add(F::BLOCK_BYTES * P::LANES / PANEL_ROWS);
                         }
                         let weights = Block::<P>::load::<F>(at, lane, header);
                         let mut slot = sums.0.as_mut_ptr();
@@ -191,11 +197,11 @@ pub(super) unsafe fn in_l1<P: Lanes, F: Format>(
     count
 }
 
-/// The cache lines of the block at `p`.
+/// The cache lines of the `bytes` at `p`.
 #[inline(always)]
-unsafe fn prefetch<S: Lanes, F: Format>(p: *const u8) {
+unsafe fn prefetch<S: Lanes>(p: *const u8, bytes: usize) {
     let mut line = 0;
-    while line < F::BLOCK_BYTES {
+    while line < bytes {
         // SAFETY: a prefetch may name any address.
         unsafe { S::prefetch(p.wrapping_add(line)) };
         line += 64;

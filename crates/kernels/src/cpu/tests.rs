@@ -40,8 +40,15 @@ fn packed(dtype: Dtype, rows: usize, cols: usize, bytes: &[u8]) -> PackedMatrix 
         cols,
         bytes,
     };
-    PackedMatrix::pack(stored, rows, &|r| r, 1, &mut Arena::new(Pages::Huge))
-        .expect("valid weights")
+    PackedMatrix::pack(
+        stored,
+        rows,
+        &|r| r,
+        1,
+        &mut Arena::new(Pages::Huge),
+        &mut |_| {},
+    )
+    .expect("valid weights")
 }
 
 fn project(matrix: MatrixId, out: BufferId, add: bool) -> Projection {

@@ -206,7 +206,14 @@ fn program() -> Program {
             cols,
             bytes: &ops::input::weights(seed, Dtype::F32, rows * cols),
         };
-        let packed = PackedMatrix::pack(stored, rows, &|r| r, 1, &mut Arena::new(Pages::Small));
+        let packed = PackedMatrix::pack(
+            stored,
+            rows,
+            &|r| r,
+            1,
+            &mut Arena::new(Pages::Small),
+            &mut |_| {},
+        );
         b.matrix(packed.expect("valid weights"))
     };
     let to_xbc = matrix(2, shape.channels(), HIDDEN);

@@ -4,11 +4,13 @@
 
 mod tile;
 
-use self::tile::{finish, merge, one_split};
+use std::marker::PhantomData;
+
+use self::tile::{Byte, Early, Half, Single, Stored, finish, merge, one_split};
 use super::cache::{KEY_BLOCK, KvCache};
 use crate::{
     pool::Team,
-    profile::RuntimeProfile,
+    profile::{KvType, RuntimeProfile},
     rows::Rows,
     simd::{Kernel, LANES, Simd, dispatch},
 };
@@ -116,22 +118,39 @@ pub(crate) unsafe fn attention<'a>(
         first += items;
         // SAFETY: the caller's contract; items are disjoint rows, or disjoint splits of them.
         unsafe {
-            if call.tokens == 1 {
-                let spread = Spread {
-                    call,
-                    scratch,
-                    pieces,
-                    share,
-                };
-                dispatch(isa, spread);
-            } else {
-                let tiles = Tiles {
-                    call,
-                    scratch,
-                    tile,
-                    share,
-                };
-                dispatch(isa, tiles);
+            // One function for each kind: the compiler takes minutes over one with all of them in it.
+            macro_rules! run {
+                ($kind:ident) => {{
+                    let stored = PhantomData::<$kind>;
+                    if call.tokens == 1 {
+                        dispatch(
+                            isa,
+                            Spread {
+                                call,
+                                scratch,
+                                pieces,
+                                share,
+                                stored,
+                            },
+                        );
+                    } else {
+                        dispatch(
+                            isa,
+                            Tiles {
+                                call,
+                                scratch,
+                                tile,
+                                share,
+                                stored,
+                            },
+                        );
+                    }
+                }};
+            }
+            match call.cache.kind() {
+                KvType::F16 => run!(Half),
+                KvType::Q8_0 => run!(Byte),
+                KvType::F32 => run!(Single),
             }
         }
     }
@@ -189,14 +208,15 @@ impl RowSet<'_> {
     }
 }
 
-struct Tiles<'a> {
+struct Tiles<'a, C> {
     call: Attention<'a>,
     scratch: *mut f32,
     tile: usize,
     share: std::iter::StepBy<std::ops::Range<usize>>,
+    stored: PhantomData<C>,
 }
 
-impl Kernel for Tiles<'_> {
+impl<C: Stored> Kernel for Tiles<'_, C> {
     type Out = ();
 
     #[inline(always)]
@@ -224,7 +244,7 @@ impl Kernel for Tiles<'_> {
                 let mut is_first = true;
                 for split in call.first_key(first) / SPLIT..last / SPLIT + 1 {
                     let into = if is_first { running } else { partial };
-                    one_split::<S>(&set, split, into, weights);
+                    one_split::<S, C>(&set, split, into, weights);
                     if !is_first {
                         for row in 0..set.rows {
                             merge::<S>(
@@ -245,14 +265,15 @@ impl Kernel for Tiles<'_> {
 }
 
 /// A single token: (split, KV head, piece of its rows) over the threads.
-struct Spread<'a> {
+struct Spread<'a, C> {
     call: Attention<'a>,
     scratch: *mut f32,
     pieces: usize,
     share: std::iter::StepBy<std::ops::Range<usize>>,
+    stored: PhantomData<C>,
 }
 
-impl Kernel for Spread<'_> {
+impl<C: Stored> Kernel for Spread<'_, C> {
     type Out = ();
 
     #[inline(always)]
@@ -277,7 +298,7 @@ impl Kernel for Spread<'_> {
             unsafe {
                 let own = self.scratch;
                 let weights = own.add(group.next_multiple_of(ROWS) * len);
-                one_split::<S>(&set, first + split, own, weights);
+                one_split::<S, Early<C>>(&set, first + split, own, weights);
                 if call.is_split() {
                     let head = kv_head * group + set.first_head;
                     let slot = call.splits.add((split * call.heads + head) * len);

@@ -7,13 +7,13 @@
 use super::{MASKED, ROWS, RowSet, SPLIT, VECTORS, state_len};
 use crate::{
     attention::cache::KEY_BLOCK,
-    profile::{KvType, SCALED},
+    profile::SCALED,
     simd::{LANES, Simd, math, store_first},
 };
 
 /// Attention of all rows to the keys of one split, from nothing.
 #[inline(always)]
-pub(super) unsafe fn one_split<S: Simd>(
+pub(super) unsafe fn one_split<S: Simd, C: Stored>(
     set: &RowSet<'_>,
     split: usize,
     states: *mut f32,
@@ -41,11 +41,7 @@ pub(super) unsafe fn one_split<S: Simd>(
             let mut row = 0;
             while row < set.rows {
                 let left = set.rows - row;
-                let rows = match call.cache.kind() {
-                    KvType::F16 => rows::<S, Half>(set, row, left, key, to, states, weights),
-                    KvType::Q8_0 => rows::<S, Byte>(set, row, left, key, to, states, weights),
-                    KvType::F32 => rows::<S, Single>(set, row, left, key, to, states, weights),
-                };
+                let rows = rows::<S, C>(set, row, left, key, to, states, weights);
                 row += rows;
             }
             key += KEY_BLOCK;
@@ -54,16 +50,32 @@ pub(super) unsafe fn one_split<S: Simd>(
 }
 
 /// How the cache's numbers are read, apart from their scales.
-trait Stored {
+pub(super) trait Stored {
     const BYTES: usize;
     /// Whether there is a scale for every [`SCALED`] dimensions.
     const IS_SCALED: bool = false;
+    /// Whether to ask for the next block while one is read.
+    const EARLY: bool = false;
     unsafe fn load<S: Simd>(p: *const u8) -> S::F;
 }
 
-struct Half;
-struct Byte;
-struct Single;
+pub(super) struct Half;
+pub(super) struct Byte;
+pub(super) struct Single;
+
+/// For one token, whose few rows leave the memory to wait for.
+pub(super) struct Early<C>(std::marker::PhantomData<C>);
+
+impl<C: Stored> Stored for Early<C> {
+    const BYTES: usize = C::BYTES;
+    const IS_SCALED: bool = C::IS_SCALED;
+    const EARLY: bool = true;
+    #[inline(always)]
+    unsafe fn load<S: Simd>(p: *const u8) -> S::F {
+        // SAFETY: the same contract.
+        unsafe { C::load::<S>(p) }
+    }
+}
 
 impl Stored for Byte {
     const BYTES: usize = 1;
@@ -253,6 +265,7 @@ unsafe fn scores<S: Simd, C: Stored, const R: usize, const V: usize>(
         }
         let base = call.cache.key_block(set.kv_head, key / LANES).cast_const();
         let stride = LANES * call.cache.kind().head_bytes(call.head_dim);
+        let ahead = call.cache.run_bytes();
         let mut scales = [S::splat(0.0); V];
         for d in 0..call.head_dim {
             let at = base.add(d * LANES * C::BYTES);
@@ -264,6 +277,9 @@ unsafe fn scores<S: Simd, C: Stored, const R: usize, const V: usize>(
             }
             let mut k = [S::splat(0.0); V];
             for (i, k) in k.iter_mut().enumerate() {
+                if C::EARLY {
+                    S::prefetch(at.wrapping_add(i * stride + ahead));
+                }
                 *k = C::load::<S>(at.add(i * stride));
                 if C::IS_SCALED {
                     *k = S::mul(*k, scales[i]);
@@ -316,6 +332,7 @@ unsafe fn values<S: Simd, C: Stored, const R: usize, const V: usize>(
             }
         }
         let stride = call.head_dim * C::BYTES;
+        let ahead = call.cache.run_bytes();
         for from in (0..keys).step_by(LANES) {
             let block = call
                 .cache
@@ -323,6 +340,9 @@ unsafe fn values<S: Simd, C: Stored, const R: usize, const V: usize>(
                 .cast_const();
             let mut at = block.add(d * C::BYTES);
             for j in from..keys.min(from + LANES) {
+                if C::EARLY {
+                    S::prefetch(at.wrapping_add(ahead));
+                }
                 let mut v = [S::splat(0.0); V];
                 if wide == V {
                     for (i, v) in v.iter_mut().enumerate() {

@@ -11,6 +11,8 @@
 //!
 //! Every format keeps the bytes that it has in the file, but for Q4_K and Q5_K, whose 6-bit scales take a byte each (+2.8%).
 
+use std::sync::{Mutex, PoisonError};
+
 use ops::{
     Dtype,
     dequantize::{Block, DequantizeError, dequantize, for_each_block},
@@ -276,7 +278,8 @@ struct Packer<'a> {
 }
 
 impl Packer<'_> {
-    /// The panels of `out`, of which the first is `first`.
+    /// The panels of `out`, of which the first is `first`, in turns: whoever is free takes the next few. Where the system refuses
+    /// a thread, the others do its work.
     fn on_threads(
         &self,
         first: usize,
@@ -284,16 +287,22 @@ impl Packer<'_> {
         panel_bytes: usize,
         threads: usize,
     ) -> Result<(), PackError> {
+        /// Turns of each thread.
+        const TURNS: usize = 4;
         let panels = out.len() / panel_bytes.max(1);
-        let share = panels.div_ceil(threads).max(1);
+        let few = panels.div_ceil(TURNS * threads).max(1);
+        let parts = Mutex::new(out.chunks_mut((few * panel_bytes).max(1)).enumerate());
+        let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = || {
+            while let Some((i, part)) = next() {
+                self.panels(first + i * few, part, panel_bytes)?;
+            }
+            Ok(())
+        };
         std::thread::scope(|scope| {
-            let workers: Vec<_> = out
-                .chunks_mut((share * panel_bytes).max(1))
-                .enumerate()
-                .map(|(i, part)| {
-                    scope.spawn(move || self.panels(first + i * share, part, panel_bytes))
-                })
-                .collect();
+            let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
+            let workers: Vec<_> = (1..threads).map_while(spawn).collect();
+            let own = work();
             workers
                 .into_iter()
                 .map(|worker| {
@@ -301,7 +310,7 @@ impl Packer<'_> {
                     joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
                 })
                 // All are joined before the first failure is told.
-                .fold(Ok(()), Result::and)
+                .fold(own, Result::and)
         })
     }
 

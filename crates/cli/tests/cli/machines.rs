@@ -1,0 +1,158 @@
+//! Machines unlike the developer's: other instruction sets, one processor, more threads than processors, too little memory.
+
+use std::{fs::File, io::Write as _, process::Command};
+
+use crate::sprag::{Done, Sandbox, fixture, sprag};
+
+/// The hybrid: it has every kind of kernel.
+const MODEL: &str = "qwen35";
+
+fn text(done: &Done) -> &str {
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    &done.out
+}
+
+fn run(options: &[&str]) -> Done {
+    let model = fixture(MODEL);
+    let common = [
+        "run", &model, "--raw", "-p", "the in", "--greedy", "-n", "24",
+    ];
+    sprag(&[&common, options].concat())
+}
+
+#[test]
+fn every_instruction_set_of_the_processor_gives_the_same_text() {
+    let best = run(&[]);
+    for isa in kernels::Isa::available() {
+        let forced = run(&["--isa", isa.name()]);
+        assert_eq!(text(&forced), text(&best), "{}", isa.name());
+    }
+    let (code, told) = (run(&["--isa", "avx9"]).code, run(&["--isa", "avx9"]).err);
+    assert_eq!(code, Some(2));
+    assert!(
+        told.contains("expected one of this processor's: portable"),
+        "{told}"
+    );
+}
+
+#[test]
+fn more_threads_than_processors_work_and_are_told() {
+    let processors = silicon::probe::Machine::probe().cores.usable;
+    let (fit, many) = (run(&["--threads", "1"]), (processors + 2).to_string());
+    let crowded = run(&["--threads", &many]);
+    assert_eq!(text(&crowded), text(&fit));
+    let warning = format!("warning: {many} threads on {processors} processors");
+    assert!(crowded.err.contains(&warning), "{}", crowded.err);
+    assert!(!fit.err.contains("warning"), "{}", fit.err);
+}
+
+/// A shell that puts the command on one processor, or limits its address space, and becomes it.
+#[cfg(target_os = "linux")]
+fn under(limit: &str, arguments: &[&str]) -> Done {
+    let sandbox = Sandbox::new();
+    let inner = sandbox.command(arguments);
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", &format!("{limit} \"$@\""), "sh"])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .env("SPRAG_HOME", sandbox.folder.path().join("home"));
+    let output = shell.output().expect("a shell");
+    Done {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).expect("text"),
+        err: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn one_processor_is_enough() {
+    let model = fixture(MODEL);
+    let arguments = [
+        "run", &model, "--raw", "-p", "the in", "--greedy", "-n", "24",
+    ];
+    let done = under("exec taskset -c 0", &arguments);
+    assert_eq!(text(&done), text(&run(&[])));
+    // Two threads on it wait for each other, but get there.
+    let arguments = [&arguments[..], &["--threads", "2"]].concat();
+    let done = under("exec taskset -c 0", &arguments);
+    assert_eq!(text(&done), text(&run(&[])));
+    assert!(
+        done.err.contains("warning: 2 threads on 1 processors"),
+        "{}",
+        done.err
+    );
+}
+
+/// A file whose only tensor is larger than any memory. The file is all hole: it takes no disk.
+#[test]
+fn weights_beyond_the_memory_are_refused_before_any_is_taken() {
+    const ROWS: u64 = 1 << 34;
+    const COLUMNS: u64 = 64;
+    let sandbox = Sandbox::new();
+    let path = sandbox.folder.path().join("huge.gguf");
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+    let header = [
+        b"GGUF".to_vec(),
+        3u32.to_le_bytes().to_vec(),
+        // One tensor, one key.
+        1u64.to_le_bytes().to_vec(),
+        1u64.to_le_bytes().to_vec(),
+        text("general.architecture"),
+        8u32.to_le_bytes().to_vec(),
+        text("llama"),
+        text("token_embd.weight"),
+        2u32.to_le_bytes().to_vec(),
+        COLUMNS.to_le_bytes().to_vec(),
+        ROWS.to_le_bytes().to_vec(),
+        // f32, from the beginning.
+        0u32.to_le_bytes().to_vec(),
+        0u64.to_le_bytes().to_vec(),
+    ]
+    .concat();
+    let mut file = File::create(&path).unwrap();
+    file.write_all(&header).unwrap();
+    file.set_len(header.len().next_multiple_of(32) as u64 + 4 * COLUMNS * ROWS)
+        .unwrap();
+    let done = sandbox.run(&["run", path.to_str().unwrap(), "-p", "x"]);
+    let (code, told) = done.told();
+    assert_eq!(code, Some(6), "{told}");
+    assert!(
+        told.contains("the model's weights take 4.40 TB, but"),
+        "{told}"
+    );
+    assert!(
+        told.contains("hint: sprag models lists smaller ones"),
+        "{told}"
+    );
+}
+
+/// Where the system refuses memory instead of overcommitting it, the answer is a message too, never an abort.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_limit_on_memory_is_told() {
+    let model = fixture(MODEL);
+    let arguments = [
+        "run", &model, "--raw", "-p", "the in", "--greedy", "-n", "4",
+    ];
+    let mut told = Vec::new();
+    // From too little to start with up to enough, in KiB.
+    for limit in [
+        60_000, 80_000, 100_000, 120_000, 160_000, 300_000, 4_000_000,
+    ] {
+        let done = under(&format!("ulimit -v {limit}; exec"), &arguments);
+        match done.code {
+            Some(0) => told.push("answered"),
+            Some(6) => {
+                assert!(done.err.contains("error: "), "{limit}: {}", done.err);
+                told.push("refused");
+            }
+            // The loader of the program itself found no room.
+            Some(126 | 127) => told.push("not started"),
+            other => panic!("{limit}: {other:?} {}", done.err),
+        }
+    }
+    assert_eq!(told.last(), Some(&"answered"), "{told:?}");
+    println!("{told:?}");
+}

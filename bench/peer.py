@@ -1,12 +1,12 @@
-"""Sprag against llama.cpp on one model, interleaved, so that a shared and noisy machine treats both alike.
+"""Sprag against a peer on one model, interleaved, so that a shared and noisy machine treats both alike.
 
-One round is A B B A: Sprag, llama.cpp, llama.cpp, Sprag, each in a fresh process. A process gives the median of its own
+One round is A B B A: Sprag, the peer, the peer, Sprag, each in a fresh process. A process gives the median of its own
 samples; a round gives two such values for each engine. Reported for prefill and decode: the ratio of the two engines' medians
 (above 1: Sprag is faster) with a 95% interval from resampling whole rounds, and every raw sample with the machine's load
 before it.
 
 Usage: `python bench/peer.py MODEL.gguf [--rounds 5] [--depth 0] [--threads 2] [--repeat 3] [--json]`.
-`--peer-only` runs llama.cpp alone. `--realtime` gives both engines real-time priority (`chrt`, needs root): on a busy machine
+The peer is llama.cpp, or with `--peer candle` candle, once built (see README.md). `--peer-only` runs it alone. `--realtime` gives both engines real-time priority (`chrt`, needs root): on a busy machine
 that is the difference between noise and numbers; never ask for more threads than there are cores then. Needs
 llama-cpp-python; the environment variable LLAMA_CPP_LIB_PATH picks another build of its libraries.
 """
@@ -33,6 +33,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sprag", default=str(ROOT / "target" / "release" / "sprag"))
     for name, value in {"rounds": 5, "depth": 0, "threads": 2, "repeat": 3}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--peer", choices=("llama.cpp", "candle"), default="llama.cpp")
     parser.add_argument("--peer-only", action="store_true")
     parser.add_argument("--realtime", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -40,8 +41,11 @@ def arguments() -> argparse.Namespace:
 
 
 def command(engine: str, args: argparse.Namespace) -> list[str]:
-    shape = ["--depth", str(args.depth), "--threads", str(args.threads), "--repeat", str(args.repeat)]
+    shape = ["--threads", str(args.threads), "--repeat", str(args.repeat)]
     priority = ["chrt", "-f", "10"] if args.realtime else []
+    if engine == "candle":
+        return [*priority, str(ROOT / "bench" / "candle" / "target" / "release" / "candle-bench"), args.model, *shape]
+    shape += ["--depth", str(args.depth)]
     if engine == "sprag":
         return [*priority, args.sprag, "bench", args.model, "--json", *shape]
     return [*priority, sys.executable, str(ROOT / "bench" / "llama_cpp_bench.py"), args.model, *shape]
@@ -65,14 +69,14 @@ def values(rounds: list[list[dict]], engine: str, phase: str) -> list[float]:
     return [statistics.median(r["samples"][phase]) for block in rounds for r in block if r["engine"] == engine]
 
 
-def ratio(rounds: list[list[dict]], phase: str) -> float:
-    return statistics.median(values(rounds, "sprag", phase)) / statistics.median(values(rounds, "llama.cpp", phase))
+def ratio(rounds: list[list[dict]], peer: str, phase: str) -> float:
+    return statistics.median(values(rounds, "sprag", phase)) / statistics.median(values(rounds, peer, phase))
 
 
-def interval(rounds: list[list[dict]], phase: str) -> tuple[float, float]:
+def interval(rounds: list[list[dict]], peer: str, phase: str) -> tuple[float, float]:
     """Percentile bootstrap over rounds, the unit that shares the machine's mood."""
     rng = random.Random(0)
-    drawn = sorted(ratio(rng.choices(rounds, k=len(rounds)), phase) for _ in range(RESAMPLES))
+    drawn = sorted(ratio(rng.choices(rounds, k=len(rounds)), peer, phase) for _ in range(RESAMPLES))
     return drawn[int(0.025 * RESAMPLES)], drawn[int(0.975 * RESAMPLES)]
 
 
@@ -81,8 +85,9 @@ def summary(rounds: list[list[dict]], engines: list[str]) -> dict:
     for phase in PHASES:
         entry = {engine: statistics.median(values(rounds, engine, phase)) for engine in engines}
         if len(engines) == 2:
-            entry["ratio"] = ratio(rounds, phase)
-            entry["interval_95"] = list(interval(rounds, phase))
+            peer = next(engine for engine in engines if engine != "sprag")
+            entry["ratio"] = ratio(rounds, peer, phase)
+            entry["interval_95"] = list(interval(rounds, peer, phase))
         out[phase] = entry
     return out
 
@@ -106,7 +111,9 @@ def show(report: dict) -> None:
 
 def main() -> None:
     args = arguments()
-    order = ["llama.cpp"] * 2 if args.peer_only else ["sprag", "llama.cpp", "llama.cpp", "sprag"]
+    if args.peer == "candle" and args.depth:
+        raise SystemExit("candle is measured at depth 0 only")
+    order = [args.peer] * 2 if args.peer_only else ["sprag", args.peer, args.peer, "sprag"]
     rounds = [[run(engine, args) for engine in order] for _ in range(args.rounds)]
     report = {
         "schema": 1,

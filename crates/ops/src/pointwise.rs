@@ -1,5 +1,5 @@
 //! One function over every value: what stands between two matrix products where nothing is multiplied with it (compare
-//! [`glu`](crate::glu)).
+//! [`glu`]).
 //!
 //! ```text
 //! tanh(x)            RWKV-7's decay, between the two halves of its low-rank projection

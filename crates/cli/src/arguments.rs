@@ -70,7 +70,7 @@ pub struct EngineArguments {
     /// Threads; by default one per processor that this process may use
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
-    /// Precision of the key/value cache
+    /// Precision of the key/value cache: f16, q8_0 (about half the bytes) or f32
     #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = kv_type)]
     pub kv_type: Option<KvType>,
     /// How a checkpoint's weights are taken.
@@ -182,8 +182,8 @@ fn within(text: &str, least: usize, most: usize) -> Result<usize, String> {
 }
 
 fn kv_type(text: &str) -> Result<KvType, String> {
-    [KvType::F16, KvType::F32]
+    KvType::ALL
         .into_iter()
         .find(|t| t.name() == text)
-        .ok_or_else(|| "expected f16 or f32".to_owned())
+        .ok_or_else(|| "expected f16, q8_0 or f32".to_owned())
 }

@@ -216,15 +216,18 @@ impl Gguf {
         }
     }
 
-    /// Gives back the memory of a tensor that was read and won't be read again soon. Its bytes stay readable.
+    /// Gives back the memory of a tensor's `rows` that were read and won't be read again soon. They stay readable.
     ///
     /// # Panics
     /// When `tensor` belongs to another, longer file.
-    pub fn release(&self, tensor: &TensorInfo) {
+    pub fn release(&self, tensor: &TensorInfo, rows: std::ops::Range<usize>) {
         if let (Storage::Mapped(map), Some(range)) = (&*self.storage, tensor.byte_range())
             && self.maker.is_none()
         {
-            crate::mmap::release(map, range);
+            let row_bytes = range.len() / tensor.rows().max(1);
+            let end = range.end.min(range.start + rows.end * row_bytes);
+            let start = end.min(range.start + rows.start * row_bytes);
+            crate::mmap::release(map, start..end);
         }
     }
 

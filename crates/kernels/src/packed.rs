@@ -22,6 +22,8 @@ use crate::memory::{Aligned, Arena, OutOfMemory};
 pub const PANEL_ROWS: usize = 16;
 /// Columns of a block of integer codes.
 pub(crate) const BLOCK: usize = 32;
+/// Bytes that are packed at a time.
+const PIECE_BYTES: usize = 16 << 20;
 /// Bytes of 16 f16 values.
 const HALVES: usize = 2 * PANEL_ROWS;
 
@@ -129,7 +131,8 @@ pub struct StoredMatrix<'a> {
 
 impl PackedMatrix {
     /// Packs `rows` rows: row r is row `from(r)` of `stored` (the identity, or a permutation or choice that an architecture
-    /// needs), on `threads` threads, in memory of `arena`.
+    /// needs), on `threads` threads, in memory of `arena`. `done` hears again and again how many rows are packed, so that what
+    /// they were read from can be given back.
     ///
     /// # Errors
     /// Bytes that do not fit the shape, numbers that are not finite, no memory.
@@ -142,6 +145,7 @@ impl PackedMatrix {
         from: &(dyn Fn(usize) -> usize + Sync),
         threads: usize,
         arena: &mut Arena,
+        done: &mut dyn FnMut(usize),
     ) -> Result<Self, PackError> {
         let StoredMatrix { dtype, cols, .. } = stored;
         let shape = DequantizeError::PartialBlock {
@@ -172,18 +176,12 @@ impl PackedMatrix {
             rows,
             from,
         };
-        let share = panels.div_ceil(threads.max(1)).max(1);
-        let results = std::thread::scope(|scope| {
-            let workers: Vec<_> = data
-                .as_mut_slice()
-                .chunks_mut((share * panel_bytes).max(1))
-                .enumerate()
-                .map(|(i, part)| scope.spawn(move || packer.panels(i * share, part, panel_bytes)))
-                .collect();
-            workers.into_iter().map(|w| w.join()).collect::<Vec<_>>()
-        });
-        for result in results {
-            result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let threads = threads.max(1);
+        let piece = (PIECE_BYTES / panel_bytes.max(1)).max(threads);
+        let pieces = data.as_mut_slice().chunks_mut((piece * panel_bytes).max(1));
+        for (i, part) in pieces.enumerate() {
+            packer.on_threads(i * piece, part, panel_bytes, threads)?;
+            done(((i + 1) * piece * PANEL_ROWS).min(rows));
         }
         Ok(Self {
             dtype,
@@ -278,6 +276,35 @@ struct Packer<'a> {
 }
 
 impl Packer<'_> {
+    /// The panels of `out`, of which the first is `first`.
+    fn on_threads(
+        &self,
+        first: usize,
+        out: &mut [u8],
+        panel_bytes: usize,
+        threads: usize,
+    ) -> Result<(), PackError> {
+        let panels = out.len() / panel_bytes.max(1);
+        let share = panels.div_ceil(threads).max(1);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = out
+                .chunks_mut((share * panel_bytes).max(1))
+                .enumerate()
+                .map(|(i, part)| {
+                    scope.spawn(move || self.panels(first + i * share, part, panel_bytes))
+                })
+                .collect();
+            workers
+                .into_iter()
+                .map(|worker| {
+                    let joined = worker.join();
+                    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
+                // All are joined before the first failure is told.
+                .fold(Ok(()), Result::and)
+        })
+    }
+
     fn panels(&self, first: usize, out: &mut [u8], panel_bytes: usize) -> Result<(), PackError> {
         for (i, panel) in out.chunks_exact_mut(panel_bytes.max(1)).enumerate() {
             for lane in 0..PANEL_ROWS {

@@ -10,17 +10,23 @@ use crate::{Isa, memory::Pages};
 pub enum KvType {
     /// binary16: half the bytes; the default.
     F16,
+    /// Bytes with a binary16 scale for every 32 dimensions of a head: about half of F16, for long contexts.
+    Q8_0,
     /// binary32: for comparisons with f32 references.
     F32,
 }
 
 impl KvType {
-    /// Bytes of one stored number.
+    /// All, the default first.
+    pub const ALL: [Self; 3] = [Self::F16, Self::Q8_0, Self::F32];
+
+    /// Bytes of the key, or of the value, of one head at one position.
     #[must_use]
-    pub const fn bytes(self) -> usize {
+    pub const fn head_bytes(self, head_dim: usize) -> usize {
         match self {
-            Self::F16 => 2,
-            Self::F32 => 4,
+            Self::F16 => 2 * head_dim,
+            Self::Q8_0 => head_dim + 2 * head_dim.div_ceil(SCALED),
+            Self::F32 => 4 * head_dim,
         }
     }
 
@@ -29,10 +35,14 @@ impl KvType {
     pub const fn name(self) -> &'static str {
         match self {
             Self::F16 => "f16",
+            Self::Q8_0 => "q8_0",
             Self::F32 => "f32",
         }
     }
 }
+
+/// Dimensions that share a scale in [`KvType::Q8_0`].
+pub(crate) const SCALED: usize = 32;
 
 /// How a product over many tokens is computed. All variants give the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

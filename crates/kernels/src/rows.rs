@@ -25,6 +25,14 @@ impl Rows {
         // SAFETY: the caller's contract.
         unsafe { self.pointer.add(i * self.stride) }
     }
+
+    /// The rows from `first` on.
+    pub(crate) fn from(self, first: usize) -> Self {
+        Self {
+            pointer: self.pointer.wrapping_add(first * self.stride),
+            ..self
+        }
+    }
 }
 
 /// Rows of 8-bit activations with a scale for every 32 columns.

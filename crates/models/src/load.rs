@@ -149,6 +149,7 @@ impl<'a> Loader<'a> {
         let matrix = match self.weights {
             Weights::Packed { threads, .. } => {
                 let bytes = self.gguf.weights(tensor)?;
+                let mut released = 0;
                 PackedMatrix::pack(
                     StoredMatrix {
                         dtype,
@@ -160,9 +161,14 @@ impl<'a> Loader<'a> {
                     map,
                     threads,
                     &mut self.arena,
+                    &mut |done| {
+                        // A map moves rows within a head, or all of them from one half: what is given back too early is read again.
+                        let to = (done * stored_rows).div_ceil(rows.max(1));
+                        self.gguf.release(tensor, released..to);
+                        released = to;
+                    },
                 )
-                .map_err(|source| self.weights_error(name, source))
-                .inspect(|_| self.gguf.release(tensor))?
+                .map_err(|source| self.weights_error(name, source))?
             }
             Weights::Hollow => PackedMatrix::hollow(dtype, rows, cols).ok_or_else(|| {
                 let none = kernels::memory::OutOfMemory { bytes: None };

@@ -56,7 +56,7 @@ fn a_described_model_equals_the_loaded_one() {
             full.program.packed_bytes(),
             "{fixture}"
         );
-        for kv_type in [KvType::F16, KvType::F32] {
+        for kv_type in KvType::ALL {
             for (tokens, depth) in [(1, 0), (1, 511), (64, 0), (100, 300)] {
                 assert_eq!(
                     hollow.cost(tokens, depth, kv_type),

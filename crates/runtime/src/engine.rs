@@ -3,11 +3,11 @@
 use std::{path::Path, sync::Arc};
 
 use formats::gguf::{Gguf, Origin};
-use kernels::{Pool, RuntimeProfile};
+use kernels::{Pool, RuntimeProfile, cpu::StepLimits};
 use models::{Model, ModelError};
 use text::Tokenizer;
 
-use crate::{RuntimeError, Session, UnusableTokenizer};
+use crate::{Batch, RuntimeError, Session, UnusableTokenizer};
 
 /// Default context where the model allows more: what a chat needs, at a bounded cost in memory.
 const DEFAULT_CONTEXT: usize = 8192;
@@ -71,21 +71,7 @@ impl Engine {
     /// # Errors
     /// More than the model was made for; no memory.
     pub fn session(&self, context: Option<usize>) -> Result<Session<'_>, RuntimeError> {
-        let trained = self.model.config.context;
-        let context = match context {
-            Some(asked) if asked > trained => return Err(RuntimeError::Context { asked, trained }),
-            Some(0) => {
-                let (found, expected) = ("0".to_owned(), "at least 1 token");
-                return Err(RuntimeError::Option {
-                    option: "--context",
-                    found,
-                    expected,
-                });
-            }
-            Some(asked) => asked,
-            None => trained.min(DEFAULT_CONTEXT),
-        };
-        Session::new(self, context)
+        Session::new(self, self.context(context)?, self.profile.prefill_chunk, 1)
     }
 
     /// A sequence whose steps may ask for the logits of up to `rows` tokens at once ([`Session::step`] with all outputs).
@@ -97,7 +83,42 @@ impl Engine {
         context: usize,
         rows: usize,
     ) -> Result<Session<'_>, RuntimeError> {
-        Session::with_outputs(self, context, rows, rows)
+        Session::new(self, context, rows, rows)
+    }
+
+    /// `sequences` new sequences of up to `context` tokens each (by default as [`Engine::session`]), which share their steps.
+    ///
+    /// # Errors
+    /// More than the model was made for; no memory.
+    pub fn batch(
+        &self,
+        sequences: usize,
+        context: Option<usize>,
+    ) -> Result<Batch<'_>, RuntimeError> {
+        let limits = StepLimits {
+            tokens: self.profile.prefill_chunk.max(sequences),
+            outputs: sequences,
+            sequences,
+            capacity: self.context(context)?,
+        };
+        Batch::new(self, limits)
+    }
+
+    fn context(&self, asked: Option<usize>) -> Result<usize, RuntimeError> {
+        let trained = self.model.config.context;
+        match asked {
+            Some(asked) if asked > trained => Err(RuntimeError::Context { asked, trained }),
+            Some(0) => {
+                let (found, expected) = ("0".to_owned(), "at least 1 token");
+                Err(RuntimeError::Option {
+                    option: "--context",
+                    found,
+                    expected,
+                })
+            }
+            Some(asked) => Ok(asked),
+            None => Ok(trained.min(DEFAULT_CONTEXT)),
+        }
     }
 
     /// The model.

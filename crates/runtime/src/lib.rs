@@ -1,9 +1,11 @@
 //! Running a model: sessions that prefill and decode, sampling, generation (free, or constrained to a JSON schema), perplexity.
 //! Synchronous; knows no sockets.
 //!
-//! An [`Engine`] is a loaded model with its pool and profile; a [`Session`] is one sequence's state and buffers. Everything
-//! above (chat, benchmarks, the lens) is calls of [`Session::prefill`] and [`Session::decode`].
+//! An [`Engine`] is a loaded model with its pool and profile; a [`Session`] is one sequence's state and buffers, a [`Batch`]
+//! several sequences that share each pass over the weights. Everything above (chat, benchmarks, the lens) is calls of
+//! [`Session::prefill`] and [`Session::decode`].
 
+mod batch;
 mod constraint;
 mod engine;
 mod error;
@@ -12,6 +14,7 @@ mod perplexity;
 mod sampler;
 mod session;
 
+pub use batch::Batch;
 pub use constraint::{Constrainer, Constraint, ConstraintError, Document};
 pub use engine::Engine;
 pub use error::{RuntimeError, UnusableTokenizer};

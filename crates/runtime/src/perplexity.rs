@@ -7,7 +7,7 @@
 
 use kernels::cpu::Outputs;
 
-use crate::{Engine, RuntimeError, Session};
+use crate::{Engine, RuntimeError};
 
 /// Rows of logits computed at once: with the largest vocabularies 64 MiB.
 const ROWS: usize = 64;
@@ -81,7 +81,7 @@ pub fn perplexity(
         });
     }
     let bos = engine.tokenizer().added_bos();
-    let mut session = Session::with_outputs(engine, window, ROWS, ROWS)?;
+    let mut session = engine.session_with_outputs(window, ROWS)?;
     let (mut sum, mut squares, mut scored) = (0.0f64, 0.0f64, 0usize);
     for (i, text) in tokens.chunks_exact(window).take(windows).enumerate() {
         let mut text = text.to_vec();

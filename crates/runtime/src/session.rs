@@ -1,97 +1,66 @@
 //! One sequence: its state, the buffers of its steps, and the tokens that it has seen.
 
-use kernels::cpu::{Outputs, State, Step, Trace, Workspace, execute, execute_nodes};
+use kernels::cpu::{Member, Outputs, Step, StepLimits, Trace, execute_nodes};
 
-use crate::{Engine, RuntimeError};
+use crate::{Batch, Engine, RuntimeError};
 
 /// A sequence in progress.
 pub struct Session<'e> {
-    engine: &'e Engine,
-    state: State,
-    workspace: Workspace,
-    tokens: Vec<u32>,
-    /// Tokens per step, at most.
-    chunk: usize,
+    only: Batch<'e>,
 }
 
 impl<'e> Session<'e> {
-    pub(crate) fn new(engine: &'e Engine, context: usize) -> Result<Self, RuntimeError> {
-        Self::with_outputs(engine, context, engine.profile().prefill_chunk.max(1), 1)
-    }
-
     /// A session whose steps have up to `chunk` tokens and `outputs` rows of logits.
-    pub(crate) fn with_outputs(
+    pub(crate) fn new(
         engine: &'e Engine,
         context: usize,
         chunk: usize,
         outputs: usize,
     ) -> Result<Self, RuntimeError> {
-        let (program, profile) = (&engine.model().program, engine.profile());
-        let memory = |source| RuntimeError::Memory { context, source };
-        let state = State::new(program, profile, context).map_err(memory)?;
-        let workspace =
-            Workspace::new(program, profile, chunk, outputs, context).map_err(memory)?;
-        Ok(Self {
-            engine,
-            state,
-            workspace,
-            tokens: Vec::new(),
-            chunk,
-        })
+        let limits = StepLimits {
+            tokens: chunk,
+            outputs,
+            sequences: 1,
+            capacity: context,
+        };
+        Batch::new(engine, limits).map(|only| Self { only })
     }
 
     /// The engine it runs on.
     #[must_use]
     pub fn engine(&self) -> &'e Engine {
-        self.engine
+        self.only.engine()
     }
 
     /// Tokens seen so far.
     #[must_use]
     pub fn tokens(&self) -> &[u32] {
-        &self.tokens
+        self.only.tokens(0)
     }
 
     /// Tokens that still fit.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.state.capacity() - self.state.positions()
+        self.only.room(0)
     }
 
     /// Forgets everything.
     pub fn reset(&mut self) {
-        self.state.reset();
-        self.tokens.clear();
+        self.only.reset(0);
     }
 
-    /// Cuts the sequence back to its first `positions` tokens. A recurrent model can only forget everything: then false.
+    /// See [`Batch::truncate`].
     #[must_use]
     pub fn truncate(&mut self, positions: usize) -> bool {
-        let done = positions <= self.tokens.len() && self.state.truncate(positions);
-        if done {
-            self.tokens.truncate(positions);
-        }
-        done
+        self.only.truncate(0, positions)
     }
 
-    /// Makes the sequence `tokens`, keeping what both begin with; returns how many tokens were kept. At least the last token
-    /// is left to compute, so that there are logits. A hybrid that has run past the common beginning starts anew.
+    /// See [`Batch::keep_common`].
     pub fn keep_common(&mut self, tokens: &[u32]) -> usize {
-        let same = self
-            .tokens
-            .iter()
-            .zip(tokens)
-            .take_while(|(a, b)| a == b)
-            .count();
-        let keep = same.min(tokens.len().saturating_sub(1));
-        if !self.truncate(keep) {
-            self.reset();
-        }
-        self.tokens.len()
+        self.only.keep_common(0, tokens)
     }
 
-    /// Computes `tokens` in chunks; the logits of the last one. `progress` hears how many are done, and stops it by `false`
-    /// (the tokens done so far stay).
+    /// See [`Batch::prefill`].
     ///
     /// # Errors
     /// No tokens, or more than fit; nothing is computed then.
@@ -100,35 +69,7 @@ impl<'e> Session<'e> {
         tokens: &[u32],
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Option<&[f32]>, RuntimeError> {
-        if tokens.is_empty() {
-            return Err(RuntimeError::EmptyPrompt);
-        }
-        if tokens.len() > self.room() {
-            let trained = self.engine.model().config.context;
-            return Err(RuntimeError::PromptTooLong {
-                tokens: tokens.len(),
-                room: self.room(),
-                trained,
-            });
-        }
-        let mut done = 0;
-        while done < tokens.len() {
-            // Chunks end at multiples of the chunk size, counted from the sequence's beginning, so that a kernel whose
-            // form depends on absolute position is cut at the same places however a prompt arrives.
-            let to_boundary = self.chunk - self.state.positions() % self.chunk;
-            let end = (done + to_boundary).min(tokens.len());
-            let outputs = if end == tokens.len() {
-                Outputs::Last
-            } else {
-                Outputs::None
-            };
-            self.step(&tokens[done..end], outputs, None)?;
-            done = end;
-            if !progress(done) && done < tokens.len() {
-                return Ok(None);
-            }
-        }
-        self.last_logits().map(Some)
+        self.only.prefill(0, tokens, progress)
     }
 
     /// Computes one token; its logits.
@@ -137,7 +78,7 @@ impl<'e> Session<'e> {
     /// The context is full, or the token is beyond the vocabulary.
     pub fn decode(&mut self, token: u32) -> Result<&[f32], RuntimeError> {
         self.step(&[token], Outputs::Last, None)?;
-        self.last_logits()
+        self.only.finite_logits(0)
     }
 
     /// One step of up to a chunk of tokens, as it is, optionally traced.
@@ -150,24 +91,12 @@ impl<'e> Session<'e> {
         outputs: Outputs,
         trace: Option<&mut Trace>,
     ) -> Result<(), RuntimeError> {
-        let engine = self.engine;
         let step = Step { tokens, outputs };
-        let program = &engine.model().program;
-        execute(
-            program,
-            &mut self.state,
-            &mut self.workspace,
-            step,
-            engine.pool(),
-            engine.profile(),
-            trace,
-        )?;
-        self.tokens.extend_from_slice(tokens);
-        Ok(())
+        self.only.step(&[Member { sequence: 0, step }], trace)
     }
 
-    /// Runs some nodes of the program alone, as in a step of `tokens` at the present position, without moving on, optionally traced: for
-    /// timing.
+    /// Runs some nodes of the program alone, as in a step of `tokens` at the present position, without moving on, optionally
+    /// traced: for timing.
     ///
     /// # Errors
     /// The step does not fit.
@@ -178,14 +107,12 @@ impl<'e> Session<'e> {
         outputs: Outputs,
         trace: Option<&mut Trace>,
     ) -> Result<(), RuntimeError> {
-        let engine = self.engine;
-        let step = Step { tokens, outputs };
-        let program = &engine.model().program;
+        let engine = self.only.engine;
         execute_nodes(
-            program,
-            &mut self.state,
-            &mut self.workspace,
-            step,
+            &engine.model().program,
+            &mut self.only.states[0],
+            &mut self.only.workspace,
+            Step { tokens, outputs },
             engine.pool(),
             engine.profile(),
             nodes,
@@ -194,24 +121,14 @@ impl<'e> Session<'e> {
         Ok(())
     }
 
-    /// Pretends that `depth` tokens were seen, with zeros in the caches: speed does not depend on their values.
+    /// See [`Batch::pretend_depth`].
     pub fn pretend_depth(&mut self, depth: usize) {
-        self.state.pretend(depth);
-        self.tokens.clear();
-        self.tokens.resize(self.state.positions(), 0);
+        self.only.pretend_depth(0, depth);
     }
 
     /// Logits of output `i` of the last step.
     #[must_use]
     pub fn logits(&self, i: usize) -> Option<&[f32]> {
-        self.workspace.logits(i)
-    }
-
-    fn last_logits(&self) -> Result<&[f32], RuntimeError> {
-        let position = self.state.positions();
-        match self.workspace.logits(0) {
-            Some(logits) if logits.iter().all(|x| x.is_finite()) => Ok(logits),
-            _ => Err(RuntimeError::NotFinite { position }),
-        }
+        self.only.logits(i)
     }
 }

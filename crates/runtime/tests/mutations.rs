@@ -226,7 +226,7 @@ proptest! {
     fn a_changed_model_is_refused_or_runs(
         fixture in prop::sample::select(FIXTURES.to_vec()),
         changes in prop::collection::vec(change(), 1..4),
-        kv_type in prop::sample::select(vec![KvType::F16, KvType::F32]),
+        kv_type in prop::sample::select(KvType::ALL.to_vec()),
     ) {
         check(fixture, &changes, kv_type)?;
     }
@@ -237,7 +237,7 @@ proptest! {
 fn recut_models_run() {
     for fixture in FIXTURES {
         for times in 0..4 {
-            for kv_type in [KvType::F16, KvType::F32] {
+            for kv_type in KvType::ALL {
                 let runs =
                     check(fixture, &[Change::Heads(times)], kv_type).expect("finite numbers");
                 assert!(runs, "{fixture} with heads {times} times halved");

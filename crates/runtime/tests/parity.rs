@@ -142,3 +142,20 @@ fn bits_do_not_depend_on_threads_chunks_or_instruction_sets() {
         }
     }
 }
+
+/// Bytes for keys and values cost what rounding to 127 steps costs. Not for mixtures: random experts differ so much that one token
+/// that goes to another one is an error of its own size.
+#[test]
+fn an_8_bit_cache_stays_near_the_exact_one() {
+    let dense = ARCHITECTURES.iter().filter(|name| !name.contains("moe"));
+    for name in dense {
+        let kept_as = |kv_type| {
+            let profile = RuntimeProfile { kv_type, ..exact() };
+            logits(&fixture(name, profile), 64).concat()
+        };
+        let want: Vec<f64> = kept_as(KvType::F32).into_iter().map(f64::from).collect();
+        let error = ops::relative_error(&kept_as(KvType::Q8_0), &want);
+        println!("{name}: {error:.2e}");
+        assert!((1e-5..3e-2).contains(&error), "{name}: {error:e}");
+    }
+}

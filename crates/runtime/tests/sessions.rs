@@ -1,7 +1,10 @@
 //! Sessions: contexts, cutting back, and that what was there before leaves no trace in a single bit.
 
 use formats::gguf::{Array, TextArray, Value};
-use kernels::RuntimeProfile;
+use kernels::{
+    RuntimeProfile,
+    cpu::{Member, Outputs, Step},
+};
 use runtime::{Engine, RuntimeError, Session};
 
 #[expect(dead_code, reason = "each test binary uses a part of it")]
@@ -327,5 +330,58 @@ fn special_tokens_out_of_range_are_refused() {
             );
             assert!(error.starts_with(&expected), "{error}");
         }
+    }
+}
+
+/// Logits after each sequence's prompt and then after each of its next tokens, sequences side by side.
+#[test]
+fn sequences_of_a_batch_do_not_know_of_each_other() {
+    const LENGTHS: [usize; 4] = [130, 1, 64, 17];
+    const FOLLOWING: usize = 6;
+    for fixture in FIXTURES {
+        let engine = engine(fixture);
+        let mut batch = engine.batch(LENGTHS.len(), Some(200)).expect("memory");
+        let texts: Vec<Vec<u32>> = (0..LENGTHS.len())
+            .map(|s| text(200).into_iter().map(|t| t + s as u32).collect())
+            .collect();
+        let mut got = Vec::new();
+        for (s, &len) in LENGTHS.iter().enumerate() {
+            let logits = batch
+                .prefill(s, &texts[s][..len], &mut |_| true)
+                .expect("tokens that fit")
+                .expect("not interrupted");
+            got.push(vec![bits(logits)]);
+        }
+        for i in 0..FOLLOWING {
+            let members: Vec<Member<'_>> = (0..LENGTHS.len())
+                .map(|sequence| Member {
+                    sequence,
+                    step: Step {
+                        tokens: &texts[sequence][LENGTHS[sequence] + i..][..1],
+                        outputs: Outputs::Last,
+                    },
+                })
+                .collect();
+            batch.step(&members, None).expect("a step that fits");
+            for (s, got) in got.iter_mut().enumerate() {
+                got.push(bits(batch.finite_logits(s).expect("numbers")));
+            }
+        }
+        for (s, &len) in LENGTHS.iter().enumerate() {
+            let mut session = engine.session(Some(200)).expect("memory");
+            let mut want = vec![prefill(&mut session, &texts[s][..len])];
+            for &token in &texts[s][len..][..FOLLOWING] {
+                want.push(bits(session.decode(token).expect("a token that fits")));
+            }
+            assert!(got[s] == want, "{fixture}, sequence {s}");
+            assert_eq!(batch.tokens(s), session.tokens());
+            assert_eq!(batch.room(s), session.room());
+        }
+        // One starts anew; the others go on.
+        batch.reset(1);
+        let again = batch.prefill(1, &texts[1][..1], &mut |_| true);
+        let again = bits(again.expect("room").expect("not interrupted"));
+        assert!(again == got[1][0], "{fixture}");
+        assert_eq!(batch.tokens(2).len(), LENGTHS[2] + FOLLOWING);
     }
 }

@@ -1,16 +1,19 @@
 //! `sprag bench`: tokens per second of prefill and decode, at one or several depths.
 //!
 //! 1. Prefill: N pseudo-random token ids in one call, from an empty context (or at the depth).
-//! 2. Decode: N ids one by one.
+//! 2. Decode: N ids one by one; with `--batch`, of that many sequences in each step, and the tokens of all of them count.
 //! 3. Each phase runs once to warm up, then `--repeat` times; every sample is reported, and their median.
 //!
 //! A depth is pretended: the cache holds zeros for the tokens before, since the speed does not depend on their values. Ids
 //! are the same in every run: SplitMix64 from a fixed seed.
 
 use clap::Args;
-use kernels::{MatMulVariant, RuntimeProfile};
+use kernels::{
+    MatMulVariant, RuntimeProfile,
+    cpu::{Member, Outputs, Step},
+};
 use measure::{Samples, Stopwatch};
-use runtime::{Engine, Session};
+use runtime::{Batch, Engine};
 use serde::Serialize;
 use silicon::probe::Machine;
 
@@ -39,6 +42,9 @@ pub struct Arguments {
     /// Tokens in the context before the measured ones; several with commas
     #[arg(long, value_name = "N,..", default_value = "0", value_delimiter = ',')]
     pub depth: Vec<usize>,
+    /// Sequences decoded side by side; several with commas
+    #[arg(long, value_name = "N,..", default_value = "1", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub batch: Vec<u32>,
     /// Samples of each phase
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub repeat: u32,
@@ -106,6 +112,15 @@ struct AtDepth {
     depth: usize,
     prefill: Phase,
     decode: Phase,
+    /// For each number of sequences asked for; the first is `decode`.
+    batches: Vec<BatchPhase>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct BatchPhase {
+    sequences: usize,
+    /// Tokens of each; tokens per second of all.
+    decode: Phase,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -126,32 +141,44 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let engine = model_file::load(&gguf, arguments.engine.profile(), terminal)?;
     let deepest = arguments.depth.iter().copied().max().unwrap_or(0);
     let context = deepest.saturating_add(arguments.prefill.max(arguments.decode));
-    let mut session = engine.session(Some(context))?;
-    let rounds = (u64::from(arguments.repeat) + 1) * 2 * arguments.depth.len() as u64;
+    let widest = arguments.batch.iter().copied().max().unwrap_or(1) as usize;
+    let mut batch = engine.batch(widest, Some(context))?;
+    let phases = (1 + arguments.batch.len()) * arguments.depth.len();
+    let rounds = (u64::from(arguments.repeat) + 1) * phases as u64;
     let bar = progress::bar(terminal, rounds, "{msg} [{bar:30}] {pos}/{len}");
     let listening = interrupt.listen();
     let mut depths = Vec::new();
     for &depth in &arguments.depth {
-        let mut phase = |name: &'static str, tokens, work: Work| {
+        let mut phase = |name: String, work: Work| {
             bar.set_message(format!("{name} at {depth}"));
-            measured(
-                &mut session,
-                depth,
-                tokens,
-                arguments.repeat,
-                work,
-                &mut || {
-                    bar.inc(1);
-                    listening.check()
-                },
-            )
+            measured(&mut batch, depth, arguments.repeat, work, &mut || {
+                bar.inc(1);
+                listening.check()
+            })
         };
-        let prefill = phase("prefill", arguments.prefill, Work::Prefill)?;
-        let decode = phase("decode", arguments.decode, Work::Decode)?;
+        let tokens = arguments.prefill;
+        let prefill = phase("prefill".to_owned(), Work::Prefill { tokens })?;
+        let mut batches = Vec::new();
+        for &sequences in &arguments.batch {
+            let sequences = sequences as usize;
+            let tokens = arguments.decode;
+            let name = match sequences {
+                1 => "decode".to_owned(),
+                n => format!("decode of {n}"),
+            };
+            let decode = phase(name, Work::Decode { tokens, sequences })?;
+            batches.push(BatchPhase { sequences, decode });
+        }
+        let Some(first) = batches.first() else {
+            return Err(Failure::Usage(
+                "--batch needs at least one number".to_owned(),
+            ));
+        };
         depths.push(AtDepth {
             depth,
             prefill,
-            decode,
+            decode: first.decode.clone(),
+            batches,
         });
     }
     bar.finish_and_clear();
@@ -182,38 +209,43 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
 
 #[derive(Clone, Copy)]
 enum Work {
-    Prefill,
-    Decode,
+    Prefill { tokens: usize },
+    Decode { tokens: usize, sequences: usize },
 }
 
 /// Warms up once and samples `repeat` times; `after` is called after each.
 fn measured(
-    session: &mut Session<'_>,
+    batch: &mut Batch<'_>,
     depth: usize,
-    tokens: usize,
     repeat: u32,
     work: Work,
     after: &mut dyn FnMut() -> Result<(), Failure>,
 ) -> Result<Phase, Failure> {
-    let ids = token_ids(session.engine(), tokens);
+    let (tokens, sequences) = match work {
+        Work::Prefill { tokens } => (tokens, 1),
+        Work::Decode { tokens, sequences } => (tokens, sequences),
+    };
+    let ids = token_ids(batch.engine(), tokens);
     let mut samples = Vec::new();
     for round in 0..=repeat {
-        session.reset();
-        session.pretend_depth(depth);
+        for sequence in 0..sequences {
+            batch.reset(sequence);
+            batch.pretend_depth(sequence, depth);
+        }
         let clock = Stopwatch::start();
         match work {
-            Work::Prefill => {
-                session.prefill(&ids, &mut |_| true)?;
+            Work::Prefill { .. } => {
+                batch.prefill(0, &ids, &mut |_| true)?;
             }
-            Work::Decode => {
-                for &id in &ids {
-                    session.decode(id)?;
+            Work::Decode { .. } => {
+                for i in 0..tokens {
+                    decode_each(batch, &ids, i, sequences)?;
                 }
             }
         }
         let seconds = clock.elapsed_ns().max(1.0) / 1e9;
         if round > 0 {
-            samples.push(tokens as f64 / seconds);
+            samples.push((tokens * sequences) as f64 / seconds);
         }
         after()?;
     }
@@ -224,6 +256,29 @@ fn measured(
         mad: tokens_per_second.mad(),
         tokens_per_second,
     })
+}
+
+/// One token of each of the first `sequences`, all different; their logits, as a server would read them.
+fn decode_each(
+    batch: &mut Batch<'_>,
+    ids: &[u32],
+    i: usize,
+    sequences: usize,
+) -> Result<(), Failure> {
+    let members: Vec<Member<'_>> = (0..sequences)
+        .map(|sequence| Member {
+            sequence,
+            step: Step {
+                tokens: std::slice::from_ref(&ids[(i + sequence) % ids.len()]),
+                outputs: Outputs::Last,
+            },
+        })
+        .collect();
+    batch.step(&members, None)?;
+    for sequence in 0..sequences {
+        batch.finite_logits(sequence)?;
+    }
+    Ok(())
 }
 
 /// `count` valid ids, the same in every run.
@@ -256,10 +311,10 @@ fn table(engine: &Engine, model: &Identity, depths: &[AtDepth], terminal: &Termi
         profile.kv_type.name()
     );
     for at in depths {
-        for (name, phase) in [("prefill", &at.prefill), ("decode", &at.decode)] {
+        let mut line = |name: &str, phase: &Phase, of: &str| {
             let samples = &phase.tokens_per_second;
             out.push_str(&format!(
-                "  {name:8}{:>6} tokens at depth {:<6} {:>16}   from {} to {}, {} samples\n",
+                "  {name:8}{:>6} tokens{of} at depth {:<6} {:>16}   from {} to {}, {} samples\n",
                 phase.tokens,
                 at.depth,
                 quantity::rate(phase.median),
@@ -267,6 +322,14 @@ fn table(engine: &Engine, model: &Identity, depths: &[AtDepth], terminal: &Termi
                 quantity::digits(samples.max()),
                 samples.len()
             ));
+        };
+        line("prefill", &at.prefill, "");
+        for BatchPhase { sequences, decode } in &at.batches {
+            let of = match sequences {
+                1 => String::new(),
+                n => format!(" of each of {n} sequences"),
+            };
+            line("decode", decode, &of);
         }
     }
     out

@@ -1,12 +1,14 @@
 //! Keys and values of one layer of one sequence.
 //!
-//! Keys lie in blocks of 16 positions, `[kv head][position / 16][dimension][position % 16]`, so that a score of 16 keys is a chain
-//! of vectors over the dimensions with no reduction across lanes. Values lie as `[kv head][position][dimension]`.
+//! Both lie in blocks of 16 positions; four blocks of a head are followed by those of the next head, and all heads' by the next 64
+//! positions, so that a short sequence touches the beginning of its memory only, with huge pages too. A block of keys is `[dimension][position % 16]`, so that a score of 16 keys is a chain of
+//! vectors over the dimensions with no reduction across lanes; a block of values is `[position % 16][dimension]`. Scales, where there
+//! are some, follow their block as `[dimension / 32][position % 16]`: one vector scales 16 keys, or the weights of 16 values.
 //! Capacity is a multiple of 64 positions; memory that no position reached yet is zero and, by the system, not there.
 
 use crate::{
     memory::{Aligned, Arena, OutOfMemory},
-    profile::KvType,
+    profile::{KvType, SCALED},
     simd::{LANES, Simd},
 };
 
@@ -39,7 +41,7 @@ impl KvCache {
             .ok_or(OutOfMemory { bytes: None })?;
         let capacity = positions.next_multiple_of(KEY_BLOCK);
         // A vector of slack: the last head's last value may be read as a whole vector.
-        let half = bytes / 2 + LANES * kind.bytes();
+        let half = bytes / 2 + LANES * size_of::<f32>();
         Ok(Self {
             kind,
             kv_heads,
@@ -61,8 +63,21 @@ impl KvCache {
         positions
             .checked_next_multiple_of(KEY_BLOCK)?
             .checked_mul(kv_heads)?
-            .checked_mul(head_dim)?
-            .checked_mul(2 * kind.bytes())
+            .checked_mul(kind.head_bytes(head_dim))?
+            .checked_mul(2)
+    }
+
+    /// Gives the memory of the first `positions` pages of its own. Memory that was never written is one page of zeros, read again and
+    /// again: reading that would be faster than reading a cache.
+    pub(crate) fn materialise(&mut self, positions: usize) {
+        const PAGE: usize = 4096;
+        let used = positions.div_ceil(KEY_BLOCK) * self.run_bytes();
+        for half in [&mut self.keys, &mut self.values] {
+            for byte in half.as_mut_slice().iter_mut().take(used).step_by(PAGE) {
+                // SAFETY: a byte of ours, written as it is; volatile, since the compiler would see that nothing changes.
+                unsafe { std::ptr::write_volatile(byte, *byte) };
+            }
+        }
     }
 
     /// Positions that fit.
@@ -79,21 +94,48 @@ impl KvCache {
         self.kv_heads
     }
 
-    /// Key of `dimension` for the 16 positions from `block * 16`.
+    /// Bytes from the beginning of a block to its scales.
     #[inline(always)]
-    pub(crate) fn key_base(&self, head: usize, block: usize) -> *mut u8 {
-        let element = (head * self.capacity + block * LANES) * self.head_dim;
-        self.keys
-            .as_mut_pointer()
-            .wrapping_add(element * self.kind.bytes())
+    pub(crate) fn codes_bytes(&self) -> usize {
+        LANES * self.head_dim * self.number_bytes()
     }
 
+    /// Bytes of a number without its scale.
     #[inline(always)]
-    pub(crate) fn value_base(&self, head: usize, position: usize) -> *mut u8 {
-        let element = (head * self.capacity + position) * self.head_dim;
-        self.values
-            .as_mut_pointer()
-            .wrapping_add(element * self.kind.bytes())
+    fn number_bytes(&self) -> usize {
+        match self.kind {
+            KvType::F16 => 2,
+            KvType::Q8_0 => 1,
+            KvType::F32 => 4,
+        }
+    }
+
+    /// Bytes from a block of 64 positions to the same head's next.
+    #[inline(always)]
+    pub(crate) fn run_bytes(&self) -> usize {
+        self.kv_heads * KEY_BLOCK * self.kind.head_bytes(self.head_dim)
+    }
+
+    /// Where the block of 16 positions of a head begins, in bytes.
+    #[inline(always)]
+    fn block(&self, head: usize, block: usize) -> usize {
+        const RUN: usize = KEY_BLOCK / LANES;
+        let blocks = (block / RUN * self.kv_heads + head) * RUN + block % RUN;
+        blocks * LANES * self.kind.head_bytes(self.head_dim)
+    }
+
+    /// Keys of the 16 positions from `block * 16`.
+    #[inline(always)]
+    pub(crate) fn key_block(&self, head: usize, block: usize) -> *mut u8 {
+        let keys = self.keys.as_mut_pointer();
+        keys.wrapping_add(self.block(head, block))
+    }
+
+    /// Values of the 16 positions from `block * 16`.
+    #[inline(always)]
+    pub(crate) fn value_block(&self, head: usize, block: usize) -> *mut u8 {
+        let values = self.values.as_mut_pointer();
+        values.wrapping_add(self.block(head, block))
     }
 
     /// Stores one head of one position.
@@ -110,19 +152,22 @@ impl KvCache {
         value: *const f32,
     ) {
         let (block, lane) = (position / LANES, position % LANES);
-        // SAFETY: the caller's contract; slots lie within the capacity.
+        let keys = self.key_block(head, block);
+        let values = self.value_block(head, block);
+        let dims = self.head_dim;
+        // SAFETY: the caller's contract; slots lie within their blocks.
         unsafe {
             match self.kind {
                 KvType::F16 => {
-                    let keys = self.key_base(head, block).cast::<u16>();
-                    let values = self.value_base(head, position).cast::<u16>();
+                    let keys = keys.cast::<u16>().add(lane);
+                    let values = values.cast::<u16>().add(lane * dims);
                     let mut rounded = [0u16; LANES];
                     let mut d = 0;
-                    while d < self.head_dim {
-                        let count = LANES.min(self.head_dim - d);
+                    while d < dims {
+                        let count = LANES.min(dims - d);
                         S::store_f16(rounded.as_mut_ptr(), S::load(key.add(d)));
                         for (i, &half) in rounded.iter().take(count).enumerate() {
-                            *keys.add((d + i) * LANES + lane) = half;
+                            *keys.add((d + i) * LANES) = half;
                         }
                         S::store_f16(rounded.as_mut_ptr(), S::load(value.add(d)));
                         values
@@ -131,15 +176,62 @@ impl KvCache {
                         d += LANES;
                     }
                 }
+                KvType::Q8_0 => {
+                    let scales = self.codes_bytes() + 2 * lane;
+                    let mut d = 0;
+                    while d < dims {
+                        let count = SCALED.min(dims - d);
+                        // Blocks of odd widths begin at odd addresses.
+                        let scale = scales + d / SCALED * 2 * LANES;
+                        let (codes, half) = rounded::<S>(key.add(d), count);
+                        for (i, &code) in codes.iter().take(count).enumerate() {
+                            *keys.cast::<i8>().add((d + i) * LANES + lane) = code;
+                        }
+                        keys.add(scale).cast::<u16>().write_unaligned(half);
+                        let (codes, half) = rounded::<S>(value.add(d), count);
+                        values
+                            .cast::<i8>()
+                            .add(lane * dims + d)
+                            .copy_from_nonoverlapping(codes.as_ptr(), count);
+                        values.add(scale).cast::<u16>().write_unaligned(half);
+                        d += SCALED;
+                    }
+                }
                 KvType::F32 => {
-                    let keys = self.key_base(head, block).cast::<f32>();
-                    let values = self.value_base(head, position).cast::<f32>();
-                    for d in 0..self.head_dim {
-                        *keys.add(d * LANES + lane) = *key.add(d);
+                    let keys = keys.cast::<f32>().add(lane);
+                    let values = values.cast::<f32>().add(lane * dims);
+                    for d in 0..dims {
+                        *keys.add(d * LANES) = *key.add(d);
                         *values.add(d) = *value.add(d);
                     }
                 }
             }
         }
+    }
+}
+
+/// The first `count` of up to 32 numbers as bytes, and their scale in binary16: the largest magnitude over 127. A number that is
+/// not finite makes the scale NaN, so that it is not lost.
+///
+/// # Safety
+/// `x` holds `count` numbers, padded to whole vectors.
+#[inline(always)]
+unsafe fn rounded<S: Simd>(x: *const f32, count: usize) -> ([i8; SCALED], u16) {
+    // SAFETY: the caller's contract; lanes beyond `count` are replaced by 0 before they count.
+    unsafe {
+        let zero = S::splat(0.0);
+        let part = |i: usize| S::keep(S::load(x.add(i * LANES)), zero, 0, count - i * LANES);
+        let parts = [part(0), if count > LANES { part(1) } else { zero }];
+        let most = S::largest(S::max(S::abs(parts[0]), S::abs(parts[1])));
+        let nothing = S::fma(parts[0], zero, S::mul(parts[1], zero));
+        let scale = most / 127.0 + S::sum(nothing);
+        let inverse = S::splat(if scale > 0.0 { 1.0 / scale } else { 0.0 });
+        let mut codes = [0i8; SCALED];
+        for (i, part) in parts.into_iter().enumerate() {
+            S::store_as_i8(codes.as_mut_ptr().add(i * LANES), S::mul(part, inverse));
+        }
+        let mut half = [0u16; LANES];
+        S::store_f16(half.as_mut_ptr(), S::splat(scale));
+        (codes, half[0])
     }
 }

@@ -14,6 +14,16 @@ use crate::{
     simd::Portable,
 };
 
+/// What a Q8_0 cache makes of up to 32 numbers: whole multiples of the largest magnitude over 127, that in binary16.
+fn as_bytes(x: &[f32]) -> Vec<f32> {
+    let scale = x.iter().fold(0.0, |most: f32, x| most.max(x.abs())) / 127.0;
+    let inverse = 1.0 / scale;
+    let rounded = f16::from_f32(scale).to_f32();
+    x.iter()
+        .map(|x| (x * inverse).round_ties_even() * rounded)
+        .collect()
+}
+
 /// A sequence with its cache filled.
 struct Sequence {
     shape: Shape,
@@ -55,6 +65,11 @@ impl Sequence {
         let stored = |x: Vec<f32>| match kind {
             KvType::F32 => x,
             KvType::F16 => x.iter().map(|&x| f16::from_f32(x).to_f32()).collect(),
+            KvType::Q8_0 => x
+                .chunks(shape.head_dim)
+                .flat_map(|head| head.chunks(32))
+                .flat_map(as_bytes)
+                .collect(),
         };
         // The kernel takes queries that are scaled already.
         let q = ops::input::normal(1, shape.tokens * queries)
@@ -114,10 +129,11 @@ impl Sequence {
                 window,
                 start: depth + from,
                 tokens,
+                splits: splits.as_mut_pointer(),
             };
             let own = scratch[team.index].as_mut_pointer();
             // SAFETY: views, cache and scratches have the lengths asked for; every thread calls it.
-            unsafe { attention(profile, call, own, splits.as_mut_pointer(), team) }
+            unsafe { attention(profile, std::iter::once(call), own, team) }
         });
         out.values()
     }
@@ -160,7 +176,7 @@ fn the_table_is_right() {
         if case.shape.softcap.is_some() {
             continue;
         }
-        for kind in [KvType::F16, KvType::F32] {
+        for kind in KvType::ALL {
             Sequence::of(case.shape, kind).check(&format!("{}, {}", case.name, kind.name()), 16);
         }
     }
@@ -172,6 +188,7 @@ fn odd_heads_and_depths_around_splits_are_right() {
         for depth in [0, 63, 64, SPLIT - 1, SPLIT, 1500] {
             let kind = match depth {
                 SPLIT => KvType::F32,
+                64 | 1500 => KvType::Q8_0,
                 _ => KvType::F16,
             };
             let what = format!("{head_dim} at {depth}, {}", kind.name());
@@ -190,7 +207,10 @@ fn heads_of_odd_width_are_right() {
                 ..shape(tokens, depth, head_dim)
             };
             let what = format!("{head_dim}, {tokens} at {depth}");
-            Sequence::of(shape, KvType::F16).check(&what, 16);
+            for kind in [KvType::F16, KvType::Q8_0] {
+                let what = format!("{what}, {}", kind.name());
+                Sequence::of(shape, kind).check(&what, 16);
+            }
         }
     }
 }
@@ -233,6 +253,7 @@ fn a_query_has_the_same_bits_alone_in_chunks_and_in_tiles() {
                 ..shape(200, depth, 64)
             };
             has_one_result(shape, KvType::F16, Isa::detect());
+            has_one_result(shape, KvType::Q8_0, Isa::detect());
         }
     }
     has_one_result(shape(200, 500, 256), KvType::F32, Isa::detect());
@@ -247,6 +268,7 @@ fn every_instruction_set_keeps_that() {
                 ..shape(34, 500, 80)
             };
             has_one_result(shape, KvType::F16, isa);
+            has_one_result(shape, KvType::Q8_0, isa);
         }
     }
 }
@@ -265,5 +287,52 @@ fn stale_positions_are_not_seen() {
             fresh.run(&profile, &pool, from, tokens),
         );
         assert_same_bits(&got, &want, "stale positions");
+    }
+}
+
+/// A number that is none must reach the scores, whatever the cache rounds to.
+#[test]
+fn numbers_that_are_none_are_not_rounded_away() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for kind in KvType::ALL {
+            let mut arena = Arena::new(Pages::Huge);
+            let cache = KvCache::new(kind, 1, 48, 1, &mut arena).expect("memory");
+            let mut key = vec![1.0; 48];
+            key[40] = bad;
+            let rows = Matrix::of(&key, 48);
+            let profile = profile(Isa::detect(), 16);
+            let pool = Pool::new(1, 100, 100).expect("threads");
+            let out = Matrix::empty(1, 48);
+            let scratch = Aligned::<f32>::zeroed(scratch_len(&profile, 1, 48)).expect("memory");
+            pool.run(|team| {
+                // SAFETY: one row of 48, one position; no splits for a depth of 0.
+                unsafe {
+                    cache.write::<Portable>(0, 0, rows.rows().row(0), rows.rows().row(0));
+                    let call = Attention {
+                        q: rows.rows(),
+                        out: out.rows(),
+                        gate: None,
+                        cache: &cache,
+                        heads: 1,
+                        head_dim: 48,
+                        window: None,
+                        start: 0,
+                        tokens: 1,
+                        splits: std::ptr::null_mut(),
+                    };
+                    attention(
+                        &profile,
+                        std::iter::once(call),
+                        scratch.as_mut_pointer(),
+                        team,
+                    );
+                }
+            });
+            assert!(
+                out.values().iter().any(|y| !y.is_finite()),
+                "{bad} in {}",
+                kind.name()
+            );
+        }
     }
 }

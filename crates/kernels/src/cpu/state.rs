@@ -112,5 +112,8 @@ impl State {
     /// Pretends that `positions` tokens were seen, with whatever the caches hold: for timing at a depth.
     pub fn pretend(&mut self, positions: usize) {
         self.positions = positions.min(self.capacity);
+        for cache in &mut self.kv {
+            cache.materialise(self.positions);
+        }
     }
 }

@@ -25,6 +25,15 @@ pub struct Step<'a> {
     pub outputs: Outputs,
 }
 
+/// A sequence's part in a step of several sequences.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    /// Whose: an index of the states given beside.
+    pub sequence: usize,
+    /// Its tokens.
+    pub step: Step<'a>,
+}
+
 impl Step<'_> {
     pub(super) fn output_rows(&self) -> usize {
         match self.outputs {
@@ -46,6 +55,20 @@ pub enum ExecuteError {
         asked: usize,
         /// Rows there are.
         rows: usize,
+    },
+    /// More sequences than the workspace was made for.
+    Sequences {
+        /// Asked for.
+        asked: usize,
+        /// There is room for.
+        room: usize,
+    },
+    /// A sequence that does not exist, or not behind the one before it: each takes part once, in the order of the states.
+    Order {
+        /// The index given.
+        sequence: usize,
+        /// States there are.
+        states: usize,
     },
     /// The state is full.
     Context {
@@ -90,6 +113,13 @@ impl std::fmt::Display for ExecuteError {
             Self::Workspace { asked, rows } => {
                 write!(f, "a step of {asked} rows in a workspace of {rows}")
             }
+            Self::Sequences { asked, room } => {
+                write!(f, "{asked} sequences in a workspace for {room}")
+            }
+            Self::Order { sequence, states } => write!(
+                f,
+                "sequence {sequence} of {states}; expected each at most once, in rising order"
+            ),
             Self::Context { needed, capacity } => {
                 write!(
                     f,
@@ -124,37 +154,14 @@ impl std::error::Error for ExecuteError {}
 
 pub(super) fn check(
     program: &Program,
-    state: &State,
+    states: &[State],
     workspace: &Workspace,
-    step: &Step<'_>,
+    members: &[Member<'_>],
     pool: &Pool,
     profile: &RuntimeProfile,
 ) -> Result<(), ExecuteError> {
     if program.is_hollow() {
         return Err(ExecuteError::Hollow);
-    }
-    let tokens = step.tokens.len();
-    if tokens == 0 {
-        return Err(ExecuteError::Empty);
-    }
-    if tokens > workspace.tokens {
-        return Err(ExecuteError::Workspace {
-            asked: tokens,
-            rows: workspace.tokens,
-        });
-    }
-    if step.output_rows() > workspace.outputs {
-        return Err(ExecuteError::Workspace {
-            asked: step.output_rows(),
-            rows: workspace.outputs,
-        });
-    }
-    let (needed, capacity) = (
-        state.positions + tokens,
-        state.capacity().min(workspace.capacity),
-    );
-    if needed > capacity {
-        return Err(ExecuteError::Context { needed, capacity });
     }
     if pool.threads() > workspace.threads() {
         return Err(ExecuteError::Threads {
@@ -171,14 +178,68 @@ pub(super) fn check(
     if !profile.isa.is_available() {
         return Err(ExecuteError::Isa(profile.isa));
     }
-    if ![&state.program, &workspace.program]
-        .iter()
-        .all(|made_for| Arc::ptr_eq(made_for, &program.identity))
-    {
+    if !Arc::ptr_eq(&workspace.program, &program.identity) {
         return Err(ExecuteError::OtherProgram);
     }
+    if members.is_empty() {
+        return Err(ExecuteError::Empty);
+    }
+    if members.len() > workspace.limits.sequences {
+        return Err(ExecuteError::Sequences {
+            asked: members.len(),
+            room: workspace.limits.sequences,
+        });
+    }
+    let (mut tokens, mut outputs, mut next) = (0usize, 0usize, 0);
+    for member in members {
+        check_member(program, states, workspace, member, next)?;
+        tokens = tokens.saturating_add(member.step.tokens.len());
+        outputs = outputs.saturating_add(member.step.output_rows());
+        next = member.sequence + 1;
+    }
+    for (asked, rows) in [
+        (tokens, workspace.limits.tokens),
+        (outputs, workspace.limits.outputs),
+    ] {
+        if asked > rows {
+            return Err(ExecuteError::Workspace { asked, rows });
+        }
+    }
+    Ok(())
+}
+
+fn check_member(
+    program: &Program,
+    states: &[State],
+    workspace: &Workspace,
+    member: &Member<'_>,
+    next: usize,
+) -> Result<(), ExecuteError> {
+    let Some(state) = states
+        .get(member.sequence)
+        .filter(|_| member.sequence >= next)
+    else {
+        return Err(ExecuteError::Order {
+            sequence: member.sequence,
+            states: states.len(),
+        });
+    };
+    if !Arc::ptr_eq(&state.program, &program.identity) {
+        return Err(ExecuteError::OtherProgram);
+    }
+    let tokens = member.step.tokens;
+    if tokens.is_empty() {
+        return Err(ExecuteError::Empty);
+    }
+    let (needed, capacity) = (
+        state.positions.saturating_add(tokens.len()),
+        state.capacity().min(workspace.limits.capacity),
+    );
+    if needed > capacity {
+        return Err(ExecuteError::Context { needed, capacity });
+    }
     let vocabulary = program.embedding.rows();
-    match step.tokens.iter().find(|&&t| t as usize >= vocabulary) {
+    match tokens.iter().find(|&&t| t as usize >= vocabulary) {
         Some(&token) => Err(ExecuteError::Token { token, vocabulary }),
         None => Ok(()),
     }

@@ -7,7 +7,11 @@ use ops::{
     matmul, rms_norm,
 };
 
-use super::{ExecuteError, Outputs, State, Step, Trace, Workspace, execute, execute_nodes};
+mod batch;
+
+use super::{
+    ExecuteError, Outputs, State, Step, StepLimits, Trace, Workspace, execute, execute_nodes,
+};
 use crate::{
     DeltaShape, Isa, MatMulVariant, PackedMatrix, Pool, RuntimeProfile, StoredMatrix,
     fixture::{Table, assert_near, assert_same_bits, same_everywhere},
@@ -36,8 +40,15 @@ fn packed(dtype: Dtype, rows: usize, cols: usize, bytes: &[u8]) -> PackedMatrix 
         cols,
         bytes,
     };
-    PackedMatrix::pack(stored, rows, &|r| r, 1, &mut Arena::new(Pages::Huge))
-        .expect("valid weights")
+    PackedMatrix::pack(
+        stored,
+        rows,
+        &|r| r,
+        1,
+        &mut Arena::new(Pages::Huge),
+        &mut |_| {},
+    )
+    .expect("valid weights")
 }
 
 fn project(matrix: MatrixId, out: BufferId, add: bool) -> Projection {
@@ -63,6 +74,22 @@ fn norm(input: BufferId, out: BufferId, weight: crate::program::VectorId, width:
     }
 }
 
+fn workspace(
+    program: &Program,
+    profile: &RuntimeProfile,
+    tokens: usize,
+    sequences: usize,
+    capacity: usize,
+) -> Workspace {
+    let size = StepLimits {
+        tokens,
+        outputs: tokens,
+        sequences,
+        capacity,
+    };
+    Workspace::new(program, profile, size).expect("memory")
+}
+
 /// A program with a state, a workspace and a pool for up to `tokens` tokens.
 struct Session {
     state: State,
@@ -74,7 +101,7 @@ impl Session {
     fn new(program: &Program, profile: RuntimeProfile, tokens: usize, capacity: usize) -> Self {
         Self {
             state: State::new(program, &profile, capacity).expect("memory"),
-            workspace: Workspace::new(program, &profile, tokens, tokens, capacity).expect("memory"),
+            workspace: workspace(program, &profile, tokens, 1, capacity),
             profile,
         }
     }
@@ -521,7 +548,7 @@ fn a_step_that_does_not_fit_changes_nothing() {
     let pool = Pool::new(1, 100, 100).expect("threads");
     let base = profile(Isa::detect(), 1);
     let mut session = Session::new(&program, base.clone(), 8, 20);
-    session.workspace.outputs = 4;
+    session.workspace.limits.outputs = 4;
     let first: Vec<u32> = (0..8).collect();
     session
         .step(&program, &pool, &first, Outputs::Last)

@@ -2,7 +2,7 @@
 
 mod recurrent;
 
-use super::{ExecuteError, Span, State, Step, Trace, Workspace, step::check};
+use super::{ExecuteError, Member, Span, State, Step, Trace, Workspace, step::check};
 use crate::{
     Pool, RuntimeProfile, attention, embed, experts, glu, matmul,
     pool::Team,
@@ -11,7 +11,7 @@ use crate::{
     rows::{QuantRows, Rows},
 };
 
-/// Runs all nodes and moves the state on by the step's tokens.
+/// Runs all nodes for one sequence and moves its state on by the step's tokens.
 ///
 /// # Errors
 /// The step does not fit; the state is unchanged then.
@@ -24,22 +24,43 @@ pub fn execute(
     profile: &RuntimeProfile,
     trace: Option<&mut Trace>,
 ) -> Result<(), ExecuteError> {
-    check(program, state, workspace, &step, pool, profile)?;
-    workspace.filled = step.output_rows();
+    let members = [Member { sequence: 0, step }];
+    let states = std::slice::from_mut(state);
+    execute_batch(program, states, workspace, &members, pool, profile, trace)
+}
+
+/// Runs all nodes for several sequences at once, and moves each state on by its member's tokens. Members are in the order of
+/// their states; states that no member names stay as they are.
+///
+/// # Errors
+/// The step does not fit; no state has changed then.
+pub fn execute_batch(
+    program: &Program,
+    states: &mut [State],
+    workspace: &mut Workspace,
+    members: &[Member<'_>],
+    pool: &Pool,
+    profile: &RuntimeProfile,
+    trace: Option<&mut Trace>,
+) -> Result<(), ExecuteError> {
+    check(program, states, workspace, members, pool, profile)?;
+    workspace.lay_out(states, members);
     let nodes = 0..program.nodes.len();
     walk(
         &Walk {
             program,
-            state,
+            states,
             workspace,
-            step,
+            members,
             profile,
         },
         nodes,
         pool,
         trace,
     );
-    state.positions += step.tokens.len();
+    for member in members {
+        states[member.sequence].positions += member.step.tokens.len();
+    }
     Ok(())
 }
 
@@ -65,19 +86,22 @@ pub fn execute_nodes(
     nodes: &[usize],
     trace: Option<&mut Trace>,
 ) -> Result<(), ExecuteError> {
-    check(program, state, workspace, &step, pool, profile)?;
+    let members = [Member { sequence: 0, step }];
+    let states = std::slice::from_mut(state);
+    check(program, states, workspace, &members, pool, profile)?;
     assert!(
         nodes.iter().all(|&n| n < program.nodes.len()),
         "expected indices of the program's nodes"
     );
+    workspace.lay_out(states, &members);
     workspace.filled = 0;
     spread_experts(program, workspace, step.tokens.len(), nodes);
     walk(
         &Walk {
             program,
-            state,
+            states,
             workspace,
-            step,
+            members: &members,
             profile,
         },
         nodes.iter().copied(),
@@ -111,10 +135,21 @@ fn spread_experts(program: &Program, workspace: &Workspace, tokens: usize, nodes
 /// Everything that the threads share in a step.
 struct Walk<'a> {
     program: &'a Program,
-    state: &'a State,
+    states: &'a [State],
     workspace: &'a Workspace,
-    step: Step<'a>,
+    members: &'a [Member<'a>],
     profile: &'a RuntimeProfile,
+}
+
+/// One sequence's part of the rows.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    state: &'a State,
+    /// Its place among the members.
+    member: usize,
+    /// Of its rows.
+    first_row: usize,
+    tokens: usize,
 }
 
 fn walk(
@@ -148,9 +183,32 @@ fn walk(
 }
 
 impl Walk<'_> {
+    /// Tokens of all sequences.
+    fn tokens(&self) -> usize {
+        self.workspace.layout.tokens.len()
+    }
+
+    /// The sequences, for nodes that read a state.
+    fn parts(&self) -> impl Iterator<Item = Part<'_>> + Clone {
+        self.members
+            .iter()
+            .enumerate()
+            .scan(0, |next, (member, m)| {
+                let tokens = m.step.tokens.len();
+                let first_row = *next;
+                *next += tokens;
+                Some(Part {
+                    state: &self.states[m.sequence],
+                    member,
+                    first_row,
+                    tokens,
+                })
+            })
+    }
+
     fn count(&self, id: BufferId) -> usize {
         let extent = self.program.buffers[id.0].extent;
-        extent.rows(self.step.tokens.len(), self.step.output_rows())
+        extent.rows(self.tokens(), self.workspace.layout.outputs.len())
     }
 
     fn rows(&self, id: BufferId) -> Rows {
@@ -165,9 +223,9 @@ impl Walk<'_> {
         }
     }
 
-    fn heads<'a>(&'a self, spec: &HeadSpec) -> rope::cpu::Heads<'a> {
+    fn heads<'a>(&'a self, spec: &HeadSpec, part: Part<'_>) -> rope::cpu::Heads<'a> {
         rope::cpu::Heads {
-            rows: self.rows(spec.buffer),
+            rows: self.rows(spec.buffer).from(part.first_row),
             count: spec.count,
             norm: spec.norm.map(|id| self.program.vector(id)),
             scale: spec.scale,
@@ -177,15 +235,14 @@ impl Walk<'_> {
     /// # Safety
     /// The invariants of the module's head.
     unsafe fn node(&self, node: &Node, team: &Team<'_>) {
-        let (isa, tokens) = (self.profile.isa, self.step.tokens.len());
-        let start = self.state.positions;
+        let isa = self.profile.isa;
         // SAFETY: the contract of each kernel is what the builder and `check` established.
         unsafe {
             match node {
                 Node::Embed { out, scale } => {
                     embed::embed(
                         &*self.program.embedding,
-                        self.step.tokens,
+                        &self.workspace.layout.tokens,
                         *scale,
                         self.rows(*out),
                         team,
@@ -243,7 +300,8 @@ impl Walk<'_> {
                         scale: rope.scale,
                         factors,
                     };
-                    rope::cpu::fill_table(self.rows(*out), angles, start, tokens, team);
+                    let positions = &self.workspace.layout.positions;
+                    rope::cpu::fill_table(self.rows(*out), angles, positions, team);
                 }
                 Node::Heads {
                     q,
@@ -254,17 +312,20 @@ impl Walk<'_> {
                     table,
                     cache,
                 } => {
-                    let turn = rope::cpu::Turn {
-                        q: self.heads(q),
-                        k: self.heads(k),
-                        v: self.rows(*v),
-                        head_dim: *head_dim,
-                        eps: *eps,
-                        table: table.map(|(id, dims)| (self.rows(id), dims)),
-                        cache: &self.state.kv[cache.0],
-                        start,
-                    };
-                    rope::cpu::turn(isa, turn, tokens, team);
+                    for part in self.parts() {
+                        let rows = |id| self.rows(id).from(part.first_row);
+                        let turn = rope::cpu::Turn {
+                            q: self.heads(q, part),
+                            k: self.heads(k, part),
+                            v: rows(*v),
+                            head_dim: *head_dim,
+                            eps: *eps,
+                            table: table.map(|(id, dims)| (rows(id), dims)),
+                            cache: &part.state.kv[cache.0],
+                            start: part.state.positions,
+                        };
+                        rope::cpu::turn(isa, turn, part.tokens, team);
+                    }
                 }
                 Node::Attention {
                     q,
@@ -275,20 +336,20 @@ impl Walk<'_> {
                     head_dim,
                     window,
                 } => {
-                    let call = attention::cpu::Attention {
-                        q: self.rows(*q),
-                        out: self.rows(*out),
-                        gate: gate.map(|g| self.rows(g)),
-                        cache: &self.state.kv[cache.0],
+                    let calls = self.parts().map(|part| attention::cpu::Attention {
+                        q: self.rows(*q).from(part.first_row),
+                        out: self.rows(*out).from(part.first_row),
+                        gate: gate.map(|g| self.rows(g).from(part.first_row)),
+                        cache: &part.state.kv[cache.0],
                         heads: *heads,
                         head_dim: *head_dim,
                         window: *window,
-                        start,
-                        tokens,
-                    };
-                    let (scratch, splits) =
-                        (self.workspace.scratch(team.index), self.workspace.splits());
-                    attention::cpu::attention(self.profile, call, scratch, splits, team);
+                        start: part.state.positions,
+                        tokens: part.tokens,
+                        splits: self.workspace.splits(part.member),
+                    });
+                    let scratch = self.workspace.scratch(team.index);
+                    attention::cpu::attention(self.profile, calls, scratch, team);
                 }
                 Node::Glu {
                     gate,
@@ -325,7 +386,7 @@ impl Walk<'_> {
     /// # Safety
     /// As [`Walk::node`].
     unsafe fn experts(&self, node: &Node, team: &Team<'_>) {
-        let (isa, tokens) = (self.profile.isa, self.step.tokens.len());
+        let (isa, tokens) = (self.profile.isa, self.tokens());
         // SAFETY: as `node`; a route comes before the products that follow its plan, since they read what it chose.
         unsafe {
             match node {
@@ -440,12 +501,12 @@ impl Walk<'_> {
     /// # Safety
     /// As [`Walk::node`].
     unsafe fn select(&self, input: BufferId, out: BufferId, team: &Team<'_>) {
-        let (outputs, tokens) = (self.count(out), self.step.tokens.len());
+        let outputs = &self.workspace.layout.outputs;
         let width = self.program.buffers[out.0].width;
-        for row in team.share(outputs) {
-            // SAFETY: `outputs` is at most `tokens`; both buffers have the rows.
+        for row in team.share(outputs.len()) {
+            // SAFETY: outputs are rows of tokens; both buffers have the rows.
             unsafe {
-                let from = self.rows(input).row(tokens - outputs + row);
+                let from = self.rows(input).row(outputs[row]);
                 self.rows(out)
                     .row(row)
                     .copy_from_nonoverlapping(from, width);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::{Member, State};
 use crate::{
     RuntimeProfile, attention,
     experts::plan::Plan,
@@ -17,7 +18,31 @@ struct Slot {
     quantised: Option<Aligned<u8>>,
 }
 
-/// Buffers for steps of up to `tokens` tokens and `outputs` rows of logits.
+/// The largest step that a workspace has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepLimits {
+    /// Tokens of all sequences together.
+    pub tokens: usize,
+    /// Rows of logits.
+    pub outputs: usize,
+    /// Sequences.
+    pub sequences: usize,
+    /// Positions of a sequence.
+    pub capacity: usize,
+}
+
+/// What a step's rows are: the sequences' tokens, one sequence behind the other.
+#[derive(Default)]
+pub(crate) struct Layout {
+    /// Token of each row.
+    pub tokens: Vec<u32>,
+    /// Its position in its sequence.
+    pub positions: Vec<usize>,
+    /// Row of each output.
+    pub outputs: Vec<usize>,
+}
+
+/// The buffers of a step.
 pub struct Workspace {
     slots: Vec<Slot>,
     /// One per thread.
@@ -25,9 +50,10 @@ pub struct Workspace {
     splits: Aligned<f32>,
     /// The order of a layer's slots.
     plan: Aligned<i32>,
-    pub(crate) tokens: usize,
-    pub(crate) outputs: usize,
-    pub(crate) capacity: usize,
+    pub(crate) layout: Layout,
+    pub(crate) limits: StepLimits,
+    /// Of one sequence.
+    splits_len: usize,
     /// The largest that the scratch has room for.
     pub(crate) attention_tile: usize,
     logits: BufferId,
@@ -37,18 +63,22 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// For states of up to `capacity` positions.
+    /// Buffers for steps of up to `limits`; a step needs at least one of everything.
     ///
     /// # Errors
     /// The system refuses the memory.
     pub fn new(
         program: &Program,
         profile: &RuntimeProfile,
-        tokens: usize,
-        outputs: usize,
-        capacity: usize,
+        limits: StepLimits,
     ) -> Result<Self, OutOfMemory> {
-        let (tokens, outputs) = (tokens.max(1), outputs.max(1));
+        let limits = StepLimits {
+            tokens: limits.tokens.max(1),
+            outputs: limits.outputs.max(1),
+            sequences: limits.sequences.max(1),
+            ..limits
+        };
+        let (tokens, outputs) = (limits.tokens, limits.outputs);
         let mut slots = Vec::new();
         for buffer in &program.buffers {
             let rows = buffer.extent.rows(tokens, outputs);
@@ -88,7 +118,7 @@ impl Workspace {
                 splits_len = splits_len.max(attention::cpu::splits_len(
                     *heads,
                     *head_dim,
-                    capacity + tokens,
+                    limits.capacity + tokens,
                 ));
             }
         }
@@ -96,14 +126,21 @@ impl Workspace {
             .map(|_| Aligned::zeroed(scratch_len))
             .collect::<Result<_, _>>()?;
         let logits = program.logits;
+        let all_splits = splits_len
+            .checked_mul(limits.sequences)
+            .ok_or(OutOfMemory { bytes: None })?;
         Ok(Self {
             slots,
             scratch,
-            splits: Aligned::zeroed(splits_len)?,
+            splits: Aligned::zeroed(all_splits)?,
             plan: Aligned::zeroed(plan_len)?,
-            tokens,
-            outputs,
-            capacity,
+            layout: Layout {
+                tokens: Vec::with_capacity(tokens),
+                positions: Vec::with_capacity(tokens),
+                outputs: Vec::with_capacity(outputs),
+            },
+            limits,
+            splits_len,
             attention_tile: profile.attention_tile,
             logits,
             filled: 0,
@@ -111,11 +148,44 @@ impl Workspace {
         })
     }
 
-    /// Logits of the last step's output `i`, in the order of its tokens.
+    /// Notes what the rows of a checked step are.
+    pub(super) fn lay_out(&mut self, states: &[State], members: &[Member<'_>]) {
+        let Layout {
+            tokens,
+            positions,
+            outputs,
+        } = &mut self.layout;
+        tokens.clear();
+        positions.clear();
+        outputs.clear();
+        for member in members {
+            let step = member.step;
+            let start = states[member.sequence].positions;
+            tokens.extend_from_slice(step.tokens);
+            positions.extend(start..start + step.tokens.len());
+            outputs.extend(tokens.len() - step.output_rows()..tokens.len());
+        }
+        self.filled = outputs.len();
+    }
+
+    /// Logits of the last step's output `i`, in the order of its sequences and their tokens.
     #[must_use]
     pub fn logits(&self, i: usize) -> Option<&[f32]> {
         let slot = &self.slots[self.logits.0];
         (i < self.filled).then(|| &slot.plain.as_slice()[i * slot.stride..][..slot.width])
+    }
+
+    /// Position of the last step's output `i` in its sequence.
+    #[must_use]
+    pub fn position_of(&self, i: usize) -> Option<usize> {
+        let row = *self.layout.outputs.get(i)?;
+        self.layout.positions.get(row).copied()
+    }
+
+    /// The largest step.
+    #[must_use]
+    pub fn limits(&self) -> StepLimits {
+        self.limits
     }
 
     /// Bytes of all buffers.
@@ -163,7 +233,10 @@ impl Workspace {
         }
     }
 
-    pub(crate) fn splits(&self) -> *mut f32 {
-        self.splits.as_mut_pointer()
+    /// The splits of the step's `member`-th sequence.
+    pub(crate) fn splits(&self, member: usize) -> *mut f32 {
+        self.splits
+            .as_mut_pointer()
+            .wrapping_add(member * self.splits_len)
     }
 }

@@ -173,8 +173,15 @@ fn products_by_expert_have_the_bits_of_each_token_alone() {
                     cols,
                     bytes,
                 };
-                PackedMatrix::pack(stored, rows, &|r| r, 1, &mut Arena::new(Pages::Small))
-                    .expect("valid weights")
+                PackedMatrix::pack(
+                    stored,
+                    rows,
+                    &|r| r,
+                    1,
+                    &mut Arena::new(Pages::Small),
+                    &mut |_| {},
+                )
+                .expect("valid weights")
             };
             let all = pack(&bytes, experts * ROWS);
             let x = ops::input::normal(2, tokens * cols);

@@ -9,7 +9,7 @@ use ops::{
 use super::cpu::{Mamba2Shape, Scan, Steps, scan, steps};
 use crate::{
     Isa, PackedMatrix, Pool, RuntimeProfile, StoredMatrix,
-    cpu::{Outputs, State, Step, Workspace, execute},
+    cpu::{Outputs, State, Step, StepLimits, Workspace, execute},
     fixture::{Matrix, Table, assert_near, assert_same_bits, padded, same_everywhere},
     memory::{Aligned, Arena, Pages},
     program::{Extent, MatrixId, Node, Program, ProgramBuilder, Projection},
@@ -206,7 +206,14 @@ fn program() -> Program {
             cols,
             bytes: &ops::input::weights(seed, Dtype::F32, rows * cols),
         };
-        let packed = PackedMatrix::pack(stored, rows, &|r| r, 1, &mut Arena::new(Pages::Small));
+        let packed = PackedMatrix::pack(
+            stored,
+            rows,
+            &|r| r,
+            1,
+            &mut Arena::new(Pages::Small),
+            &mut |_| {},
+        );
         b.matrix(packed.expect("valid weights"))
     };
     let to_xbc = matrix(2, shape.channels(), HIDDEN);
@@ -274,7 +281,13 @@ fn a_state_is_forgotten_as_a_whole() {
     };
     let pool = Pool::new(1, 100, 100).expect("threads");
     let mut state = State::new(&program, &profile, 16).expect("memory");
-    let mut workspace = Workspace::new(&program, &profile, 4, 4, 16).expect("memory");
+    let size = StepLimits {
+        tokens: 4,
+        outputs: 4,
+        sequences: 1,
+        capacity: 16,
+    };
+    let mut workspace = Workspace::new(&program, &profile, size).expect("memory");
     let mut run = |state: &mut State| {
         let step = Step {
             tokens: &[7, 3, 11],

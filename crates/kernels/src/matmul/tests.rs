@@ -116,6 +116,7 @@ fn all_formats_are_right_and_all_variants_give_the_same_bits() {
             &|r| r,
             2,
             &mut Arena::new(Pages::Huge),
+            &mut |_| {},
         )
         .expect("valid weights");
         let want = if packed.is_integer() {
@@ -170,6 +171,7 @@ fn a_token_alone_has_the_bits_it_has_among_others() {
             &|r| r,
             1,
             &mut Arena::new(Pages::Small),
+            &mut |_| {},
         )
         .expect("valid weights");
         let together = run(&profile, &pool, &shape, &packed, &x);

@@ -17,6 +17,7 @@ fn pack(dtype: Dtype, rows: usize, cols: usize, bytes: &[u8]) -> Result<PackedMa
         &|r| r,
         2,
         &mut Arena::new(Pages::Huge),
+        &mut |_| {},
     )
 }
 

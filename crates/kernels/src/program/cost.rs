@@ -115,7 +115,7 @@ impl Program {
                     position_scale: 1.0,
                 });
                 cost.written_bytes +=
-                    (2 * step.tokens * k.count * head_dim * step.kv_type.bytes()) as u64;
+                    (2 * step.tokens * k.count * step.kv_type.head_bytes(*head_dim)) as u64;
                 cost
             }
             Node::Attention {
@@ -137,12 +137,15 @@ impl Program {
                     softcap: None,
                     gated: gate.is_some(),
                 });
-                if step.kv_type == KvType::F32 {
-                    let keys = window.map_or(step.depth + step.tokens, |w| {
-                        (step.depth + step.tokens).min(w - 1 + step.tokens)
-                    });
-                    cost.read_bytes += (2 * keys * self.kv[cache.0].kv_heads * head_dim * 2) as u64;
-                }
+                // The reference's cost counts binary16.
+                let keys = window.map_or(step.depth + step.tokens, |w| {
+                    (step.depth + step.tokens).min(w - 1 + step.tokens)
+                });
+                let cached = |kind: KvType| {
+                    2 * keys * self.kv[cache.0].kv_heads * kind.head_bytes(*head_dim)
+                };
+                cost.read_bytes += cached(step.kv_type) as u64;
+                cost.read_bytes -= cached(KvType::F16) as u64;
                 cost
             }
             Node::Glu {

@@ -20,20 +20,19 @@ pub(crate) struct Angles<'a> {
 /// Fills this thread's rows of the table: `dims / 2` cosines, then (at half the row's stride) as many sines.
 ///
 /// # Safety
-/// `table` has `tokens` rows.
+/// `table` has a row for each of `positions`.
 pub(crate) unsafe fn fill_table(
     table: Rows,
     angles: Angles<'_>,
-    start: usize,
-    tokens: usize,
+    positions: &[usize],
     team: &Team<'_>,
 ) {
     let half = angles.dims / 2;
-    for token in team.share(tokens) {
+    for token in team.share(positions.len()) {
         for i in 0..half {
             let exponent = -2.0 * i as f64 / angles.dims as f64;
             let factor = angles.factors.map_or(1.0, |f| f64::from(f[i]));
-            let position = (start + token) as f64 * angles.scale;
+            let position = positions[token] as f64 * angles.scale;
             let (sin, cos) = (position * angles.theta.powf(exponent) / factor).sin_cos();
             // SAFETY: the row exists and holds both halves.
             unsafe {

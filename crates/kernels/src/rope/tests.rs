@@ -73,6 +73,7 @@ impl Case {
         )
         .expect("memory");
         let table = Matrix::empty(tokens, rotary_dims.max(1));
+        let positions: Vec<usize> = (self.start..self.start + tokens).collect();
         let heads_of = |rows: &Matrix, count, scale| Heads {
             rows: rows.rows(),
             count,
@@ -88,7 +89,7 @@ impl Case {
             };
             // SAFETY: the table and the views have a row per token, the cache room for all positions.
             unsafe {
-                fill_table(table.rows(), angles, self.start, tokens, team);
+                fill_table(table.rows(), angles, &positions, team);
                 team.barrier();
                 let call = Turn {
                     q: heads_of(&q, heads, self.scale),
@@ -115,20 +116,21 @@ impl Case {
     /// Keys and values as `(tokens, kv_heads, head_dim)`, by the layout that the cache documents.
     fn cached(&self, cache: &KvCache) -> (Vec<f32>, Vec<f32>) {
         let dims = self.shape.head_dim;
-        // SAFETY: the position was written, and both bases are aligned to whole blocks of numbers.
-        let number = |base: *mut u8, element: usize| unsafe {
+        // SAFETY: the position was written, and both blocks are aligned to whole numbers.
+        let number = |block: *mut u8, element: usize| unsafe {
             match cache.kind() {
-                KvType::F32 => *base.cast::<f32>().add(element),
-                KvType::F16 => half::f16::from_bits(*base.cast::<u16>().add(element)).to_f32(),
+                KvType::F32 => *block.cast::<f32>().add(element),
+                KvType::F16 => half::f16::from_bits(*block.cast::<u16>().add(element)).to_f32(),
+                KvType::Q8_0 => unreachable!("attention's tests read that one"),
             }
         };
         let (mut keys, mut values) = (Vec::new(), Vec::new());
         for position in self.start..self.start + self.shape.tokens {
+            let (block, lane) = (position / 16, position % 16);
             for head in 0..self.kv_heads {
                 for d in 0..dims {
-                    let key = cache.key_base(head, position / 16);
-                    keys.push(number(key, d * 16 + position % 16));
-                    values.push(number(cache.value_base(head, position), d));
+                    keys.push(number(cache.key_block(head, block), d * 16 + lane));
+                    values.push(number(cache.value_block(head, block), lane * dims + d));
                 }
             }
         }

@@ -170,6 +170,10 @@ impl Lanes for Avx2 {
             Avx2Half::dot_less_128(minus_128_sum[1], &halves[1], a),
         ]
     }
+    #[inline(always)]
+    unsafe fn prefetch(p: *const u8) {
+        _mm_prefetch::<_MM_HINT_T0>(p.cast());
+    }
 }
 
 impl Simd for Avx2 {
@@ -269,9 +273,5 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn load_i32(p: *const i32) -> Self::I {
         Self::load_bytes(p.cast())
-    }
-    #[inline(always)]
-    unsafe fn prefetch(p: *const u8) {
-        _mm_prefetch::<_MM_HINT_T0>(p.cast());
     }
 }

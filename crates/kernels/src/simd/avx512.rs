@@ -118,6 +118,10 @@ impl Lanes for Avx512 {
     ) -> __m512i {
         Self::dot(minus_128_sum, codes, a, u8::MAX)
     }
+    #[inline(always)]
+    unsafe fn prefetch(p: *const u8) {
+        _mm_prefetch::<_MM_HINT_T0>(p.cast());
+    }
 }
 
 impl Simd for Avx512 {
@@ -189,9 +193,5 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn load_i32(p: *const i32) -> __m512i {
         _mm512_loadu_si512(p.cast())
-    }
-    #[inline(always)]
-    unsafe fn prefetch(p: *const u8) {
-        _mm_prefetch::<_MM_HINT_T0>(p.cast());
     }
 }

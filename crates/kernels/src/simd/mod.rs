@@ -90,6 +90,9 @@ pub(crate) trait Lanes: Copy {
         codes: &[Self::B; N],
         a: *const i8,
     ) -> Self::I;
+
+    /// Asks for the cache line at `p`.
+    unsafe fn prefetch(p: *const u8);
 }
 
 /// The vocabulary of the kernels: [`Lanes`] with 16 lanes, and what crosses lanes or few kernels need.
@@ -134,9 +137,6 @@ pub(crate) trait Simd: Lanes {
     /// Every byte minus `x`, wrapping.
     unsafe fn sub_byte(a: Self::B, x: u8) -> Self::B;
     unsafe fn load_i32(p: *const i32) -> Self::I;
-
-    /// Asks for the cache line at `p`.
-    unsafe fn prefetch(p: *const u8);
 }
 
 /// Stores the first `count` lanes (all, if there are no more) and touches nothing behind them.

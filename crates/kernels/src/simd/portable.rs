@@ -146,6 +146,8 @@ impl Lanes for Portable {
     ) -> Self::I {
         Self::dot(minus_128_sum, codes, a, u8::MAX)
     }
+    #[inline(always)]
+    unsafe fn prefetch(_p: *const u8) {}
 }
 
 impl Simd for Portable {
@@ -225,6 +227,4 @@ impl Simd for Portable {
     unsafe fn load_i32(p: *const i32) -> Self::I {
         p.cast::<Self::I>().read_unaligned()
     }
-    #[inline(always)]
-    unsafe fn prefetch(_p: *const u8) {}
 }

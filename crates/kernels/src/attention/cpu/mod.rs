@@ -4,11 +4,13 @@
 
 mod tile;
 
-use self::tile::{finish, merge, one_split};
+use std::marker::PhantomData;
+
+use self::tile::{Byte, Early, Half, Single, Stored, finish, merge, one_split};
 use super::cache::{KEY_BLOCK, KvCache};
 use crate::{
     pool::Team,
-    profile::RuntimeProfile,
+    profile::{KvType, RuntimeProfile},
     rows::Rows,
     simd::{Kernel, LANES, Simd, dispatch},
 };
@@ -37,7 +39,12 @@ pub(crate) struct Attention<'a> {
     /// Position of the first token.
     pub start: usize,
     pub tokens: usize,
+    /// Room for the splits of one token.
+    pub splits: *mut f32,
 }
+
+// SAFETY: threads write disjoint splits and rows.
+unsafe impl Sync for Attention<'_> {}
 
 impl Attention<'_> {
     fn group(&self) -> usize {
@@ -49,9 +56,14 @@ impl Attention<'_> {
         self.window.map_or(0, |w| (position + 1).saturating_sub(w))
     }
 
-    /// Splits that a single-token step touches.
-    fn splits(&self) -> std::ops::Range<usize> {
+    /// Splits that a single token touches.
+    fn split_range(&self) -> std::ops::Range<usize> {
         self.first_key(self.start) / SPLIT..self.start / SPLIT + 1
+    }
+
+    /// Whether splits are spread over the threads, to be merged.
+    fn is_split(&self) -> bool {
+        self.tokens == 1 && self.split_range().len() > 1
     }
 }
 
@@ -63,8 +75,8 @@ fn state_len(head_dim: usize) -> usize {
 /// f32 elements of scratch that one thread needs.
 pub(crate) fn scratch_len(profile: &RuntimeProfile, group: usize, head_dim: usize) -> usize {
     let rows = tile_tokens(profile, group) * group;
-    // Running state and one split's state per row, and the weights of a register tile.
-    2 * rows.next_multiple_of(ROWS) * state_len(head_dim) + ROWS * KEY_BLOCK
+    // Running state and one split's state per row, and the weights of a register tile as they are and scaled.
+    2 * rows.next_multiple_of(ROWS) * state_len(head_dim) + 2 * ROWS * KEY_BLOCK
 }
 
 /// f32 elements of the splits that a single-token step may spread over threads.
@@ -76,62 +88,90 @@ fn tile_tokens(profile: &RuntimeProfile, group: usize) -> usize {
     (profile.attention_tile / group.max(1)).max(1)
 }
 
-/// This thread's share. `scratch` is its own, `splits` is shared. For a single token the team meets once inside.
+/// This thread's share of the calls, one for each sequence of a step. `scratch` is the thread's own. The team meets once inside
+/// where a single token sees more than one split.
 ///
 /// # Safety
 /// The views have `tokens` rows of `heads * head_dim` columns (padded); the cache holds every position up to
-/// `start + tokens`; the scratches have the lengths that [`scratch_len`] and [`splits_len`] give; all threads call it.
-pub(crate) unsafe fn attention(
+/// `start + tokens`; the scratches have the lengths that [`scratch_len`] and [`splits_len`] give, and no two calls share their
+/// splits; all threads call it with the same calls.
+pub(crate) unsafe fn attention<'a>(
     profile: &RuntimeProfile,
-    call: Attention<'_>,
+    calls: impl Iterator<Item = Attention<'a>> + Clone,
     scratch: *mut f32,
-    splits: *mut f32,
     team: &Team<'_>,
 ) {
-    let kv_heads = call.cache.kv_heads();
-    // SAFETY: the caller's contract; items are disjoint rows.
-    unsafe {
-        if call.tokens == 1 && call.splits().len() > 1 {
-            let share = team.share(kv_heads * call.splits().len());
-            dispatch(
-                profile.isa,
-                Spread {
-                    call,
-                    scratch,
-                    splits,
-                    share,
-                },
-            );
-            team.barrier();
-            let share = team.share(call.heads);
-            dispatch(
-                profile.isa,
-                Merge {
-                    call,
-                    splits,
-                    share,
-                },
-            );
+    let isa = profile.isa;
+    // Every size-th item, counted through all calls: later tiles see more keys, so contiguous shares would be unequal.
+    let mut first = 0;
+    for call in calls.clone() {
+        let (items, pieces, tile) = if call.tokens == 1 {
+            let items = call.cache.kv_heads() * call.split_range().len();
+            let pieces = pieces(items, call.group(), team.size);
+            (items * pieces, pieces, 1)
         } else {
             let tile = tile_tokens(profile, call.group());
-            let tiles = call.tokens.div_ceil(tile);
-            let share = strided(team, tiles * kv_heads);
-            dispatch(
-                profile.isa,
-                Tiles {
-                    call,
-                    scratch,
-                    tile,
-                    share,
-                },
-            );
+            (call.tokens.div_ceil(tile) * call.cache.kv_heads(), 1, tile)
+        };
+        let from = (team.index + team.size - first % team.size) % team.size;
+        let share = (from.min(items)..items).step_by(team.size);
+        first += items;
+        // SAFETY: the caller's contract; items are disjoint rows, or disjoint splits of them.
+        unsafe {
+            // One function for each kind: the compiler takes minutes over one with all of them in it.
+            macro_rules! run {
+                ($kind:ident) => {{
+                    let stored = PhantomData::<$kind>;
+                    if call.tokens == 1 {
+                        dispatch(
+                            isa,
+                            Spread {
+                                call,
+                                scratch,
+                                pieces,
+                                share,
+                                stored,
+                            },
+                        );
+                    } else {
+                        dispatch(
+                            isa,
+                            Tiles {
+                                call,
+                                scratch,
+                                tile,
+                                share,
+                                stored,
+                            },
+                        );
+                    }
+                }};
+            }
+            match call.cache.kind() {
+                KvType::F16 => run!(Half),
+                KvType::Q8_0 => run!(Byte),
+                KvType::F32 => run!(Single),
+            }
         }
+    }
+    if !calls.clone().any(|call| call.is_split()) {
+        return;
+    }
+    team.barrier();
+    for call in calls.filter(Attention::is_split) {
+        let share = team.share(call.heads);
+        // SAFETY: as above; a head's splits were written before the barrier.
+        unsafe { dispatch(isa, Merge { call, share }) };
     }
 }
 
-/// Every size-th item: later tiles see more keys, so contiguous shares would be unequal.
-fn strided(team: &Team<'_>, items: usize) -> std::iter::StepBy<std::ops::Range<usize>> {
-    (team.index.min(items)..items).step_by(team.size)
+/// Into how many pieces the rows of a KV head are cut, so that `items` splits of KV heads go round among the threads.
+fn pieces(items: usize, group: usize, threads: usize) -> usize {
+    if items.is_multiple_of(threads) || items >= 4 * threads {
+        1
+    } else {
+        group
+    }
 }
 
 /// Query rows of one KV head for consecutive tokens.
@@ -140,36 +180,43 @@ struct RowSet<'a> {
     call: Attention<'a>,
     kv_head: usize,
     first_token: usize,
+    /// First query head of the group that takes part.
+    first_head: usize,
     rows: usize,
 }
 
 impl RowSet<'_> {
     #[inline(always)]
+    fn token(&self, row: usize) -> usize {
+        self.first_token + (self.first_head + row) / self.call.group()
+    }
+    #[inline(always)]
     fn position(&self, row: usize) -> usize {
-        self.call.start + self.first_token + row / self.call.group()
+        self.call.start + self.token(row)
     }
     #[inline(always)]
     fn column(&self, row: usize) -> usize {
-        (self.kv_head * self.call.group() + row % self.call.group()) * self.call.head_dim
+        let group = self.call.group();
+        (self.kv_head * group + (self.first_head + row) % group) * self.call.head_dim
     }
     /// # Safety
     /// `row` is below `rows`.
     #[inline(always)]
     unsafe fn query(&self, row: usize) -> *const f32 {
-        let token = self.first_token + row / self.call.group();
         // SAFETY: the token exists.
-        unsafe { self.call.q.row(token).add(self.column(row)) }
+        unsafe { self.call.q.row(self.token(row)).add(self.column(row)) }
     }
 }
 
-struct Tiles<'a> {
+struct Tiles<'a, C> {
     call: Attention<'a>,
     scratch: *mut f32,
     tile: usize,
     share: std::iter::StepBy<std::ops::Range<usize>>,
+    stored: PhantomData<C>,
 }
 
-impl Kernel for Tiles<'_> {
+impl<C: Stored> Kernel for Tiles<'_, C> {
     type Out = ();
 
     #[inline(always)]
@@ -183,6 +230,7 @@ impl Kernel for Tiles<'_> {
                 call,
                 kv_head: item % kv_heads,
                 first_token,
+                first_head: 0,
                 rows: tokens * call.group(),
             };
             let len = state_len(call.head_dim);
@@ -196,7 +244,7 @@ impl Kernel for Tiles<'_> {
                 let mut is_first = true;
                 for split in call.first_key(first) / SPLIT..last / SPLIT + 1 {
                     let into = if is_first { running } else { partial };
-                    one_split::<S>(&set, split, into, weights);
+                    one_split::<S, C>(&set, split, into, weights);
                     if !is_first {
                         for row in 0..set.rows {
                             merge::<S>(
@@ -216,49 +264,58 @@ impl Kernel for Tiles<'_> {
     }
 }
 
-/// A single token: (KV head, split) pairs over the threads.
-struct Spread<'a> {
+/// A single token: (split, KV head, piece of its rows) over the threads.
+struct Spread<'a, C> {
     call: Attention<'a>,
     scratch: *mut f32,
-    splits: *mut f32,
-    share: std::ops::Range<usize>,
+    pieces: usize,
+    share: std::iter::StepBy<std::ops::Range<usize>>,
+    stored: PhantomData<C>,
 }
 
-impl Kernel for Spread<'_> {
+impl<C: Stored> Kernel for Spread<'_, C> {
     type Out = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let call = self.call;
-        let first = call.splits().start;
+        let first = call.split_range().start;
         let kv_heads = call.cache.kv_heads();
         let len = state_len(call.head_dim);
         let group = call.group();
+        let rows = group / self.pieces;
         for item in self.share {
-            let (split, kv_head) = (item / kv_heads, item % kv_heads);
+            let (pair, piece) = (item / self.pieces, item % self.pieces);
+            let (split, kv_head) = (pair / kv_heads, pair % kv_heads);
             let set = RowSet {
                 call,
                 kv_head,
                 first_token: 0,
-                rows: group,
+                first_head: piece * rows,
+                rows,
             };
             // SAFETY: the scratch holds the group's states and weights; `splits` has a slot for every row and split.
             unsafe {
                 let own = self.scratch;
                 let weights = own.add(group.next_multiple_of(ROWS) * len);
-                one_split::<S>(&set, first + split, own, weights);
-                let slot = self
-                    .splits
-                    .add((split * call.heads + kv_head * group) * len);
-                slot.copy_from_nonoverlapping(own, group * len);
+                one_split::<S, Early<C>>(&set, first + split, own, weights);
+                if call.is_split() {
+                    let head = kv_head * group + set.first_head;
+                    let slot = call.splits.add((split * call.heads + head) * len);
+                    slot.copy_from_nonoverlapping(own, rows * len);
+                } else {
+                    for row in 0..rows {
+                        finish::<S>(&set, row, own.add(row * len));
+                    }
+                }
             }
         }
     }
 }
 
+/// A single token's splits, in order: some of its query heads.
 struct Merge<'a> {
     call: Attention<'a>,
-    splits: *mut f32,
     share: std::ops::Range<usize>,
 }
 
@@ -275,19 +332,20 @@ impl Kernel for Merge<'_> {
                 call,
                 kv_head: head / group,
                 first_token: 0,
-                rows: group,
+                first_head: head % group,
+                rows: 1,
             };
             // SAFETY: every slot was written before the barrier; a head's slots are this thread's now.
             unsafe {
-                let running = self.splits.add(head * len);
-                for split in 1..call.splits().len() {
+                let running = call.splits.add(head * len);
+                for split in 1..call.split_range().len() {
                     merge::<S>(
                         running,
-                        self.splits.add((split * call.heads + head) * len),
+                        call.splits.add((split * call.heads + head) * len),
                         call.head_dim,
                     );
                 }
-                finish::<S>(&set, head % group, running);
+                finish::<S>(&set, 0, running);
             }
         }
     }

@@ -4,16 +4,16 @@
 //!
 //! A row's state is its maximum, its sum (in the first vector) and its weighted values.
 
-use super::{MASKED, RowSet, SPLIT, VECTORS, state_len};
+use super::{MASKED, ROWS, RowSet, SPLIT, VECTORS, state_len};
 use crate::{
     attention::cache::KEY_BLOCK,
-    profile::KvType,
+    profile::SCALED,
     simd::{LANES, Simd, math, store_first},
 };
 
 /// Attention of all rows to the keys of one split, from nothing.
 #[inline(always)]
-pub(super) unsafe fn one_split<S: Simd>(
+pub(super) unsafe fn one_split<S: Simd, C: Stored>(
     set: &RowSet<'_>,
     split: usize,
     states: *mut f32,
@@ -41,10 +41,7 @@ pub(super) unsafe fn one_split<S: Simd>(
             let mut row = 0;
             while row < set.rows {
                 let left = set.rows - row;
-                let rows = match call.cache.kind() {
-                    KvType::F16 => rows::<S, Half>(set, row, left, key, to, states, weights),
-                    KvType::F32 => rows::<S, Single>(set, row, left, key, to, states, weights),
-                };
+                let rows = rows::<S, C>(set, row, left, key, to, states, weights);
                 row += rows;
             }
             key += KEY_BLOCK;
@@ -52,14 +49,43 @@ pub(super) unsafe fn one_split<S: Simd>(
     }
 }
 
-/// How the cache's numbers are read.
-trait Stored {
+/// How the cache's numbers are read, apart from their scales.
+pub(super) trait Stored {
     const BYTES: usize;
+    /// Whether there is a scale for every [`SCALED`] dimensions.
+    const IS_SCALED: bool = false;
+    /// Whether to ask for the next block while one is read.
+    const EARLY: bool = false;
     unsafe fn load<S: Simd>(p: *const u8) -> S::F;
 }
 
-struct Half;
-struct Single;
+pub(super) struct Half;
+pub(super) struct Byte;
+pub(super) struct Single;
+
+/// For one token, whose few rows leave the memory to wait for.
+pub(super) struct Early<C>(std::marker::PhantomData<C>);
+
+impl<C: Stored> Stored for Early<C> {
+    const BYTES: usize = C::BYTES;
+    const IS_SCALED: bool = C::IS_SCALED;
+    const EARLY: bool = true;
+    #[inline(always)]
+    unsafe fn load<S: Simd>(p: *const u8) -> S::F {
+        // SAFETY: the same contract.
+        unsafe { C::load::<S>(p) }
+    }
+}
+
+impl Stored for Byte {
+    const BYTES: usize = 1;
+    const IS_SCALED: bool = true;
+    #[inline(always)]
+    unsafe fn load<S: Simd>(p: *const u8) -> S::F {
+        // SAFETY: 16 numbers at `p`.
+        unsafe { S::load_i8(p.cast()) }
+    }
+}
 
 impl Stored for Half {
     const BYTES: usize = 2;
@@ -171,12 +197,54 @@ unsafe fn block<S: Simd, C: Stored, const R: usize, const V: usize>(
         }
         let keys = KEY_BLOCK.min(end - key);
         let mut d = 0;
+        if C::IS_SCALED {
+            // No more dimensions at once than share a scale.
+            while d < call.head_dim {
+                let weights = scaled_weights::<S>(set, rows, key, d, weights);
+                if V >= 2 {
+                    values::<S, C, R, 2>(set, first, rows, key, keys, d, &shrink, states, weights);
+                    d += LANES * 2;
+                } else {
+                    values::<S, C, R, 1>(set, first, rows, key, keys, d, &shrink, states, weights);
+                    d += LANES;
+                }
+            }
+        }
         while d < call.head_dim {
             values::<S, C, R, V>(set, first, rows, key, keys, d, &shrink, states, weights);
             d += LANES * V;
         }
     }
     rows
+}
+
+/// The rows' weights times the scales of dimension `d` of the values, behind the weights themselves: written where a block of
+/// dimensions begins.
+#[inline(always)]
+unsafe fn scaled_weights<S: Simd>(
+    set: &RowSet<'_>,
+    rows: usize,
+    key: usize,
+    d: usize,
+    weights: *mut f32,
+) -> *const f32 {
+    let cache = set.call.cache;
+    // SAFETY: as `block`; the scratch has room for the weights twice, scales lie behind their block's codes.
+    unsafe {
+        let scaled = weights.add(ROWS * KEY_BLOCK);
+        if d.is_multiple_of(SCALED) {
+            for i in 0..VECTORS {
+                let block = cache.value_block(set.kv_head, key / LANES + i);
+                let scales = block.add(cache.codes_bytes() + d / SCALED * 2 * LANES);
+                let scale = S::load_f16(scales.cast());
+                for r in 0..rows {
+                    let at = r * KEY_BLOCK + i * LANES;
+                    S::store(scaled.add(at), S::mul(S::load(weights.add(at)), scale));
+                }
+            }
+        }
+        scaled
+    }
 }
 
 /// q . k for R rows by V vectors of keys: a chain over the dimensions in order.
@@ -195,13 +263,27 @@ unsafe fn scores<S: Simd, C: Stored, const R: usize, const V: usize>(
         for (r, q) in q.iter_mut().enumerate() {
             *q = set.query(first + r.min(rows - 1));
         }
-        let base = call.cache.key_base(set.kv_head, key / LANES).cast_const();
-        let stride = call.head_dim * LANES * C::BYTES;
+        let base = call.cache.key_block(set.kv_head, key / LANES).cast_const();
+        let stride = LANES * call.cache.kind().head_bytes(call.head_dim);
+        let ahead = call.cache.run_bytes();
+        let mut scales = [S::splat(0.0); V];
         for d in 0..call.head_dim {
             let at = base.add(d * LANES * C::BYTES);
-            let mut k = [C::load::<S>(at); V];
+            if C::IS_SCALED && d.is_multiple_of(SCALED) {
+                let at = base.add(call.cache.codes_bytes() + d / SCALED * 2 * LANES);
+                for (i, scale) in scales.iter_mut().enumerate() {
+                    *scale = S::load_f16(at.add(i * stride).cast());
+                }
+            }
+            let mut k = [S::splat(0.0); V];
             for (i, k) in k.iter_mut().enumerate() {
+                if C::EARLY {
+                    S::prefetch(at.wrapping_add(i * stride + ahead));
+                }
                 *k = C::load::<S>(at.add(i * stride));
+                if C::IS_SCALED {
+                    *k = S::mul(*k, scales[i]);
+                }
             }
             for r in 0..R {
                 let x = S::splat(*q[r].add(d));
@@ -250,29 +332,35 @@ unsafe fn values<S: Simd, C: Stored, const R: usize, const V: usize>(
             }
         }
         let stride = call.head_dim * C::BYTES;
-        let mut at = call
-            .cache
-            .value_base(set.kv_head, key)
-            .cast_const()
-            .add(d * C::BYTES);
-        for j in 0..keys {
-            let mut v = [S::splat(0.0); V];
-            if wide == V {
-                for (i, v) in v.iter_mut().enumerate() {
-                    *v = C::load::<S>(at.add(i * LANES * C::BYTES));
+        let ahead = call.cache.run_bytes();
+        for from in (0..keys).step_by(LANES) {
+            let block = call
+                .cache
+                .value_block(set.kv_head, (key + from) / LANES)
+                .cast_const();
+            let mut at = block.add(d * C::BYTES);
+            for j in from..keys.min(from + LANES) {
+                if C::EARLY {
+                    S::prefetch(at.wrapping_add(ahead));
                 }
-            } else {
-                for (i, v) in v.iter_mut().take(wide).enumerate() {
-                    *v = C::load::<S>(at.add(i * LANES * C::BYTES));
+                let mut v = [S::splat(0.0); V];
+                if wide == V {
+                    for (i, v) in v.iter_mut().enumerate() {
+                        *v = C::load::<S>(at.add(i * LANES * C::BYTES));
+                    }
+                } else {
+                    for (i, v) in v.iter_mut().take(wide).enumerate() {
+                        *v = C::load::<S>(at.add(i * LANES * C::BYTES));
+                    }
                 }
+                for r in 0..R {
+                    let p = S::splat(*weights.add(r * KEY_BLOCK + j));
+                    for i in 0..V {
+                        acc[r][i] = S::fma(p, v[i], acc[r][i]);
+                    }
+                }
+                at = at.add(stride);
             }
-            for r in 0..R {
-                let p = S::splat(*weights.add(r * KEY_BLOCK + j));
-                for i in 0..V {
-                    acc[r][i] = S::fma(p, v[i], acc[r][i]);
-                }
-            }
-            at = at.add(stride);
         }
         for r in 0..rows {
             for i in 0..V {
@@ -314,7 +402,7 @@ pub(super) unsafe fn merge<S: Simd>(running: *mut f32, part: *const f32, head_di
 #[inline(always)]
 pub(super) unsafe fn finish<S: Simd>(set: &RowSet<'_>, row: usize, state: *const f32) {
     let call = &set.call;
-    let token = set.first_token + row / call.group();
+    let token = set.token(row);
     let column = set.column(row);
     // SAFETY: the output has the row and the columns; a partial last vector keeps what follows it.
     unsafe {

@@ -7,7 +7,7 @@ impl Walk<'_> {
     /// # Safety
     /// As [`Walk::node`].
     pub(super) unsafe fn recurrent(&self, node: &Node, team: &Team<'_>) {
-        let (isa, tokens) = (self.profile.isa, self.step.tokens.len());
+        let (isa, tokens) = (self.profile.isa, self.tokens());
         // SAFETY: as `node`.
         unsafe {
             match node {
@@ -18,16 +18,19 @@ impl Walk<'_> {
                     bias,
                     state,
                 } => {
-                    let conv = causal_conv::cpu::Conv {
-                        input: self.rows(*input),
-                        out: self.rows(*out),
-                        weight: self.program.vector(*weight),
-                        bias: bias.map(|id| self.program.vector(id)),
-                        channels: self.program.convs[state.0],
-                        state: self.state.convs[state.0].as_mut_pointer(),
-                        tokens,
-                    };
-                    causal_conv::cpu::causal_conv(isa, conv, team);
+                    for part in self.parts() {
+                        let rows = |id| self.rows(id).from(part.first_row);
+                        let conv = causal_conv::cpu::Conv {
+                            input: rows(*input),
+                            out: rows(*out),
+                            weight: self.program.vector(*weight),
+                            bias: bias.map(|id| self.program.vector(id)),
+                            channels: self.program.convs[state.0],
+                            state: part.state.convs[state.0].as_mut_pointer(),
+                            tokens: part.tokens,
+                        };
+                        causal_conv::cpu::causal_conv(isa, conv, team);
+                    }
                 }
                 Node::DeltaPrepare {
                     qkv,
@@ -57,16 +60,19 @@ impl Walk<'_> {
                     state,
                     shape,
                 } => {
-                    let call = gated_delta::cpu::Step {
-                        qkv: self.rows(*qkv),
-                        alpha: self.rows(*alpha),
-                        beta: self.rows(*beta),
-                        out: self.rows(*out),
-                        state: self.state.deltas[state.0].as_mut_pointer(),
-                        shape: *shape,
-                        tokens,
-                    };
-                    gated_delta::cpu::step(isa, call, team);
+                    for part in self.parts() {
+                        let rows = |id| self.rows(id).from(part.first_row);
+                        let call = gated_delta::cpu::Step {
+                            qkv: rows(*qkv),
+                            alpha: rows(*alpha),
+                            beta: rows(*beta),
+                            out: rows(*out),
+                            state: part.state.deltas[state.0].as_mut_pointer(),
+                            shape: *shape,
+                            tokens: part.tokens,
+                        };
+                        gated_delta::cpu::step(isa, call, team);
+                    }
                 }
                 Node::TimeSteps {
                     dt,
@@ -91,16 +97,19 @@ impl Walk<'_> {
                     state,
                     shape,
                 } => {
-                    let call = mamba2::cpu::Scan {
-                        xbc: self.rows(*xbc),
-                        steps: self.rows(*steps),
-                        skip: self.program.vector(*skip),
-                        out: self.rows(*out),
-                        state: self.state.mamba2[state.0].as_mut_pointer(),
-                        shape: *shape,
-                        tokens,
-                    };
-                    mamba2::cpu::scan(isa, call, team);
+                    for part in self.parts() {
+                        let rows = |id| self.rows(id).from(part.first_row);
+                        let call = mamba2::cpu::Scan {
+                            xbc: rows(*xbc),
+                            steps: rows(*steps),
+                            skip: self.program.vector(*skip),
+                            out: rows(*out),
+                            state: part.state.mamba2[state.0].as_mut_pointer(),
+                            shape: *shape,
+                            tokens: part.tokens,
+                        };
+                        mamba2::cpu::scan(isa, call, team);
+                    }
                 }
                 _ => {}
             }

@@ -42,26 +42,27 @@ impl Element for Bf16 {
     }
 }
 
-/// `T` tokens from `first`, all panels of the share, `P` at a time (several panels hide the latency of a single token's
-/// chain). Returns `T`.
+/// `count` tokens from `first` (at most `T`; sums beyond it repeat the last token), all panels of the share, `P` at a time
+/// (several panels hide the latency of a single token's chain). Returns `count`.
 #[inline(always)]
 pub(super) unsafe fn panels<S: Simd, E: Element, const T: usize, const P: usize>(
     args: &Panels<'_>,
     first: usize,
+    count: usize,
 ) -> usize {
     let mut panel = args.from;
     // SAFETY: panels stay below `to`, tokens below the input's.
     unsafe {
         while panel + P <= args.to {
-            tile::<S, E, T, P>(args, first, panel);
+            tile::<S, E, T, P>(args, first, count, panel);
             panel += P;
         }
         while panel < args.to {
-            tile::<S, E, T, 1>(args, first, panel);
+            tile::<S, E, T, 1>(args, first, count, panel);
             panel += 1;
         }
     }
-    T
+    count
 }
 
 #[inline(always)]
@@ -72,16 +73,20 @@ pub(super) unsafe fn panels<S: Simd, E: Element, const T: usize, const P: usize>
 unsafe fn tile<S: Simd, E: Element, const T: usize, const P: usize>(
     args: &Panels<'_>,
     first: usize,
+    count: usize,
     panel: usize,
 ) {
     let weights = args.product.weights;
-    // SAFETY: `panel + P` panels and `first + T` rows exist; a panel holds `cols` times 16 weights.
+    // SAFETY: `panel + P` panels and `first + count` rows exist; a panel holds `cols` times 16 weights.
     unsafe {
         let base = args.panel(panel);
         let mut acc = [[S::splat(0.0); T]; P];
         let mut inputs = [std::ptr::null::<f32>(); T];
         for (t, x) in inputs.iter_mut().enumerate() {
-            *x = args.input.plain.row(args.input.row(first + t));
+            *x = args
+                .input
+                .plain
+                .row(args.input.row(first + t.min(count - 1)));
         }
         for col in 0..weights.cols {
             for p in 0..P {
@@ -93,7 +98,7 @@ unsafe fn tile<S: Simd, E: Element, const T: usize, const P: usize>(
             }
         }
         for p in 0..P {
-            for t in 0..T {
+            for t in 0..count {
                 let token = args.input.out_row(first + t);
                 super::integer::store::<S>(&args.product, token, panel + p, 0, acc[p][t]);
             }

@@ -59,7 +59,10 @@ unsafe fn streams<S: Simd, F: Format, const N: usize>(
                     for (n, sums) in sums.iter_mut().enumerate() {
                         let (super_block, at) = (super_block.add(n * apart), at.add(n * apart));
                         if args.profile.prefetch_bytes > 0 {
-                            prefetch::<S, F>(at.wrapping_add(args.profile.prefetch_bytes));
+                            prefetch::<S>(
+                                at.wrapping_add(args.profile.prefetch_bytes),
+                                F::BLOCK_BYTES,
+                            );
                         }
                         for (part, sum) in sums.iter_mut().take(parts).enumerate() {
                             let lane = part * S::Part::LANES;
@@ -93,11 +96,13 @@ unsafe fn streams<S: Simd, F: Format, const N: usize>(
 /// Vectors of a panel's rows in the narrowest width.
 const MOST_PARTS: usize = 2;
 
-/// `T` tokens from `first`, all panels of the share. Returns `T`.
+/// `count` tokens from `first` (at most `T`), all panels of the share. Returns `count`. Sums beyond `count` repeat the last token:
+/// that costs less than reading the weights again for a smaller tile.
 #[inline(always)]
 pub(super) unsafe fn in_registers<S: Simd, F: Format, const T: usize>(
     args: &Panels<'_>,
     first: usize,
+    count: usize,
 ) -> usize {
     let weights = args.product.weights;
     let blocks = weights.cols / BLOCK;
@@ -105,7 +110,8 @@ pub(super) unsafe fn in_registers<S: Simd, F: Format, const T: usize>(
     unsafe {
         let mut inputs = [args.input.quantised.row(0); T];
         for (t, row) in inputs.iter_mut().enumerate() {
-            *row = args.input.quantised.row(args.input.row(first + t));
+            let token = first + t.min(count - 1);
+            *row = args.input.quantised.row(args.input.row(token));
         }
         for panel in args.from..args.to {
             let mut at = args.panel(panel);
@@ -115,6 +121,9 @@ pub(super) unsafe fn in_registers<S: Simd, F: Format, const T: usize>(
                 let header = F::header::<S>(at, 0);
                 at = at.add(F::HEADER_BYTES);
                 for _ in 0..F::BLOCKS {
+                    if args.profile.prefetch_bytes > 0 {
+                        prefetch::<S>(at.wrapping_add(weights.panel_bytes), F::BLOCK_BYTES);
+                    }
                     let weights = Block::<S>::load::<F>(at, 0, header);
                     for t in 0..T {
                         let sum = weights.dot::<F>(inputs[t], block);
@@ -124,12 +133,12 @@ pub(super) unsafe fn in_registers<S: Simd, F: Format, const T: usize>(
                     block += 1;
                 }
             }
-            for (t, &y) in sums.iter().enumerate() {
+            for (t, &y) in sums.iter().take(count).enumerate() {
                 store::<S>(&args.product, args.input.out_row(first + t), panel, 0, y);
             }
         }
     }
-    T
+    count
 }
 
 /// Sums of `TOKENS` tokens and half a panel or a whole one.
@@ -153,14 +162,20 @@ pub(super) unsafe fn in_l1<P: Lanes, F: Format>(
             *row = args.input.quantised.row(args.input.row(first + t));
         }
         for panel in args.from..args.to {
+            // A panel is read once for each of its parts: what is asked for beside is the next one, evenly.
+            let mut next = args.panel(panel).wrapping_add(weights.panel_bytes);
             for lane in (0..PANEL_ROWS).step_by(P::LANES) {
-                sums.0.fill(0.0);
+                sums.0[..count * P::LANES].fill(0.0);
                 let mut at = args.panel(panel);
                 let mut block = 0;
                 while block < blocks {
                     let header = F::header::<P>(at, lane);
                     at = at.add(F::HEADER_BYTES);
                     for _ in 0..F::BLOCKS {
+                        if args.profile.prefetch_bytes > 0 {
+                            prefetch::<P>(next, F::BLOCK_BYTES * P::LANES / PANEL_ROWS);
+                            next = next.wrapping_add(F::BLOCK_BYTES * P::LANES / PANEL_ROWS);
+                        }
                         let weights = Block::<P>::load::<F>(at, lane, header);
                         let mut slot = sums.0.as_mut_ptr();
                         for &input in inputs.iter().take(count) {
@@ -182,11 +197,11 @@ pub(super) unsafe fn in_l1<P: Lanes, F: Format>(
     count
 }
 
-/// The cache lines of the block at `p`.
+/// The cache lines of the `bytes` at `p`.
 #[inline(always)]
-unsafe fn prefetch<S: Simd, F: Format>(p: *const u8) {
+unsafe fn prefetch<S: Lanes>(p: *const u8, bytes: usize) {
     let mut line = 0;
-    while line < F::BLOCK_BYTES {
+    while line < bytes {
         // SAFETY: a prefetch may name any address.
         unsafe { S::prefetch(p.wrapping_add(line)) };
         line += 64;

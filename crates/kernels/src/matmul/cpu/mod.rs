@@ -252,11 +252,14 @@ impl Panels<'_> {
         // SAFETY: as `integer`; no form takes more than `left` tokens.
         unsafe {
             if S::MANY_REGISTERS {
-                match self.profile.matmul_tile.min(left) {
-                    12.. => integer::in_registers::<S, F, 12>(self, first),
-                    8..12 => integer::in_registers::<S, F, 8>(self, first),
-                    4..8 => integer::in_registers::<S, F, 4>(self, first),
-                    _ => integer::in_registers::<S, F, 2>(self, first),
+                // The smallest tile that takes all that are left, up to the profile's.
+                let widest = self.profile.matmul_tile.clamp(4, 12) / 4 * 4;
+                let count = left.min(widest);
+                match count {
+                    9.. => integer::in_registers::<S, F, 12>(self, first, count),
+                    5..9 => integer::in_registers::<S, F, 8>(self, first, count),
+                    3..5 => integer::in_registers::<S, F, 4>(self, first, count),
+                    _ => integer::in_registers::<S, F, 2>(self, first, count),
                 }
             } else {
                 integer::in_l1::<S::Part, F>(self, first, left.min(integer::TOKENS))
@@ -273,9 +276,10 @@ impl Panels<'_> {
             // SAFETY: token ranges stay below `tokens`, panels within the matrix.
             unsafe {
                 done += match left {
-                    8.. => float::panels::<S, F, 8, 1>(self, done),
-                    4..8 => float::panels::<S, F, 4, 1>(self, done),
-                    _ => float::panels::<S, F, 1, 4>(self, done),
+                    5.. => float::panels::<S, F, 8, 1>(self, done, left.min(8)),
+                    3..5 => float::panels::<S, F, 4, 1>(self, done, left),
+                    2 => float::panels::<S, F, 2, 2>(self, done, 2),
+                    _ => float::panels::<S, F, 1, 4>(self, done, 1),
                 };
             }
         }

@@ -162,4 +162,8 @@ impl Lanes for Avx2Half {
         }
         sum
     }
+    #[inline(always)]
+    unsafe fn prefetch(p: *const u8) {
+        _mm_prefetch::<_MM_HINT_T0>(p.cast());
+    }
 }

@@ -95,11 +95,9 @@ impl Stream {
         match join {
             Join::Add => {
                 let projections = vec![Projection {
-                    matrix,
-                    out: self.x,
-                    bias: None,
                     scale: self.residual_scale,
                     add: true,
+                    ..Projection::new(matrix, self.x)
                 }];
                 push(
                     loader,
@@ -114,13 +112,7 @@ impl Stream {
                 let out = loader
                     .program
                     .buffer("block_out", self.hidden, Extent::Tokens);
-                let projections = vec![Projection {
-                    matrix,
-                    out,
-                    bias: None,
-                    scale: 1.0,
-                    add: false,
-                }];
+                let projections = vec![Projection::new(matrix, out)];
                 push(
                     loader,
                     part,
@@ -185,11 +177,8 @@ impl Stream {
         };
         let matrix = loader.matrix(tensor, config.vocabulary, self.hidden)?;
         let projections = vec![Projection {
-            matrix,
-            out: logits,
-            bias: None,
             scale: self.logit_scale,
-            add: false,
+            ..Projection::new(matrix, logits)
         }];
         push(
             loader,

@@ -1,7 +1,7 @@
 //! What a user may type: the sub-commands, and the options that several of them share.
 
 use clap::{Args, Parser, Subcommand};
-use kernels::{KvType, RuntimeProfile};
+use kernels::{Isa, KvType, RuntimeProfile};
 use runtime::SamplingOptions;
 
 use crate::checkpoint::WeightArguments;
@@ -73,6 +73,9 @@ pub struct EngineArguments {
     /// Precision of the key/value cache: f16, q8_0 (about half the bytes) or f32
     #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = kv_type)]
     pub kv_type: Option<KvType>,
+    /// Instruction set of the kernels: portable, avx2 or avx512; by default the processor's best. All give the same numbers
+    #[arg(long, value_name = "SET", value_parser = isa)]
+    pub isa: Option<Isa>,
     /// How a checkpoint's weights are taken.
     #[command(flatten)]
     pub weights: WeightArguments,
@@ -85,6 +88,7 @@ impl EngineArguments {
         RuntimeProfile {
             threads: self.threads.unwrap_or(default.threads),
             kv_type: self.kv_type.unwrap_or(default.kv_type),
+            isa: self.isa.unwrap_or(default.isa),
             ..default
         }
     }
@@ -179,6 +183,13 @@ fn within(text: &str, least: usize, most: usize) -> Result<usize, String> {
         Ok(n) if (least..=most).contains(&n) => Ok(n),
         _ => Err(format!("expected a whole number from {least} to {most}")),
     }
+}
+
+fn isa(text: &str) -> Result<Isa, String> {
+    Isa::named(text).ok_or_else(|| {
+        let names: Vec<&str> = Isa::available().iter().map(|isa| isa.name()).collect();
+        format!("expected one of this processor's: {}", names.join(", "))
+    })
 }
 
 fn kv_type(text: &str) -> Result<KvType, String> {

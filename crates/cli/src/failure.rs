@@ -15,7 +15,10 @@ use runtime::{ConstrainedError, ConstraintError, RuntimeError};
 use store::{PullError, ResolveError, StoreError};
 use text::{TemplateError, TokenizerError, TokenizerFilesError};
 
-use crate::terminal::{Style, Terminal, complain};
+use crate::{
+    quantity,
+    terminal::{Style, Terminal, complain},
+};
 
 /// The exit codes, one per kind of cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +61,16 @@ pub enum Failure {
     Checkpoint(#[from] CheckpointError),
     #[error("{} is a GGUF file, whose weights are quantised as they are; --quantize is for checkpoints in safetensors", .0.display())]
     QuantizeGguf(PathBuf),
+    #[error(
+        "the model's weights take {}, but {} of memory are available ({known_from}); close other programs, raise the limit, or take a smaller quantisation",
+        quantity::bytes(*.needed),
+        quantity::bytes(*.available)
+    )]
+    NoRoom {
+        needed: u64,
+        available: u64,
+        known_from: String,
+    },
     #[error(transparent)]
     Constraint(#[from] ConstraintError),
     #[error("the JSON document is not finished: {0}")]
@@ -126,7 +139,7 @@ impl Failure {
             Self::Gguf(error) => gguf_exit(error),
             Self::Checkpoint(error) => checkpoint_exit(error),
             Self::Constraint(error) => constraint_exit(error),
-            Self::Unfinished(_) => Exit::DoesNotFit,
+            Self::Unfinished(_) | Self::NoRoom { .. } => Exit::DoesNotFit,
             Self::Convert(error) => convert_exit(error),
             Self::Tokenizer(_) | Self::Template(_) | Self::Content { .. } => Exit::BadFile,
             Self::Resolve(ResolveError::Store(_))

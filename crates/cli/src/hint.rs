@@ -1,11 +1,15 @@
 //! The exact next command after a failure, where there is one.
 
 use formats::{gguf::Fault, safetensors};
+use kernels::PackError;
 use models::{ModelError, checkpoint::CheckpointError};
 use runtime::RuntimeError;
 use store::{PullError, ResolveError};
 
 use crate::{arguments::Arguments, failure::Failure};
+
+/// Where memory is short.
+const SMALLER: &str = "sprag models lists smaller ones";
 
 /// What to type next.
 pub fn next_step(failure: &Failure, arguments: &Arguments) -> Option<String> {
@@ -50,6 +54,7 @@ pub fn next_step(failure: &Failure, arguments: &Arguments) -> Option<String> {
             bad_model(error, &model)
         }
         Failure::Gguf(error) => bad_file(error.fault(), &model),
+        Failure::NoRoom { .. } => Some(SMALLER.to_owned()),
         Failure::QuantizeGguf(_) => Some(format!("sprag {command} {model}")),
         // The other errors of a checkpoint say themselves what to fetch or to take instead.
         Failure::Checkpoint(CheckpointError::Safetensors(error))
@@ -98,7 +103,11 @@ fn pull(error: &PullError, source: &str) -> Option<String> {
 fn bad_model(error: &ModelError, model: &str) -> Option<String> {
     match error {
         ModelError::File(error) => bad_file(error.fault(), model),
-        ModelError::Memory { .. } => Some("sprag models lists smaller ones".to_owned()),
+        ModelError::Memory { .. }
+        | ModelError::Weights {
+            source: PackError::Memory(_),
+            ..
+        } => Some(SMALLER.to_owned()),
         _ => Some(format!("sprag inspect {model}")),
     }
 }

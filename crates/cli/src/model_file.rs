@@ -9,6 +9,7 @@ use formats::gguf::Gguf;
 use kernels::RuntimeProfile;
 use runtime::Engine;
 use serde::Serialize;
+use silicon::probe::Machine;
 use store::{CatalogueEntry, ResolveError, Source, Store};
 
 use crate::{
@@ -128,6 +129,14 @@ pub fn locate(
     }
 }
 
+/// Bytes that the weights take once packed: all tensors, but for a table of embeddings that no product reads.
+fn packed_bytes(gguf: &Gguf) -> u64 {
+    let is_looked_up =
+        |name: &str| name == "token_embd.weight" && gguf.tensor("output.weight").is_some();
+    let packed = gguf.tensors().iter().filter(|t| !is_looked_up(t.name()));
+    packed.filter_map(|t| t.byte_len()).map(|b| b as u64).sum()
+}
+
 fn pull_entry(
     entry: &CatalogueEntry,
     store: &Store,
@@ -159,12 +168,30 @@ pub fn open(path: &Path) -> Result<Arc<Gguf>, Failure> {
 /// Loads the model with a bar, where that takes long enough to see one.
 ///
 /// # Errors
-/// The file can't be used, or there is no memory.
+/// The file can't be used, or there is no memory: then before any of it is taken, since a system that runs out of it kills
+/// without a word.
 pub fn load(
     gguf: &Arc<Gguf>,
     profile: RuntimeProfile,
     terminal: &Terminal,
 ) -> Result<Engine, Failure> {
+    let machine = Machine::probe();
+    let (needed, left) = (packed_bytes(gguf), &machine.memory.available_bytes);
+    if let Some(&available) = left.value()
+        && needed > available
+    {
+        return Err(Failure::NoRoom {
+            needed,
+            available,
+            known_from: left.why().to_owned(),
+        });
+    }
+    if profile.threads > machine.cores.usable {
+        complain(&format!(
+            "warning: {} threads on {} processors wait for each other; --threads {} is faster",
+            profile.threads, machine.cores.usable, machine.cores.usable
+        ));
+    }
     let bar = progress::bar(
         terminal,
         gguf.file_len() as u64,

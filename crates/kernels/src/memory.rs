@@ -203,7 +203,9 @@ impl Arena {
         let region = match &self.region {
             Some(region) if region.len() - self.used >= bytes => Arc::clone(region),
             _ => {
-                let Some(region) = Region::map(bytes.max(REGION_BYTES))? else {
+                // Under a limit on address space a region for this buffer alone may still fit.
+                let region = Region::map(bytes.max(REGION_BYTES)).or_else(|_| Region::map(bytes));
+                let Some(region) = region? else {
                     self.pages = Pages::Small;
                     return Aligned::zeroed(len);
                 };

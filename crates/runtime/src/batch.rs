@@ -187,10 +187,15 @@ impl<'e> Batch<'e> {
     /// The model answered with numbers that are none; the last step has no such output.
     pub fn finite_logits(&self, i: usize) -> Result<&[f32], RuntimeError> {
         match self.workspace.logits(i) {
-            Some(logits) if logits.iter().all(|x| x.is_finite()) => Ok(logits),
+            Some(logits) if are_finite(logits) => Ok(logits),
             _ => Err(RuntimeError::NotFinite {
                 position: self.workspace.position_of(i).unwrap_or(0),
             }),
         }
     }
+}
+
+/// Looks at every number, without a way out: that makes vectors of it.
+fn are_finite(logits: &[f32]) -> bool {
+    logits.iter().fold(true, |so_far, x| so_far & x.is_finite())
 }

@@ -87,7 +87,7 @@ pub enum RuntimeError {
         "the model's logits at position {position} are not finite; the file is damaged, or its weights overflow: pull it again"
     )]
     NotFinite {
-        /// Where.
+        /// Of the token that they follow, from 0.
         position: usize,
     },
 }

@@ -92,8 +92,12 @@ impl SamplingOptions {
 pub struct Sampler {
     options: SamplingOptions,
     random: u64,
-    /// Candidates of the step, reused.
+    /// Candidates of the step, reused; so are the next two.
     candidates: Vec<(u32, f32)>,
+    /// Logits with penalties, and without what is not allowed.
+    changed: Vec<f32>,
+    /// Largest logit of each block.
+    tops: Vec<f32>,
 }
 
 impl Sampler {
@@ -108,12 +112,20 @@ impl Sampler {
             options,
             random,
             candidates: Vec::new(),
+            changed: Vec::new(),
+            tops: Vec::new(),
         })
     }
 
     /// The next token, after `history`. Logits are finite (sessions see to that); there is at least one.
     pub fn sample(&mut self, logits: &[f32], history: &[u32]) -> u32 {
-        self.sample_among(logits, history, |_| true)
+        let recent = self.recent(history);
+        if recent.is_empty() {
+            return self.choose(logits);
+        }
+        self.changed.clear();
+        self.changed.extend_from_slice(logits);
+        self.choose_changed(recent)
     }
 
     /// As [`Sampler::sample`], but only tokens that `allowed` says yes to take part; there is at least one.
@@ -123,34 +135,55 @@ impl Sampler {
         history: &[u32],
         allowed: impl Fn(u32) -> bool,
     ) -> u32 {
-        let o = &self.options;
-        let recent = if o.repeat_penalty == 1.0 {
-            0
-        } else {
-            o.repeat_window.min(history.len())
+        let of = |(id, &x): (usize, &f32)| if allowed(id as u32) { x } else { ABSENT };
+        self.changed.clear();
+        self.changed.extend(logits.iter().enumerate().map(of));
+        self.choose_changed(self.recent(history))
+    }
+
+    /// The tokens that the penalty is for.
+    fn recent<'h>(&self, history: &'h [u32]) -> &'h [u32] {
+        let window = match self.options.repeat_penalty {
+            1.0 => 0,
+            _ => self.options.repeat_window.min(history.len()),
         };
-        let recent = &history[history.len() - recent..];
-        if o.temperature == 0.0 && recent.is_empty() {
-            let all = logits.iter().copied().enumerate();
-            return largest(all.filter(|&(id, _)| allowed(id as u32)));
-        }
-        let penalty = o.repeat_penalty;
-        let all = logits.iter().enumerate();
-        let penalised = all.filter(|&(id, _)| allowed(id as u32)).map(|(id, &x)| {
-            let seen = !recent.is_empty() && recent.contains(&(id as u32));
-            let x = match (seen, x > 0.0) {
-                (false, _) => x,
-                (true, true) => x / penalty,
-                (true, false) => x * penalty,
+        &history[history.len() - window..]
+    }
+
+    fn choose_changed(&mut self, recent: &[u32]) -> u32 {
+        let mut changed = std::mem::take(&mut self.changed);
+        let penalty = self.options.repeat_penalty;
+        for (i, id) in recent.iter().enumerate() {
+            let Some(x) = changed.get_mut(*id as usize) else {
+                continue;
             };
-            (id, x)
-        });
-        if o.temperature == 0.0 {
-            return largest(penalised);
+            // Once, however often it was there.
+            if *x != ABSENT && !recent[..i].contains(id) {
+                let to = if *x > 0.0 { *x / penalty } else { *x * penalty };
+                *x = to.clamp(f32::MIN, f32::MAX);
+            }
         }
+        let token = self.choose(&changed);
+        self.changed = changed;
+        token
+    }
+
+    fn choose(&mut self, logits: &[f32]) -> u32 {
+        if self.options.temperature == 0.0 {
+            return largest(logits);
+        }
+        let least = least_of_the_largest(logits, self.options.top_k, &mut self.tops);
         self.candidates.clear();
-        self.candidates
-            .extend(penalised.map(|(id, x)| (id as u32, x)));
+        for (block, logits) in logits.chunks(BLOCK).enumerate() {
+            // Most blocks have none.
+            if self.tops.get(block).is_some_and(|&top| top < least) {
+                continue;
+            }
+            let ids = block * BLOCK..;
+            let all = ids.zip(logits).map(|(id, &x)| (id as u32, x));
+            self.candidates
+                .extend(all.filter(|&(_, x)| x >= least && x != ABSENT));
+        }
         self.narrow();
         self.draw()
     }
@@ -204,11 +237,47 @@ impl Sampler {
     }
 }
 
-fn largest(logits: impl Iterator<Item = (usize, f32)>) -> u32 {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (id, x) in logits {
-        if x > best.1 {
-            best = (id, x);
+/// In the place of a logit that takes no part.
+const ABSENT: f32 = f32::NEG_INFINITY;
+/// Logits whose largest is found together, in lanes.
+const BLOCK: usize = 64;
+
+/// A number that at least `k` logits reach, as large as is cheap to find: the `k`-th largest of the blocks' largest ones, which are
+/// left in `tops`. Without `k`, or with too few blocks, what all reach.
+fn least_of_the_largest(logits: &[f32], k: usize, tops: &mut Vec<f32>) -> f32 {
+    tops.clear();
+    if k == 0 || k >= logits.len() / BLOCK {
+        return ABSENT;
+    }
+    tops.extend(logits.chunks(BLOCK).map(top));
+    let mut ranked = tops.clone();
+    let (_, least, _) = ranked.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
+    *least
+}
+
+/// The largest of a block.
+fn top(block: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [ABSENT; LANES];
+    let (whole, rest) = block.as_chunks::<LANES>();
+    for some in whole {
+        for (lane, &x) in lanes.iter_mut().zip(some) {
+            *lane = larger(*lane, x);
+        }
+    }
+    let lanes = lanes.into_iter().fold(ABSENT, larger);
+    rest.iter().copied().fold(lanes, larger)
+}
+
+/// The first of the largest.
+fn largest(logits: &[f32]) -> u32 {
+    let mut best = (0, ABSENT);
+    for (block, logits) in logits.chunks(BLOCK).enumerate() {
+        let top = top(logits);
+        if top > best.1 {
+            let within = logits.iter().position(|&x| x == top).unwrap_or(0);
+            best = (block * BLOCK + within, top);
         }
     }
     best.0 as u32

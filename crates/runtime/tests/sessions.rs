@@ -250,7 +250,7 @@ fn a_damaged_embedding_is_told_and_forgotten() {
             .prefill(&[20, 99, 30], &mut |_| true)
             .expect_err("logits that are no numbers");
         assert!(
-            matches!(error, RuntimeError::NotFinite { position: 3 }),
+            matches!(error, RuntimeError::NotFinite { position: 2 }),
             "{fixture}: {error}"
         );
         session.reset();

@@ -42,7 +42,14 @@ const DESKTOP: &[(&str, &str)] = &[
     ("sys/fs/cgroup/user.slice/job/cpu.max", "150000 100000\n"),
     ("sys/fs/cgroup/user.slice/cpu.max", "max 100000\n"),
     ("sys/fs/cgroup/user.slice/job/memory.max", "8589934592\n"),
-    ("sys/fs/cgroup/user.slice/job/memory.current", "589934592\n"),
+    (
+        "sys/fs/cgroup/user.slice/job/memory.current",
+        "1589934592\n",
+    ),
+    (
+        "sys/fs/cgroup/user.slice/job/memory.stat",
+        "anon 5\nfile 1100000000\ninactive_file 900000000\nactive_file 100000000\nslab 7\n",
+    ),
     ("sys/devices/system/cpu/online", "0-31\n"),
     ("sys/devices/system/cpu/smt/active", "1\n"),
     ("sys/devices/system/node/online", "0\n"),
@@ -219,7 +226,11 @@ fn version_1_groups_are_read() {
             ),
             ("sys/fs/cgroup/memory/a/b/memory.usage_in_bytes", "5\n"),
             ("sys/fs/cgroup/memory/a/memory.limit_in_bytes", "1000\n"),
-            ("sys/fs/cgroup/memory/a/memory.usage_in_bytes", "300\n"),
+            ("sys/fs/cgroup/memory/a/memory.usage_in_bytes", "400\n"),
+            (
+                "sys/fs/cgroup/memory/a/memory.stat",
+                "inactive_file 10\ntotal_inactive_file 60\ntotal_active_file 40\nactive_file x\n",
+            ),
         ],
     ));
     assert_eq!(quota_cpus(&files).value(), Some(&4.0));

@@ -1,10 +1,14 @@
-//! Keys and values of one layer of one sequence.
+//! Keys and values of a sequence, layer by layer.
 //!
-//! Both lie in blocks of 16 positions; four blocks of a head are followed by those of the next head, and all heads' by the next 64
-//! positions, so that a short sequence touches the beginning of its memory only, with huge pages too. A block of keys is `[dimension][position % 16]`, so that a score of 16 keys is a chain of
+//! Both lie in blocks of 16 positions. A block of keys is `[dimension][position % 16]`, so that a score of 16 keys is a chain of
 //! vectors over the dimensions with no reduction across lanes; a block of values is `[position % 16][dimension]`. Scales, where there
 //! are some, follow their block as `[dimension / 32][position % 16]`: one vector scales 16 keys, or the weights of 16 values.
-//! Capacity is a multiple of 64 positions; memory that no position reached yet is zero and, by the system, not there.
+//!
+//! Four blocks of a head are followed by those of the next head, keys by values, a layer by the next, and all of that by the next 64
+//! positions (a *run*). So a short sequence touches the beginning of its memory only, with huge pages too: memory that no position
+//! reached yet is zero and, by the system, not there.
+
+use std::sync::Arc;
 
 use crate::{
     memory::{Aligned, Arena, OutOfMemory},
@@ -21,35 +25,74 @@ pub struct KvCache {
     kv_heads: usize,
     head_dim: usize,
     capacity: usize,
-    keys: Aligned<u8>,
-    values: Aligned<u8>,
+    /// Of all layers.
+    memory: Arc<Aligned<u8>>,
+    /// Where in a run this layer's keys begin; its values follow.
+    offset: usize,
+    /// Bytes of a run of all layers.
+    run: usize,
 }
 
 impl KvCache {
-    /// Room for `positions`, rounded up, in memory of `arena`.
+    /// The caches of all `layers`, given as (KV heads, width of a head), with room for `positions`, rounded up, in memory of
+    /// `arena`.
     ///
     /// # Errors
     /// The size overflows or the system refuses it.
-    pub fn new(
+    pub fn of_layers(
+        kind: KvType,
+        layers: &[(usize, usize)],
+        positions: usize,
+        arena: &mut Arena,
+    ) -> Result<Vec<Self>, OutOfMemory> {
+        let sizes = layers
+            .iter()
+            .map(|&(kv_heads, head_dim)| Self::bytes_for(kind, kv_heads, head_dim, KEY_BLOCK));
+        let run = sizes
+            .clone()
+            .try_fold(0, |sum: usize, bytes| sum.checked_add(bytes?))
+            .ok_or(OutOfMemory { bytes: None })?;
+        // A vector of slack: the last head's last value may be read as a whole vector.
+        let bytes = positions
+            .div_ceil(KEY_BLOCK)
+            .checked_mul(run)
+            .and_then(|bytes| bytes.checked_add(LANES * size_of::<f32>()))
+            .ok_or(OutOfMemory { bytes: None })?;
+        let memory = Arc::new(arena.zeroed(bytes)?);
+        let mut offset = 0;
+        let caches = layers
+            .iter()
+            .zip(sizes)
+            .map(|(&(kv_heads, head_dim), size)| {
+                let cache = Self {
+                    kind,
+                    kv_heads,
+                    head_dim,
+                    capacity: positions.next_multiple_of(KEY_BLOCK),
+                    memory: Arc::clone(&memory),
+                    offset,
+                    run,
+                };
+                offset += size.unwrap_or(0);
+                cache
+            });
+        Ok(caches.collect())
+    }
+
+    /// A single layer's.
+    ///
+    /// # Errors
+    /// As [`KvCache::of_layers`].
+    #[cfg(test)]
+    pub(crate) fn new(
         kind: KvType,
         kv_heads: usize,
         head_dim: usize,
         positions: usize,
         arena: &mut Arena,
     ) -> Result<Self, OutOfMemory> {
-        let bytes = Self::bytes_for(kind, kv_heads, head_dim, positions)
-            .ok_or(OutOfMemory { bytes: None })?;
-        let capacity = positions.next_multiple_of(KEY_BLOCK);
-        // A vector of slack: the last head's last value may be read as a whole vector.
-        let half = bytes / 2 + LANES * size_of::<f32>();
-        Ok(Self {
-            kind,
-            kv_heads,
-            head_dim,
-            capacity,
-            keys: arena.zeroed(half)?,
-            values: arena.zeroed(half)?,
-        })
+        let mut all = Self::of_layers(kind, &[(kv_heads, head_dim)], positions, arena)?;
+        all.pop().ok_or(OutOfMemory { bytes: None })
     }
 
     /// Bytes of keys and values for `positions`, as allocated; `None` on overflow.
@@ -67,15 +110,20 @@ impl KvCache {
             .checked_mul(2)
     }
 
-    /// Gives the memory of the first `positions` pages of its own. Memory that was never written is one page of zeros, read again and
-    /// again: reading that would be faster than reading a cache.
+    /// Gives the first `positions` memory of their own. Memory that was never written is one page of zeros, read again and again:
+    /// reading that would be faster than reading a cache.
     pub(crate) fn materialise(&mut self, positions: usize) {
+        /// The smallest that a page is.
         const PAGE: usize = 4096;
-        let used = positions.div_ceil(KEY_BLOCK) * self.run_bytes();
-        for half in [&mut self.keys, &mut self.values] {
-            for byte in half.as_mut_slice().iter_mut().take(used).step_by(PAGE) {
-                // SAFETY: a byte of ours, written as it is; volatile, since the compiler would see that nothing changes.
-                unsafe { std::ptr::write_volatile(byte, *byte) };
+        for run in 0..positions.div_ceil(KEY_BLOCK) {
+            let start = run * self.run + self.offset;
+            for at in (0..self.layer_bytes()).step_by(PAGE) {
+                // SAFETY: a byte of this layer's, which `&mut self` has alone, written as it is; volatile, since the compiler would
+                // see that nothing changes.
+                unsafe {
+                    let byte = self.memory.as_mut_pointer().add(start + at);
+                    std::ptr::write_volatile(byte, *byte);
+                }
             }
         }
     }
@@ -113,29 +161,37 @@ impl KvCache {
     /// Bytes from a block of 64 positions to the same head's next.
     #[inline(always)]
     pub(crate) fn run_bytes(&self) -> usize {
-        self.kv_heads * KEY_BLOCK * self.kind.head_bytes(self.head_dim)
+        self.run
     }
 
-    /// Where the block of 16 positions of a head begins, in bytes.
+    /// Bytes of this layer's keys and values in a run.
+    #[inline(always)]
+    fn layer_bytes(&self) -> usize {
+        2 * self.kv_heads * KEY_BLOCK * self.kind.head_bytes(self.head_dim)
+    }
+
+    /// Where the block of 16 positions of a head's keys begins, in bytes.
     #[inline(always)]
     fn block(&self, head: usize, block: usize) -> usize {
-        const RUN: usize = KEY_BLOCK / LANES;
-        let blocks = (block / RUN * self.kv_heads + head) * RUN + block % RUN;
-        blocks * LANES * self.kind.head_bytes(self.head_dim)
+        const BLOCKS: usize = KEY_BLOCK / LANES;
+        let within = head * BLOCKS + block % BLOCKS;
+        block / BLOCKS * self.run
+            + self.offset
+            + within * LANES * self.kind.head_bytes(self.head_dim)
     }
 
     /// Keys of the 16 positions from `block * 16`.
     #[inline(always)]
     pub(crate) fn key_block(&self, head: usize, block: usize) -> *mut u8 {
-        let keys = self.keys.as_mut_pointer();
-        keys.wrapping_add(self.block(head, block))
+        let memory = self.memory.as_mut_pointer();
+        memory.wrapping_add(self.block(head, block))
     }
 
     /// Values of the 16 positions from `block * 16`.
     #[inline(always)]
     pub(crate) fn value_block(&self, head: usize, block: usize) -> *mut u8 {
-        let values = self.values.as_mut_pointer();
-        values.wrapping_add(self.block(head, block))
+        let memory = self.memory.as_mut_pointer();
+        memory.wrapping_add(self.block(head, block) + self.layer_bytes() / 2)
     }
 
     /// Stores one head of one position.

@@ -35,19 +35,12 @@ impl State {
         positions: usize,
     ) -> Result<Self, OutOfMemory> {
         let mut arena = Arena::new(profile.pages);
-        let kv = program
+        let layers: Vec<(usize, usize)> = program
             .kv
             .iter()
-            .map(|s| {
-                KvCache::new(
-                    profile.kv_type,
-                    s.kv_heads,
-                    s.head_dim,
-                    positions,
-                    &mut arena,
-                )
-            })
-            .collect::<Result<_, _>>()?;
+            .map(|layer| (layer.kv_heads, layer.head_dim))
+            .collect();
+        let kv = KvCache::of_layers(profile.kv_type, &layers, positions, &mut arena)?;
         let deltas = program
             .deltas
             .iter()

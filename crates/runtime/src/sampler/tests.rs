@@ -149,3 +149,77 @@ fn tokens_that_are_not_allowed_take_no_part() {
         assert_eq!(seen, [0, 3]);
     }
 }
+
+/// The candidates of a step, found without any short cut: penalties, the k likeliest, likeliest first.
+fn candidates(
+    logits: &[f32],
+    recent: &[u32],
+    allowed: &dyn Fn(u32) -> bool,
+    o: &SamplingOptions,
+) -> Vec<u32> {
+    let penalised = |id: u32, x: f32| match (recent.contains(&id), x > 0.0) {
+        (false, _) => x,
+        (true, true) => x / o.repeat_penalty,
+        (true, false) => x * o.repeat_penalty,
+    };
+    let ids = (0u32..).zip(logits).filter(|&(id, _)| allowed(id));
+    let mut all: Vec<(u32, f32)> = ids.map(|(id, &x)| (id, penalised(id, x))).collect();
+    all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    if o.top_k > 0 {
+        all.truncate(o.top_k);
+    }
+    all.into_iter().map(|(id, _)| id).collect()
+}
+
+#[test]
+fn the_short_cuts_leave_the_same_candidates() {
+    for case in 0..300u32 {
+        // Vocabularies around the blocks' size; logits of few values, so that there are ties at the limit.
+        let len = [1, 40, 63, 64, 65, 640, 5000][case as usize % 7];
+        let steps = [3.0, 50.0, 1e6][case as usize % 3];
+        let logits: Vec<f32> = ops::input::normal(u64::from(case), len)
+            .iter()
+            .map(|x| (x * steps).round() / steps)
+            .collect();
+        let options = SamplingOptions {
+            top_k: [0, 1, 2, 9, 40, 4999][case as usize % 6],
+            repeat_penalty: [1.0, 1.3, 0.7][case as usize % 3],
+            ..wide()
+        };
+        let history: Vec<u32> = (0..30).map(|i| (i * i + case) % len as u32).collect();
+        let allows = |id: u32| case % 4 != 0 || id % 3 == 0;
+        let recent: &[u32] = match options.repeat_penalty {
+            1.0 => &[],
+            _ => &history,
+        };
+        let want = candidates(&logits, recent, &allows, &options);
+        let mut sampler = Sampler::new(options).expect("valid options");
+        let chosen = sampler.sample_among(&logits, &history, allows);
+        let got: Vec<u32> = sampler.candidates.iter().map(|c| c.0).collect();
+        assert_eq!(got, want, "case {case}");
+        assert!(got.contains(&chosen));
+        if case % 4 != 0 {
+            sampler.sample(&logits, &history);
+            let got: Vec<u32> = sampler.candidates.iter().map(|c| c.0).collect();
+            assert_eq!(got, want, "case {case}, all allowed");
+        }
+        sampler.options.temperature = 0.0;
+        assert_eq!(
+            sampler.sample_among(&logits, &history, allows),
+            want[0],
+            "case {case}"
+        );
+    }
+}
+
+/// However hard the penalty, a token that is not allowed stays out.
+#[test]
+fn a_penalty_does_not_let_others_in() {
+    let options = SamplingOptions {
+        repeat_penalty: f32::MAX,
+        ..wide()
+    };
+    let mut sampler = Sampler::new(options).expect("valid options");
+    let token = sampler.sample_among(&[1.0, 2.0, -3.0], &[2, 2], |id| id == 2);
+    assert_eq!(token, 2);
+}

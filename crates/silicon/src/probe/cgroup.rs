@@ -38,7 +38,8 @@ pub fn quota_cpus(files: &Files) -> Fact<f64> {
     }
 }
 
-/// Bytes that the control groups still grant beyond what is in use: limit - usage, the smallest of all levels.
+/// Bytes that the control groups still grant beyond what is in use: limit - usage, the smallest of all levels. Pages of files count
+/// as usage, but the system takes them back when it needs memory, so they are granted too.
 #[must_use]
 pub fn memory_left_bytes(files: &Files) -> Fact<u64> {
     let mut tightest: Option<(u64, String)> = None;
@@ -50,10 +51,8 @@ pub fn memory_left_bytes(files: &Files) -> Fact<u64> {
         .into_iter()
         .find_map(|(limit, usage)| {
             let limit = files.number::<u64>(&format!("{folder}/{limit}")).ok()?;
-            Some((
-                limit,
-                files.number::<u64>(&format!("{folder}/{usage}")).ok()?,
-            ))
+            let usage = files.number::<u64>(&format!("{folder}/{usage}")).ok()?;
+            Some((limit, usage.saturating_sub(file_bytes(files, &folder))))
         });
         if let Some((limit, usage)) = pair
             && limit < NO_LIMIT_BYTES
@@ -68,6 +67,23 @@ pub fn memory_left_bytes(files: &Files) -> Fact<u64> {
         Some((bytes, folder)) => Fact::known(bytes, format!("memory limit less usage in {folder}")),
         None => Fact::unknown("no control group limits the memory"),
     }
+}
+
+/// Bytes of files' pages in a group's `memory.stat`; those of its children too, which version 1 tells apart.
+fn file_bytes(files: &Files, folder: &str) -> u64 {
+    let stat = files
+        .text(&format!("{folder}/memory.stat"))
+        .unwrap_or_default();
+    let entry = |key: &str| {
+        stat.lines().find_map(|line| {
+            let (name, bytes) = line.split_once(' ')?;
+            (name == key).then(|| bytes.trim().parse::<u64>().ok())?
+        })
+    };
+    ["inactive_file", "active_file"]
+        .into_iter()
+        .filter_map(|key| entry(&format!("total_{key}")).or_else(|| entry(key)))
+        .fold(0, u64::saturating_add)
 }
 
 /// `cpu.max` of version 2: `max 100000` or `150000 100000`.

@@ -1,8 +1,9 @@
 """Writes a model with random weights in the shape of a real one, for timing: nothing that large can be carried.
 
 Usage: `python bench/random_model.py SHAPE OUT.gguf`, SHAPE one of those below. Matrices are Q4_0 (their codes uniform, their scales such
-that activations stay near 1), norms, gates and convolutions f32, the vocabulary that of the tiny fixtures. What is timed does not depend on the
-values; with these no number overflows. Both engines read the file. Needs the Python packages gguf and numpy.
+that activations stay near 1), norms, gates and convolutions f32, the vocabulary that of the tiny fixtures or, where a shape says so, as
+large as the real one. What is timed does not depend on the values; with these no number overflows. Both engines read the file. Needs the
+Python packages gguf and numpy.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ class Shape:
     key_heads: int = 0
     value_heads: int = 0
     experts: tuple[int, int, int, int] | None = None
+    # RWKV-7's low-rank projections: of decay, learning rate, value residual and gate.
+    ranks: tuple[int, int, int, int] | None = None
+    vocabulary: int = VOCAB
 
 
 SHAPES = {
@@ -43,6 +47,8 @@ SHAPES = {
     "qwen3.5-35b-a3b-4-layers": Shape("qwen35moe", 2048, 4, 16, 2, 256, 512, 4, 16, 32, (256, 8, 512, 512)),
     # Six layers of Qwen3-30B-A3B.
     "qwen3-30b-a3b-6-layers": Shape("qwen3moe", 2048, 6, 32, 4, 128, 768, experts=(128, 8, 768, 0)),
+    # RWKV-7 World 0.4B, with as many rows of logits; the low-rank matrices are F16, as converters leave them.
+    "rwkv7-0.4b": Shape("rwkv7", 1024, 24, 16, 16, 64, 4096, ranks=(64, 64, 32, 128), vocabulary=65536),
 }
 
 
@@ -67,6 +73,14 @@ class Writer:
 
     def norm(self, name: str, width: int) -> None:
         self.floats(name, width, mean=1.0)
+
+    def halves(self, name: str, rows: int, cols: int) -> None:
+        """F16, of the same scale as `matrix`."""
+        self.file.add_tensor(name, self.rng.normal(0, 1 / math.sqrt(cols), (rows, cols)).astype(np.float16))
+
+    def layer_norm(self, name: str, width: int) -> None:
+        self.norm(f"{name}.weight", width)
+        self.floats(f"{name}.bias", width)
 
 
 def attention(w: Writer, prefix: str) -> None:
@@ -111,6 +125,56 @@ def feed_forward(w: Writer, prefix: str) -> None:
             w.matrix(f"{prefix}ffn_{part}_shexp.weight", shared, s.hidden)
         w.matrix(f"{prefix}ffn_down_shexp.weight", s.hidden, shared)
         w.floats(f"{prefix}ffn_gate_inp_shexp.weight", s.hidden, deviation=0.03)
+
+
+def rwkv7(w: Writer, layer: int) -> None:
+    """A layer of RWKV-7. The first one's value residual has the learning rate's rank, as in real files; nothing reads it."""
+    s, prefix = w.shape, f"blk.{layer}."
+    decay, rate, value, gate = s.ranks
+    for norm in ("attn_norm", "attn_norm_2", "time_mix_ln"):
+        w.layer_norm(prefix + norm, s.hidden)
+    w.floats(f"{prefix}time_mix_lerp_fused.weight", 6, 1, 1, s.hidden, mean=0.5)
+    w.floats(f"{prefix}channel_mix_lerp_k.weight", s.hidden, mean=0.5)
+    for letter, rank in (("w", decay), ("a", rate), ("v", value if layer else rate), ("g", gate)):
+        if letter != "g":
+            w.floats(f"{prefix}time_mix_{letter}0.weight", s.hidden, mean=-1.0)
+        w.halves(f"{prefix}time_mix_{letter}1.weight", rank, s.hidden)
+        w.halves(f"{prefix}time_mix_{letter}2.weight", s.hidden, rank)
+    for part, mean in (("k_k", 1.0), ("k_a", 1.0), ("r_k", 0.0)):
+        w.floats(f"{prefix}time_mix_{part}.weight", s.hidden, mean=mean)
+    for part in ("receptance", "key", "value", "output"):
+        w.matrix(f"{prefix}time_mix_{part}.weight", s.hidden, s.hidden)
+    w.matrix(f"{prefix}channel_mix_key.weight", s.feed_forward, s.hidden)
+    w.matrix(f"{prefix}channel_mix_value.weight", s.hidden, s.feed_forward)
+
+
+def rwkv7_keys(w: Writer) -> None:
+    s, f = w.shape, w.file
+    decay, rate, value, gate = s.ranks
+    f.add_context_length(CONTEXT)
+    f.add_embedding_length(s.hidden)
+    f.add_block_count(s.layers)
+    f.add_layer_norm_eps(1e-5)
+    f.add_wkv_head_size(s.head_dim)
+    f.add_decay_lora_rank(decay)
+    f.add_iclr_lora_rank(rate)
+    f.add_value_residual_mix_lora_rank(value)
+    f.add_gate_lora_rank(gate)
+    f.add_feed_forward_length(s.feed_forward)
+    f.add_head_count(0)
+
+
+def world_tokenizer(w: Writer) -> None:
+    """A World vocabulary: the end of a text, the 256 bytes, the end of a turn, unused entries."""
+    spelt = ["<s>", *(repr(bytes([byte]))[2:-1] for byte in range(256)), "\\n\\n"]
+    kinds = [gguf.TokenType.CONTROL] + [gguf.TokenType.NORMAL] * 257
+    unused = range(len(spelt), w.shape.vocabulary)
+    w.file.add_tokenizer_model("rwkv")
+    w.file.add_token_list(spelt + [f"[PAD{i}]" for i in unused])
+    w.file.add_token_types(kinds + [gguf.TokenType.UNUSED] * len(unused))
+    w.file.add_bos_token_id(0)
+    w.file.add_eos_token_id(0)
+    w.file.add_eot_token_id(257)
 
 
 def keys(w: Writer) -> None:
@@ -158,16 +222,19 @@ def tokenizer(w: Writer) -> None:
     w.file.add_eos_token_id(0)
 
 
-def main() -> None:
-    if len(sys.argv) != 3 or sys.argv[1] not in SHAPES:
-        raise SystemExit(f"usage: random_model.py {{{','.join(SHAPES)}}} OUT.gguf")
-    shape = SHAPES[sys.argv[1]]
-    w = Writer(shape, sys.argv[2])
-    w.file.add_name(f"random {sys.argv[1]}")
+def recurrent(w: Writer) -> None:
+    rwkv7_keys(w)
+    world_tokenizer(w)
+    for norm in ("token_embd_norm", "output_norm"):
+        w.layer_norm(norm, w.shape.hidden)
+    for layer in range(w.shape.layers):
+        rwkv7(w, layer)
+
+
+def transformer(w: Writer) -> None:
+    shape = w.shape
     keys(w)
     tokenizer(w)
-    w.matrix("token_embd.weight", VOCAB, shape.hidden)
-    w.matrix("output.weight", VOCAB, shape.hidden)
     w.norm("output_norm.weight", shape.hidden)
     second = "post_attention_norm" if shape.interval else "ffn_norm"
     for layer in range(shape.layers):
@@ -177,6 +244,17 @@ def main() -> None:
         is_attention = not shape.interval or (layer + 1) % shape.interval == 0
         (attention if is_attention else delta_net)(w, prefix)
         feed_forward(w, prefix)
+
+
+def main() -> None:
+    if len(sys.argv) != 3 or sys.argv[1] not in SHAPES:
+        raise SystemExit(f"usage: random_model.py {{{','.join(SHAPES)}}} OUT.gguf")
+    shape = SHAPES[sys.argv[1]]
+    w = Writer(shape, sys.argv[2])
+    w.file.add_name(f"random {sys.argv[1]}")
+    w.matrix("token_embd.weight", shape.vocabulary, shape.hidden)
+    w.matrix("output.weight", shape.vocabulary, shape.hidden)
+    (recurrent if shape.ranks else transformer)(w)
     w.file.write_header_to_file()
     w.file.write_kv_data_to_file()
     w.file.write_tensors_to_file()

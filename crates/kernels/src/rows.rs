@@ -60,6 +60,16 @@ impl QuantRows {
         (lines | 1) * 64
     }
 
+    /// The rows from `first` on.
+    pub(crate) fn from(self, first: usize) -> Self {
+        Self {
+            pointer: self
+                .pointer
+                .wrapping_add(first * Self::row_bytes(self.cols)),
+            ..self
+        }
+    }
+
     /// Row `i`.
     ///
     /// # Safety

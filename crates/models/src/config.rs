@@ -9,6 +9,10 @@ const MOST_LAYERS: usize = 4096;
 const MOST_WIDTH: usize = 1 << 24;
 /// The architecture whose files count key heads layer by layer.
 const PER_LAYER: &str = "granitehybrid";
+/// The architecture without attention: its heads are those of its recurrence, its norms have a mean.
+const RECURRENT: &str = "rwkv7";
+/// Real models have 64. A state is this times as large as the values, so more would let a small file ask for much memory.
+const MOST_WKV_HEAD: usize = 1024;
 
 /// Dimensions that all supported architectures share.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +33,7 @@ pub struct Config {
     pub kv_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
-    /// Added to the mean of squares in norms.
+    /// Added to the mean of squares in norms, or to the variance.
     pub eps: f32,
     /// Base of the rotary angles.
     pub rope_theta: f64,
@@ -76,31 +80,16 @@ impl Config {
             fields.required("embedding_length")?,
             MOST_WIDTH,
         )?;
-        let heads = fields.within(
-            "attention.head_count",
-            fields.required("attention.head_count")?,
-            MOST_WIDTH,
-        )?;
-        let kv_heads = fields.kv_heads(heads)?;
-        let kv_heads = fields.within("attention.head_count_kv", kv_heads, heads)?;
-        if !heads.is_multiple_of(kv_heads) {
-            let expected = format!("a divisor of the {heads} query heads (attention.head_count)");
-            return Err(fields.value("attention.head_count_kv", kv_heads, expected));
-        }
-        let head_dim = fields
-            .optional("attention.key_length")?
-            .unwrap_or(hidden / heads);
-        let head_dim = fields.within("attention.key_length", head_dim, 4096)?;
-        let value_dim = fields
-            .optional("attention.value_length")?
-            .unwrap_or(head_dim);
-        if value_dim != head_dim {
-            return Err(fields.value(
-                "attention.value_length",
-                value_dim,
-                format!("the key length, {head_dim}"),
-            ));
-        }
+        let is_recurrent = architecture == RECURRENT;
+        let Heads {
+            heads,
+            kv_heads,
+            head_dim,
+        } = if is_recurrent {
+            fields.wkv_heads(hidden)?
+        } else {
+            fields.attention_heads(hidden)?
+        };
         let rope_dims = fields.optional("rope.dimension_count")?.unwrap_or(head_dim);
         let rope_dims = fields.within("rope.dimension_count", rope_dims, head_dim)?;
         if !rope_dims.is_multiple_of(2) {
@@ -110,13 +99,14 @@ impl Config {
                 "an even number: dimensions turn in pairs".into(),
             ));
         }
-        let eps = metadata.f32(&fields.key("attention.layer_norm_rms_epsilon"))?;
+        let eps_key = if is_recurrent {
+            "attention.layer_norm_epsilon"
+        } else {
+            "attention.layer_norm_rms_epsilon"
+        };
+        let eps = metadata.f32(&fields.key(eps_key))?;
         if !(eps.is_finite() && eps >= 0.0) {
-            return Err(fields.value(
-                "attention.layer_norm_rms_epsilon",
-                eps,
-                "a small positive number".into(),
-            ));
+            return Err(fields.value(eps_key, eps, "a small positive number".into()));
         }
         Ok(Self {
             name: metadata.opt_str("general.name")?.map(str::to_owned),
@@ -227,6 +217,13 @@ pub(crate) fn file_name(gguf: &Gguf) -> String {
         .map_or_else(|| Origin::Memory.to_string(), |p| p.display().to_string())
 }
 
+/// How many, and how wide.
+struct Heads {
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+}
+
 struct Fields<'a> {
     gguf: &'a Gguf,
     metadata: &'a Metadata,
@@ -273,6 +270,55 @@ impl Fields<'_> {
         } else {
             Err(self.value(key, number, "a positive number".into()))
         }
+    }
+
+    /// The heads of attention.
+    fn attention_heads(&self, hidden: usize) -> Result<Heads, ModelError> {
+        let heads = self.within(
+            "attention.head_count",
+            self.required("attention.head_count")?,
+            MOST_WIDTH,
+        )?;
+        let kv_heads = self.kv_heads(heads)?;
+        let kv_heads = self.within("attention.head_count_kv", kv_heads, heads)?;
+        if !heads.is_multiple_of(kv_heads) {
+            let expected = format!("a divisor of the {heads} query heads (attention.head_count)");
+            return Err(self.value("attention.head_count_kv", kv_heads, expected));
+        }
+        let head_dim = self
+            .optional("attention.key_length")?
+            .unwrap_or(hidden / heads);
+        let head_dim = self.within("attention.key_length", head_dim, 4096)?;
+        let value_dim = self.optional("attention.value_length")?.unwrap_or(head_dim);
+        if value_dim != head_dim {
+            return Err(self.value(
+                "attention.value_length",
+                value_dim,
+                format!("the key length, {head_dim}"),
+            ));
+        }
+        Ok(Heads {
+            heads,
+            kv_heads,
+            head_dim,
+        })
+    }
+
+    /// The heads of a recurrence, which files tell by their width; `attention.head_count` is 0 in them.
+    fn wkv_heads(&self, hidden: usize) -> Result<Heads, ModelError> {
+        const KEY: &str = "wkv.head_size";
+        let head_dim = self.within(KEY, self.required(KEY)?, MOST_WKV_HEAD)?;
+        if !head_dim.is_multiple_of(16) || !hidden.is_multiple_of(head_dim) {
+            let expected =
+                format!("a multiple of 16 that divides the width, {hidden} (embedding_length)");
+            return Err(self.value(KEY, head_dim, expected));
+        }
+        let heads = hidden / head_dim;
+        Ok(Heads {
+            heads,
+            kv_heads: heads,
+            head_dim,
+        })
     }
 
     /// Key and value heads of the layers that attend. Hybrids may say so layer by layer: 0 where a layer does not.

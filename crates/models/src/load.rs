@@ -238,6 +238,24 @@ impl<'a> Loader<'a> {
         self.keep(&values)
     }
 
+    /// A vector that files store in one of these shapes.
+    pub(crate) fn shaped(
+        &mut self,
+        name: &str,
+        shapes: &[&[usize]],
+    ) -> Result<VectorId, ModelError> {
+        let stored = self.gguf.tensor(name).map(TensorInfo::shape);
+        let found = shapes.iter().find(|&&shape| stored == Some(shape));
+        // Without one that fits, the error names the usual one.
+        let shape = *found.or(shapes.first()).unwrap_or(&[].as_slice());
+        self.flat(name, shape)
+    }
+
+    /// A tensor that files have and the program does not want.
+    pub(crate) fn ignore(&mut self, name: String) {
+        self.taken.insert(name);
+    }
+
     /// Hands weights that were rearranged to the program.
     pub(crate) fn keep(&mut self, values: &[f32]) -> Result<VectorId, ModelError> {
         let file = file_name(&self.gguf);

@@ -12,7 +12,7 @@ mod draft;
 
 use draft::{Draft, fixture_path};
 
-const FIXTURES: [&str; 11] = [
+const FIXTURES: [&str; 12] = [
     "llama",
     "qwen2",
     "qwen3",
@@ -24,6 +24,7 @@ const FIXTURES: [&str; 11] = [
     "qwen3next-moe",
     "granitehybrid",
     "granitehybrid-moe",
+    "rwkv7",
 ];
 
 fn described(fixture: &str) -> Model {
@@ -81,7 +82,16 @@ fn streamed(gguf: &Gguf) -> impl Iterator<Item = &TensorInfo> {
     gguf.tensors().iter().filter(move |t| match t.name() {
         "token_embd.weight" => tied,
         name => {
-            let vectors = ["ssm_conv1d.weight", "ssm_a", "ssm_d", "ssm_norm.weight"];
+            let vectors = [
+                "ssm_conv1d.weight",
+                "ssm_a",
+                "ssm_d",
+                "ssm_norm.weight",
+                "time_mix_lerp_fused.weight",
+                // Nothing reads these.
+                "blk.0.time_mix_v1.weight",
+                "blk.0.time_mix_v2.weight",
+            ];
             let is_row = name.ends_with("ffn_gate_inp_shexp.weight");
             (t.shape().len() >= 2 || is_row) && !vectors.iter().any(|v| name.ends_with(v))
         }
@@ -176,6 +186,14 @@ fn memory_equals_sums_by_hand() {
     };
     assert_eq!(hybrid.footprint(512, KvType::F16), Some(want));
     assert!(hybrid.program.is_recurrent());
+    // rwkv7: 3 layers keep 2 matrices of 64 x 64 and 2 rows of 128; no keys and values.
+    let recurrent = described("rwkv7");
+    let want = Footprint {
+        kv_bytes: 0,
+        state_bytes: 4 * 3 * (2 * 64 * 64 + 2 * 128),
+    };
+    assert_eq!(recurrent.footprint(1 << 20, KvType::F16), Some(want));
+    assert!(recurrent.program.is_recurrent());
 }
 
 #[test]

@@ -16,7 +16,7 @@ mod draft;
 
 use draft::{Draft, Part};
 
-const FIXTURES: [&str; 4] = ["llama", "gemma3", "qwen35", "qwen3next"];
+const FIXTURES: [&str; 5] = ["llama", "gemma3", "qwen35", "qwen3next", "rwkv7"];
 
 #[derive(Clone, Debug)]
 enum Change {

@@ -13,7 +13,15 @@ mod draft;
 
 use draft::Draft;
 
-const FIXTURES: [&str; 6] = ["llama", "qwen2", "qwen3", "gemma3", "qwen35", "qwen3next"];
+const FIXTURES: [&str; 7] = [
+    "llama",
+    "qwen2",
+    "qwen3",
+    "gemma3",
+    "qwen35",
+    "qwen3next",
+    "rwkv7",
+];
 
 fn open(draft: &Draft) -> Result<Engine, RuntimeError> {
     let profile = RuntimeProfile {

@@ -8,6 +8,8 @@
 //! The program is foreign, so it runs on fuel: every step, and every 64 bytes of data made, costs one. That bounds time and
 //! memory together. Recursion is bounded too. It reaches nothing outside the conversation but the clock.
 //!
+//! Files of RWKV's World models name a format (`rwkv-world`) instead of carrying a program; that format is written here.
+//!
 //! A model without a template is an error; [`ChatTemplate::chatml`] is the fallback that a caller may choose and must then
 //! report ([`ChatTemplate::origin`]).
 //!
@@ -41,6 +43,17 @@ const CHATML: &str = "{% for message in messages %}\
 {{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}\
 {% endfor %}\
 {% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+
+/// What files of RWKV's World models have for a template: the name of a format that programs are expected to know.
+const RWKV_WORLD_NAME: &str = "rwkv-world";
+
+/// That format. A blank line is what ends a turn, so contents keep none: their lines are joined by single newlines.
+const RWKV_WORLD: &str = "{% for message in messages %}\
+{% set role = message['role'] %}\
+{{ {'system': 'System', 'user': 'User', 'assistant': 'Assistant'}[role] or role | capitalize }}: \
+{{ message['content'] | lines | map('trim', '\r') | select | join('\n') | trim }}{{ '\n\n' }}\
+{% endfor %}\
+{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}";
 
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +94,7 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// The template that the model file carries.
+    /// The template that the model file carries, or names.
     ///
     /// # Errors
     /// [`TemplateError::Missing`] without one, [`TemplateError::Syntax`] if it does not parse.
@@ -89,7 +102,8 @@ impl ChatTemplate {
         let source = metadata
             .opt_str("tokenizer.chat_template")?
             .ok_or(TemplateError::Missing)?;
-        Self::from_source(source, tokenizer)
+        let is_name = source.trim() == RWKV_WORLD_NAME;
+        Self::from_source(if is_name { RWKV_WORLD } else { source }, tokenizer)
     }
 
     /// A template from its Jinja source.

@@ -13,7 +13,7 @@ pub enum TokenizerError {
     Metadata(#[from] formats::gguf::GgufError),
     /// `tokenizer.ggml.model` names a kind of tokenizer that is not implemented.
     #[error(
-        "`tokenizer.ggml.model` is `{found}`; supported: `gpt2` (byte-level BPE), `llama` (SentencePiece)"
+        "`tokenizer.ggml.model` is `{found}`; supported: `gpt2` (byte-level BPE), `llama` (SentencePiece), `rwkv` (RWKV World)"
     )]
     UnknownModel {
         /// The name in the file.
@@ -81,13 +81,37 @@ pub enum TokenizerError {
         /// Number of tokens in the vocabulary.
         vocab_size: usize,
     },
-    /// A SentencePiece vocabulary that cannot spell every byte.
+    /// A SentencePiece or RWKV vocabulary that cannot spell every byte.
     #[error(
         "the vocabulary has neither a byte token for 0x{byte:02X} nor an unknown token; some text could not be encoded"
     )]
     NoByteFallback {
         /// The first byte without a token.
         byte: u8,
+    },
+    /// A token of an RWKV vocabulary is not spelt as Python prints bytes.
+    #[error(
+        "token {id} of `tokenizer.ggml.tokens` is `{text}`; the backslash at byte {offset} begins none of \\t, \\n, \\r, \\\\, \\', \\\" and \\xHH; the model file is damaged or was converted wrongly"
+    )]
+    BadEscape {
+        /// The token.
+        id: u32,
+        /// Where in its spelling the escape begins.
+        offset: usize,
+        /// The spelling's beginning.
+        text: String,
+    },
+    /// A token of an RWKV vocabulary is longer than matching it may take.
+    #[error(
+        "token {id} of `tokenizer.ggml.tokens` is {found} bytes long, more than the {limit} that are supported; the model file is damaged"
+    )]
+    TokenTooLong {
+        /// The token.
+        id: u32,
+        /// Its bytes.
+        found: usize,
+        /// The most that are supported.
+        limit: usize,
     },
     /// The file asks for a begin or end token but names none.
     #[error("`{flag}` is true, but `{key}` is missing; convert the model again")]
@@ -105,6 +129,19 @@ pub enum TokenizerError {
         /// Offset of the first invalid byte.
         offset: usize,
     },
+}
+
+/// The beginning of a token as a message may show it: a vocabulary's bytes could steer the reader's terminal.
+pub(crate) fn printable(token: &[u8]) -> String {
+    let shown = |character: char| {
+        if character.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            character
+        }
+    };
+    let text = String::from_utf8_lossy(token);
+    text.chars().take(64).map(shown).collect()
 }
 
 /// A chat template that is missing, broken, or that refuses the conversation.

@@ -52,3 +52,37 @@ pub(crate) fn sentence_pieces(pieces: &[(&str, f32)]) -> Vocabulary {
         add_space_prefix: None,
     }
 }
+
+/// RWKV: `<s>`, then byte `b` at id `1 + b`, then the words from id 257 on, all spelt as Python prints bytes.
+pub(crate) fn world(words: &[&[u8]]) -> Vocabulary {
+    let bytes = (0..=255).map(|byte: u8| vec![byte]);
+    let tokens = bytes.chain(words.iter().map(|word| word.to_vec()));
+    let mut tokens: Vec<Vec<u8>> = tokens.map(|token| escaped(&token)).collect();
+    tokens.insert(0, b"<s>".to_vec());
+    let mut types = vec![TokenType::Normal; tokens.len()];
+    types[0] = TokenType::Control;
+    Vocabulary {
+        kind: VocabularyKind::LongestMatch,
+        tokens,
+        scores: Vec::new(),
+        types,
+        merges: Vec::new(),
+        pre: None,
+        special: SpecialIds::default(),
+        add_bos: None,
+        add_eos: None,
+        add_space_prefix: None,
+    }
+}
+
+fn escaped(token: &[u8]) -> Vec<u8> {
+    let spelt = token.iter().map(|&byte| match byte {
+        b'\t' => "\\t".to_owned(),
+        b'\n' => "\\n".to_owned(),
+        b'\r' => "\\r".to_owned(),
+        b'\\' => "\\\\".to_owned(),
+        b' '..=b'~' => char::from(byte).to_string(),
+        _ => format!("\\x{byte:02x}"),
+    });
+    spelt.collect::<String>().into_bytes()
+}

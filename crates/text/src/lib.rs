@@ -14,6 +14,7 @@ mod chat;
 mod error;
 #[cfg(test)]
 mod fixtures;
+mod longest_match;
 mod merge;
 mod pretokenizer;
 mod sentence_piece;

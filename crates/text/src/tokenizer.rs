@@ -2,7 +2,7 @@
 //!
 //! 1. Special tokens are cut out of the text ([`crate::specials`]).
 //! 2. What lies between is cut into words: by the pre-tokenizer's expressions for byte-level BPE, before spaces for
-//!    SentencePiece.
+//!    SentencePiece. RWKV's vocabularies know no words: the longest token that fits comes next ([`crate::longest_match`]).
 //! 3. Each word's symbols are merged ([`crate::bpe`], [`crate::sentence_piece`]). Words repeat, so each call remembers the
 //!    ones it has seen.
 //!
@@ -22,7 +22,8 @@ use foldhash::fast::RandomState;
 use formats::gguf::Metadata;
 
 use crate::bpe::{self, BytePairs};
-use crate::error::TokenizerError;
+use crate::error::{TokenizerError, printable};
+use crate::longest_match::{LongestMatch, escapes};
 use crate::pretokenizer::Pretokenizer;
 use crate::sentence_piece::{Piece, SPACE_MARK, SentencePiece};
 use crate::special_names;
@@ -50,6 +51,7 @@ pub struct Tokenizer {
 enum Algorithm {
     BytePair(BytePairs),
     SentencePiece(SentencePiece),
+    LongestMatch(LongestMatch),
 }
 
 impl Tokenizer {
@@ -68,14 +70,17 @@ impl Tokenizer {
     /// spelt, or the pre-tokenizer is unknown.
     pub fn from_vocabulary(mut vocabulary: Vocabulary) -> Result<Self, TokenizerError> {
         let mut types = checked_types(&mut vocabulary)?;
+        if vocabulary.kind == VocabularyKind::LongestMatch {
+            // From here on a spelling is what it stands for, so that two escapes of one token are found out.
+            for (id, token) in (0_u32..).zip(&mut vocabulary.tokens) {
+                *token = escapes::unescaped(id, token)?;
+            }
+        }
         let index = TokenIndex::new(&vocabulary.tokens).map_err(|(first, second)| {
             TokenizerError::DuplicateToken {
                 first,
                 second,
-                text: String::from_utf8_lossy(&vocabulary.tokens[first as usize])
-                    .chars()
-                    .take(64)
-                    .collect(),
+                text: printable(&vocabulary.tokens[first as usize]),
             }
         })?;
         let special = checked_special(&vocabulary)?;
@@ -92,6 +97,10 @@ impl Tokenizer {
                 let pieces =
                     SentencePiece::new(&index, &vocabulary.scores, &types, special.unk, prefix)?;
                 (Algorithm::SentencePiece(pieces), true)
+            }
+            VocabularyKind::LongestMatch => {
+                let matches = LongestMatch::new(&index, &types, special.unk)?;
+                (Algorithm::LongestMatch(matches), false)
             }
         };
         let add = |flag: Option<bool>, by_default, id, flag_key, key| match (
@@ -220,6 +229,7 @@ impl Tokenizer {
                     });
                 });
             }
+            Algorithm::LongestMatch(matches) => matches.encode(text.as_bytes(), &self.index, out),
         }
         *after_special = false;
     }
@@ -310,7 +320,7 @@ impl Tokenizer {
     pub fn pretokenizer(&self) -> Option<&'static str> {
         match &self.algorithm {
             Algorithm::BytePair(pairs) => Some(pairs.pretokenizer().name()),
-            Algorithm::SentencePiece(_) => None,
+            Algorithm::SentencePiece(_) | Algorithm::LongestMatch(_) => None,
         }
     }
 }

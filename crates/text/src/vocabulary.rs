@@ -12,6 +12,8 @@ pub enum VocabularyKind {
     BytePair,
     /// SentencePiece: tokens are UTF-8 with `▁` for a space, the highest score merges first, bytes are the fallback.
     SentencePiece,
+    /// RWKV's: tokens are any bytes, spelt with Python's escapes; the longest one that fits comes next.
+    LongestMatch,
 }
 
 /// What a token is for.

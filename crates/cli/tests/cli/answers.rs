@@ -4,7 +4,7 @@ use formats::gguf::Value;
 
 use crate::sprag::{Sandbox, changed, fixture, sprag};
 
-const ALL: [&str; 9] = [
+const ALL: [&str; 10] = [
     "llama",
     "qwen2",
     "qwen3",
@@ -14,6 +14,7 @@ const ALL: [&str; 9] = [
     "qwen35moe",
     "qwen3next",
     "qwen3next-moe",
+    "rwkv7",
 ];
 
 #[test]

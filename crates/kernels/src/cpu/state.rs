@@ -1,4 +1,5 @@
-//! What a sequence carries from step to step: keys and values, DeltaNet's and Mamba-2's matrices, convolutions' inputs.
+//! What a sequence carries from step to step: keys and values; DeltaNet's, Mamba-2's and RWKV-7's matrices; the last inputs of
+//! convolutions and token shifts.
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use crate::{
     attention::cache::KvCache,
     memory::{Aligned, Arena, OutOfMemory},
     program::{Program, conv_state_len},
+    token_shift,
 };
 
 /// The state of one sequence.
@@ -15,6 +17,8 @@ pub struct State {
     pub(crate) deltas: Vec<Aligned<f32>>,
     pub(crate) mamba2: Vec<Aligned<f32>>,
     pub(crate) convs: Vec<Aligned<f32>>,
+    pub(crate) shifts: Vec<Aligned<f32>>,
+    pub(crate) wkv7: Vec<Aligned<f32>>,
     pub(crate) positions: usize,
     capacity: usize,
     pub(crate) program: Arc<()>,
@@ -52,11 +56,23 @@ impl State {
             .iter()
             .map(|&channels| arena.zeroed(conv_state_len(channels)))
             .collect::<Result<_, _>>()?;
+        let shifts = program
+            .shifts
+            .iter()
+            .map(|&width| arena.zeroed(token_shift::cpu::state_len(width)))
+            .collect::<Result<_, _>>()?;
+        let wkv7 = program
+            .wkv7
+            .iter()
+            .map(|s| arena.zeroed(s.state_len()))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             kv,
             deltas,
             mamba2,
             convs,
+            shifts,
+            wkv7,
             positions: 0,
             capacity: positions,
             program: Arc::clone(&program.identity),
@@ -78,8 +94,7 @@ impl State {
     /// Forgets everything.
     pub fn reset(&mut self) {
         self.positions = 0;
-        let matrices = self.deltas.iter_mut().chain(&mut self.mamba2);
-        for recurrent in matrices.chain(&mut self.convs) {
+        for recurrent in self.recurrent().into_iter().flatten() {
             recurrent.as_mut_slice().fill(0.0);
         }
     }
@@ -95,11 +110,22 @@ impl State {
             self.reset();
             return true;
         }
-        if !(self.deltas.is_empty() && self.mamba2.is_empty() && self.convs.is_empty()) {
+        if self.recurrent().iter().any(|kind| !kind.is_empty()) {
             return false;
         }
         self.positions = positions;
         true
+    }
+
+    /// Everything that holds the last position only.
+    fn recurrent(&mut self) -> [&mut Vec<Aligned<f32>>; 5] {
+        [
+            &mut self.deltas,
+            &mut self.mamba2,
+            &mut self.convs,
+            &mut self.shifts,
+            &mut self.wkv7,
+        ]
     }
 
     /// Pretends that `positions` tokens were seen, with whatever the caches hold: for timing at a depth.

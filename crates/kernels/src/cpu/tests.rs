@@ -8,6 +8,7 @@ use ops::{
 };
 
 mod batch;
+mod rwkv7;
 
 use super::{
     ExecuteError, Outputs, State, Step, StepLimits, Trace, Workspace, execute, execute_nodes,
@@ -53,11 +54,8 @@ fn packed(dtype: Dtype, rows: usize, cols: usize, bytes: &[u8]) -> PackedMatrix 
 
 fn project(matrix: MatrixId, out: BufferId, add: bool) -> Projection {
     Projection {
-        matrix,
-        out,
-        bias: None,
-        scale: 1.0,
         add,
+        ..Projection::new(matrix, out)
     }
 }
 

@@ -1,10 +1,12 @@
 //! Walking a checked step: the fork, and each node's call of its kernel.
 
+mod experts;
 mod recurrent;
+mod rwkv7;
 
 use super::{ExecuteError, Member, Span, State, Step, Trace, Workspace, step::check};
 use crate::{
-    Pool, RuntimeProfile, attention, embed, experts, glu, matmul,
+    Pool, RuntimeProfile, attention, embed, glu, matmul,
     pool::Team,
     program::{BufferId, HeadSpec, Node, Program, Projection},
     quantize, rms_norm, rope,
@@ -376,83 +378,16 @@ impl Walk<'_> {
                 | Node::Mamba2 { .. } => {
                     self.recurrent(node, team);
                 }
+                Node::LayerNorm { .. }
+                | Node::TokenShift { .. }
+                | Node::Wkv7Gates { .. }
+                | Node::Wkv7 { .. }
+                | Node::Wkv7Output { .. } => {
+                    self.rwkv7(node, team);
+                }
                 Node::Route { .. } | Node::ExpertMatMul { .. } | Node::Mix { .. } => {
                     self.experts(node, team);
                 }
-            }
-        }
-    }
-
-    /// # Safety
-    /// As [`Walk::node`].
-    unsafe fn experts(&self, node: &Node, team: &Team<'_>) {
-        let (isa, tokens) = (self.profile.isa, self.tokens());
-        // SAFETY: as `node`; a route comes before the products that follow its plan, since they read what it chose.
-        unsafe {
-            match node {
-                Node::Route {
-                    logits,
-                    out,
-                    chosen,
-                } => {
-                    let experts = self.program.buffers[logits.0].width;
-                    let call = experts::cpu::Route {
-                        logits: self.rows(*logits),
-                        out: self.rows(*out),
-                        plan: self.workspace.plan(experts, tokens * chosen),
-                        chosen: *chosen,
-                    };
-                    experts::cpu::route(isa, call, tokens, team);
-                }
-                Node::ExpertMatMul {
-                    input,
-                    experts,
-                    chosen,
-                    projections,
-                } => {
-                    let plan = self.workspace.plan(*experts, tokens * chosen);
-                    let rows = self.count(*input);
-                    let per_row = plan.slots / rows.max(1);
-                    let input = self.input(*input);
-                    for p in projections {
-                        let product = matmul::cpu::Product {
-                            weights: self.program.matrix(p.matrix),
-                            out: self.rows(p.out),
-                            bias: None,
-                            scale: 1.0,
-                            add: false,
-                            first_panel: 0,
-                        };
-                        matmul::cpu::by_expert(
-                            self.profile,
-                            &[product],
-                            input,
-                            plan,
-                            per_row,
-                            team,
-                        );
-                    }
-                }
-                Node::Mix {
-                    input,
-                    routes,
-                    shared,
-                    scale,
-                    out,
-                    chosen,
-                } => {
-                    let call = experts::cpu::Mix {
-                        outputs: self.rows(*input),
-                        routes: self.rows(*routes),
-                        shared: shared.map(|(s, gate)| (self.rows(s), gate.map(|g| self.rows(g)))),
-                        scale: *scale,
-                        out: self.rows(*out),
-                        chosen: *chosen,
-                        width: self.program.buffers[out.0].width,
-                    };
-                    experts::cpu::mix(isa, call, tokens, team);
-                }
-                _ => {}
             }
         }
     }
@@ -488,6 +423,8 @@ impl Walk<'_> {
                 scale: p.scale,
                 add: p.add,
                 first_panel: 0,
+                function: p.function,
+                quantised: self.quantised_if(p.quantise, p.out),
             };
             let mut products = [product(&some[0]); MOST];
             for (slot, p) in products.iter_mut().zip(some) {

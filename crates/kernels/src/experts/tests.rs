@@ -265,6 +265,8 @@ fn products(
                 scale: 1.0,
                 add: false,
                 first_panel: 0,
+                function: None,
+                quantised: None,
             };
             match by {
                 Some((plan, per_row)) => {

@@ -232,13 +232,7 @@ fn program() -> Program {
     let [rate, bias, skip] =
         [[-0.5, -0.1], [0.2, 0.4], [1.0, 0.5]].map(|values| b.vector(&values).expect("memory"));
     let state = b.mamba2_state(shape);
-    let project = |matrix, out| Projection {
-        matrix,
-        out,
-        bias: None,
-        scale: 1.0,
-        add: false,
-    };
+    let project = |matrix, out| Projection::new(matrix, out);
     let product = |input, projections| Node::MatMul { input, projections };
     let nodes = [
         Node::Embed {

@@ -1,10 +1,14 @@
 //! Every format, instruction set and variant against the plain reference, and the same bits from all of them.
 
-use ops::matmul::{self as reference, Shape};
+use ops::{
+    matmul::{self as reference, Shape},
+    pointwise::Function,
+};
 
 use super::cpu::{Input, Product, matmul};
 use crate::{
     Isa, PackedMatrix, Pool, StoredMatrix,
+    fixture::{Matrix, QuantMatrix, assert_same_bits},
     memory::{Aligned, Arena, Pages},
     profile::{MatMulVariant, RuntimeProfile},
     quantize,
@@ -62,6 +66,8 @@ fn run(
                     scale: 1.0,
                     add: false,
                     first_panel: 0,
+                    function: None,
+                    quantised: None,
                 }],
                 input,
                 team,
@@ -189,6 +195,87 @@ fn a_token_alone_has_the_bits_it_has_among_others() {
                 together[token * shape.outputs..][..shape.outputs],
                 "{dtype} token {token}"
             );
+        }
+    }
+}
+
+/// Two products of one input, the first through a function and rounded: its outputs are the plain product's, then the function's,
+/// then the rounding's, whatever the threads; 6 panels for 1, 3 and 4 threads, a block of 32 always one thread's.
+#[test]
+fn a_function_and_the_rounding_come_behind_the_product() {
+    let shape = Shape {
+        tokens: 3,
+        inputs: 64,
+        outputs: 96,
+        dtype: ops::Dtype::F16,
+    };
+    let x = ops::input::normal(5, shape.tokens * shape.inputs);
+    let packed = |seed, rows| {
+        let bytes = ops::input::weights(seed, shape.dtype, shape.inputs * rows);
+        let stored = StoredMatrix {
+            dtype: shape.dtype,
+            rows,
+            cols: shape.inputs,
+            bytes: &bytes,
+        };
+        let mut arena = Arena::new(Pages::Small);
+        PackedMatrix::pack(stored, rows, &|r| r, 1, &mut arena, &mut |_| {}).expect("valid weights")
+    };
+    let (first, second) = (packed(1, 96), packed(2, 40));
+    let input = Matrix::of(&x, shape.inputs);
+    let bias = ops::input::normal(3, 96);
+    for threads in [1, 3, 4] {
+        let pool = Pool::new(threads, 100, 100).expect("threads");
+        for isa in Isa::available() {
+            let profile = RuntimeProfile {
+                isa,
+                ..RuntimeProfile::default()
+            };
+            let outs = [96, 40].map(|width| Matrix::empty(shape.tokens, width));
+            let plain = [96, 40].map(|width| Matrix::empty(shape.tokens, width));
+            let rounded = QuantMatrix::empty(shape.tokens, 96);
+            let compute = |outs: &[Matrix; 2], function, quantised| {
+                pool.run(|team| {
+                    let product = |weights, out: &Matrix| Product {
+                        weights,
+                        out: out.rows(),
+                        bias: None,
+                        scale: 1.0,
+                        add: false,
+                        first_panel: 0,
+                        function: None,
+                        quantised: None,
+                    };
+                    let products = [
+                        Product {
+                            bias: Some(&bias),
+                            function,
+                            quantised,
+                            ..product(&first, &outs[0])
+                        },
+                        product(&second, &outs[1]),
+                    ];
+                    let input = Input {
+                        plain: input.rows(),
+                        quantised: rounded.rows(),
+                        tokens: shape.tokens,
+                        slots: None,
+                    };
+                    // SAFETY: rows and columns are the matrices'; floats read no 8-bit form.
+                    unsafe { matmul(&profile, &products, input, team) }
+                });
+            };
+            compute(&plain, None, None);
+            compute(&outs, Some(Function::SquaredRelu), Some(rounded.rows()));
+            let what = format!("{} with {threads} threads", isa.name());
+            let want: Vec<f32> = plain[0]
+                .values()
+                .iter()
+                .map(|&x| if x < 0.0 { 0.0 } else { x * x })
+                .collect();
+            assert_same_bits(&outs[0].values(), &want, &what);
+            rounded.assert_rounds(&want);
+            assert_same_bits(&outs[1].values(), &plain[1].values(), &what);
         }
     }
 }

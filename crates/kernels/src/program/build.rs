@@ -1,11 +1,13 @@
 //! Building a program: shapes are checked as nodes are added, 8-bit forms are placed at the end.
 
+mod extents;
 mod recurrent;
 mod rounding;
+mod rwkv7;
 
 use super::{
     Buffer, BufferId, ConvId, DeltaId, ExpertProjection, Extent, HeadSpec, KvId, KvSpec, Label,
-    Labelled, Mamba2Id, MatrixId, Node, Program, Projection, VectorId,
+    Labelled, Mamba2Id, MatrixId, Node, Program, Projection, ShiftId, VectorId, Wkv7Id,
 };
 use crate::{
     PackedMatrix,
@@ -14,6 +16,7 @@ use crate::{
     mamba2::cpu::Mamba2Shape,
     memory::{Aligned, OutOfMemory},
     packed::PANEL_ROWS,
+    wkv7::cpu::Wkv7Shape,
 };
 
 /// A description that does not fit together. An architecture's own checks come first, so a user sees this only for a file
@@ -48,6 +51,8 @@ pub struct ProgramBuilder {
     deltas: Vec<DeltaShape>,
     mamba2: Vec<Mamba2Shape>,
     convs: Vec<usize>,
+    shifts: Vec<usize>,
+    wkv7: Vec<Wkv7Shape>,
     label: Label,
 }
 
@@ -65,6 +70,8 @@ impl ProgramBuilder {
             deltas: Vec::new(),
             mamba2: Vec::new(),
             convs: Vec::new(),
+            shifts: Vec::new(),
+            wkv7: Vec::new(),
             label: Label {
                 layer: None,
                 part: "start",
@@ -131,6 +138,18 @@ impl ProgramBuilder {
         ConvId(self.convs.len() - 1)
     }
 
+    /// What one token shift carries on: a row of `width` columns.
+    pub fn shift_state(&mut self, width: usize) -> ShiftId {
+        self.shifts.push(width);
+        ShiftId(self.shifts.len() - 1)
+    }
+
+    /// An RWKV-7 state for one layer.
+    pub fn wkv7_state(&mut self, shape: Wkv7Shape) -> Wkv7Id {
+        self.wkv7.push(shape);
+        Wkv7Id(self.wkv7.len() - 1)
+    }
+
     /// The layer of the nodes that follow.
     pub fn layer(&mut self, layer: Option<usize>) {
         self.label.layer = layer;
@@ -174,6 +193,8 @@ impl ProgramBuilder {
             deltas: self.deltas,
             mamba2: self.mamba2,
             convs: self.convs,
+            shifts: self.shifts,
+            wkv7: self.wkv7,
             logits,
             identity: std::sync::Arc::new(()),
         })
@@ -204,68 +225,6 @@ impl ProgramBuilder {
         let got = self.vectors[id.0].1;
         self.expect(got == want, || {
             format!("expected {want} weights, got {got}")
-        })
-    }
-
-    /// Buffers of a node have as many rows as each other: what is written per token fits no row per output.
-    fn check_rows(&self, node: &Node) -> Result<(), ProgramError> {
-        let extent = |id: &BufferId| self.buffers[id.0].extent;
-        let per_token = |ids: &[BufferId]| ids.iter().all(|id| extent(id) == Extent::Tokens);
-        let alike = |ids: &[BufferId]| ids.iter().all(|id| extent(id) == extent(&ids[0]));
-        let holds = match node {
-            Node::Embed { out, .. } | Node::RopeTable { out, .. } => per_token(&[*out]),
-            Node::RmsNorm {
-                input, out, gate, ..
-            } => alike(&[*input, *out, gate.unwrap_or(*out)]),
-            Node::Quantise { .. } => true,
-            Node::MatMul { input, projections } => {
-                projections.iter().all(|p| alike(&[*input, p.out]))
-            }
-            Node::Route { logits, out, .. } => per_token(&[*logits, *out]),
-            Node::ExpertMatMul {
-                input,
-                chosen,
-                projections,
-                ..
-            } => {
-                let slots = Extent::Slots(*chosen);
-                let input = extent(input);
-                (input == Extent::Tokens || input == slots)
-                    && projections.iter().all(|p| extent(&p.out) == slots)
-            }
-            Node::Mix {
-                input,
-                routes,
-                shared,
-                out,
-                chosen,
-                ..
-            } => {
-                let (s, gate) = shared.map_or((*out, *out), |(s, gate)| (s, gate.unwrap_or(s)));
-                extent(input) == Extent::Slots(*chosen) && per_token(&[*routes, *out, s, gate])
-            }
-            Node::Heads { q, k, v, table, .. } => {
-                per_token(&[q.buffer, k.buffer, *v, table.map_or(*v, |(id, _)| id)])
-            }
-            Node::Attention { q, out, gate, .. } => per_token(&[*q, *out, gate.unwrap_or(*out)]),
-            Node::Glu { gate, up, out, .. } => alike(&[*gate, *up, *out]),
-            Node::CausalConv { input, out, .. } => per_token(&[*input, *out]),
-            Node::DeltaPrepare { qkv, a, b, .. } => per_token(&[*qkv, *a, *b]),
-            Node::GatedDelta {
-                qkv,
-                alpha,
-                beta,
-                out,
-                ..
-            } => per_token(&[*qkv, *alpha, *beta, *out]),
-            Node::TimeSteps { dt, out, .. } => per_token(&[*dt, *out]),
-            Node::Mamba2 {
-                xbc, steps, out, ..
-            } => per_token(&[*xbc, *steps, *out]),
-            Node::SelectOutputs { input, .. } => per_token(&[*input]),
-        };
-        self.expect(holds, || {
-            "its buffers mix a row per token with a row per output".into()
         })
     }
 
@@ -390,6 +349,11 @@ impl ProgramBuilder {
             | Node::GatedDelta { .. }
             | Node::TimeSteps { .. }
             | Node::Mamba2 { .. } => self.check_recurrent(node),
+            Node::LayerNorm { .. }
+            | Node::TokenShift { .. }
+            | Node::Wkv7Gates { .. }
+            | Node::Wkv7 { .. }
+            | Node::Wkv7Output { .. } => self.check_rwkv7(node),
             Node::SelectOutputs { input, out } => {
                 self.expect(self.buffers[out.0].extent == Extent::Outputs, || {
                     "not one row per output".into()
@@ -410,6 +374,9 @@ impl ProgramBuilder {
     fn check_projection(&self, input: BufferId, p: &Projection) -> Result<(), ProgramError> {
         let matrix = &self.matrices[p.matrix.0];
         self.expect(input != p.out, || "its output is its own input".into())?;
+        self.expect(!(p.add && p.function.is_some()), || {
+            "a function of what is added to a buffer".into()
+        })?;
         self.width(input, matrix.cols())?;
         self.width(p.out, matrix.rows())?;
         p.bias.map_or(Ok(()), |b| self.len(b, matrix.rows()))

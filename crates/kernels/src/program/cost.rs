@@ -2,7 +2,8 @@
 
 use ops::{
     Cost, attention, causal_conv, delta_gates, embed, gated_delta, gated_rms_norm, glu, l2_norm,
-    mamba2, matmul, mix, rms_norm, rope, route, time_steps,
+    layer_norm, mamba2, matmul, mix, pointwise, rms_norm, rope, route, time_steps, token_shift,
+    wkv7, wkv7_gates, wkv7_output,
 };
 
 use super::{Node, Program};
@@ -63,13 +64,43 @@ impl Program {
                 cost.read_bytes += 4 * (self.vectors[weight.0].1 - norm) as u64;
                 cost
             }
+            Node::LayerNorm { input, eps, .. } => layer_norm::cost(&layer_norm::Shape {
+                rows: rows(*input),
+                groups: 1,
+                width: width(*input),
+                eps: *eps,
+            }),
+            Node::TokenShift { input, outs, .. } => token_shift::cost(&token_shift::Shape {
+                tokens: step.tokens,
+                mixtures: outs.len(),
+                width: width(*input),
+            }),
+            Node::Wkv7Gates {
+                residual, shape, ..
+            } => wkv7_gates::cost(&wkv7_gates::Shape {
+                tokens: step.tokens,
+                heads: shape.heads,
+                head_dim: shape.head_dim,
+                residual: residual.is_some(),
+            }),
+            Node::Wkv7 { shape, .. } => wkv7::cost(&wkv7::Shape {
+                tokens: step.tokens,
+                heads: shape.heads,
+                head_dim: shape.head_dim,
+            }),
+            Node::Wkv7Output { shape, eps, .. } => wkv7_output::cost(&wkv7_output::Shape {
+                tokens: step.tokens,
+                heads: shape.heads,
+                head_dim: shape.head_dim,
+                eps: *eps,
+            }),
             Node::Quantise { buffer } => ops::activation::cost(&ops::activation::Shape {
                 tokens: rows(*buffer),
                 width: width(*buffer),
             }),
             Node::MatMul { input, projections } => projections
                 .iter()
-                .map(|p| self.product_cost(p.matrix, rows(*input)))
+                .map(|p| self.projection_cost(p, rows(*input)))
                 .sum(),
             Node::Route { logits, chosen, .. } => route::cost(&route::Shape {
                 tokens: step.tokens,
@@ -201,6 +232,20 @@ impl Program {
                 }
             }
         }
+    }
+
+    /// A product, and what its outputs go through before they are written.
+    fn projection_cost(&self, p: &super::Projection, tokens: usize) -> Cost {
+        let mut cost = self.product_cost(p.matrix, tokens);
+        if let Some(function) = p.function {
+            let shape = pointwise::Shape {
+                function,
+                tokens,
+                width: self.matrix(p.matrix).rows(),
+            };
+            cost.f32_flops += pointwise::cost(&shape).f32_flops;
+        }
+        cost
     }
 
     fn product_cost(&self, id: super::MatrixId, tokens: usize) -> Cost {

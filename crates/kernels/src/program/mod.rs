@@ -6,328 +6,24 @@
 
 mod build;
 mod cost;
+mod node;
 #[cfg(test)]
 mod tests;
 
 pub use build::{ProgramBuilder, ProgramError};
 pub use cost::StepShape;
+pub use node::{
+    Buffer, BufferId, ConvId, DeltaId, ExpertProjection, Extent, HeadSpec, KvId, Mamba2Id,
+    MatrixId, Node, Projection, RopeSpec, ShiftId, ShiftOut, ValueResidual, VectorId, Wkv7Id,
+};
 use std::sync::Arc;
 
-use ops::{Dtype, glu::Activation};
+use ops::Dtype;
 
 use crate::{
     PackedMatrix, embed::StoredRows, gated_delta::cpu::DeltaShape, mamba2::cpu::Mamba2Shape,
-    memory::Aligned,
+    memory::Aligned, token_shift, wkv7::cpu::Wkv7Shape,
 };
-
-macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident),*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub struct $name(pub(crate) usize);
-    )*};
-}
-
-ids!(
-    /// An activation buffer.
-    BufferId,
-    /// A packed matrix.
-    MatrixId,
-    /// A vector of f32 weights.
-    VectorId,
-    /// A layer's KV cache.
-    KvId,
-    /// A layer's DeltaNet state.
-    DeltaId,
-    /// A layer's Mamba-2 state.
-    Mamba2Id,
-    /// A layer's convolution state.
-    ConvId
-);
-
-/// How many rows a buffer has in a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// One per token of the step.
-    Tokens,
-    /// One per token whose logits are asked for.
-    Outputs,
-    /// One per expert that a token goes to: this many per token.
-    Slots(usize),
-}
-
-/// An activation buffer.
-#[derive(Clone, Debug)]
-pub struct Buffer {
-    /// What it holds, for traces.
-    pub name: &'static str,
-    /// Columns.
-    pub width: usize,
-    /// Rows.
-    pub extent: Extent,
-    /// Whether it also has an 8-bit form.
-    pub quantised: bool,
-}
-
-/// One output of a product node.
-#[derive(Clone, Copy, Debug)]
-pub struct Projection {
-    /// Weights.
-    pub matrix: MatrixId,
-    /// Where the outputs go.
-    pub out: BufferId,
-    /// Added to the outputs.
-    pub bias: Option<VectorId>,
-    /// Multiplies the outputs, bias included.
-    pub scale: f32,
-    /// Whether outputs are added to what the buffer holds (a residual).
-    pub add: bool,
-}
-
-/// One output of a product with experts' weights: each expert's rows lie behind those of the expert before it.
-#[derive(Clone, Copy, Debug)]
-pub struct ExpertProjection {
-    /// Weights of all experts.
-    pub matrix: MatrixId,
-    /// Where the outputs go: a row per slot.
-    pub out: BufferId,
-}
-
-/// Rotary angles: `position * scale * theta^(-2i/dims) / factor[i]`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RopeSpec {
-    /// Leading dimensions of a head that turn.
-    pub dims: usize,
-    /// Base of the angles.
-    pub theta: f64,
-    /// Multiplies positions (the inverse of a linear scaling factor).
-    pub scale: f64,
-    /// Divides each angle.
-    pub factors: Option<VectorId>,
-}
-
-/// Heads of queries or keys.
-#[derive(Clone, Copy, Debug)]
-pub struct HeadSpec {
-    /// Their buffer.
-    pub buffer: BufferId,
-    /// How many.
-    pub count: usize,
-    /// Weight of the norm over each head.
-    pub norm: Option<VectorId>,
-    /// Multiplies after norm and rotation.
-    pub scale: f32,
-}
-
-/// One operation. Buffers named `out` are written, all others read, unless said otherwise.
-#[derive(Clone, Debug)]
-pub enum Node {
-    /// Rows of the embedding table.
-    Embed {
-        /// Embeddings.
-        out: BufferId,
-        /// Multiplies them.
-        scale: f32,
-    },
-    /// RMS norm of each `width` columns, times SiLU of `gate` where given, written or added.
-    RmsNorm {
-        /// What is normalised.
-        input: BufferId,
-        /// Result.
-        out: BufferId,
-        /// `width` weights, or one for each column.
-        weight: VectorId,
-        /// Added to the mean of squares.
-        eps: f32,
-        /// Columns of one norm; the buffer holds a whole number of them.
-        width: usize,
-        /// Its SiLU multiplies the result.
-        gate: Option<BufferId>,
-        /// Whether the result is added to `out`.
-        add: bool,
-        /// Set by the builder: also round to 8 bits.
-        quantise: bool,
-    },
-    /// Rounds a buffer to 8 bits (inserted by the builder).
-    Quantise {
-        /// The buffer, in both forms.
-        buffer: BufferId,
-    },
-    /// Products of one input with one or more matrices.
-    MatMul {
-        /// Activations.
-        input: BufferId,
-        /// The matrices and their outputs.
-        projections: Vec<Projection>,
-    },
-    /// Each token's choice of experts, and their weights.
-    Route {
-        /// The router's logits, one per expert.
-        logits: BufferId,
-        /// Indices, then weights: `2 chosen` wide.
-        out: BufferId,
-        /// Experts of a token.
-        chosen: usize,
-    },
-    /// Products of one input with the weights of the experts that the last route chose.
-    ExpertMatMul {
-        /// Activations: a row per token, or per slot.
-        input: BufferId,
-        /// How many experts the matrices hold.
-        experts: usize,
-        /// Experts of a token.
-        chosen: usize,
-        /// The matrices and their outputs.
-        projections: Vec<ExpertProjection>,
-    },
-    /// Adds a token's experts' outputs, weighted, to the stream.
-    Mix {
-        /// A row per slot.
-        input: BufferId,
-        /// Of the route.
-        routes: BufferId,
-        /// The output of the expert that all tokens share, and its gate's logit where it has a gate.
-        shared: Option<(BufferId, Option<BufferId>)>,
-        /// Multiplies what is added.
-        scale: f32,
-        /// Added to.
-        out: BufferId,
-        /// Experts of a token.
-        chosen: usize,
-    },
-    /// Cosines and sines of a step's positions.
-    RopeTable {
-        /// `dims` wide.
-        out: BufferId,
-        /// Angles.
-        rope: RopeSpec,
-    },
-    /// Norm, rotation and scale of queries and keys in place; keys and values into the cache.
-    Heads {
-        /// Queries, changed in place.
-        q: HeadSpec,
-        /// Keys, changed in place.
-        k: HeadSpec,
-        /// Values.
-        v: BufferId,
-        /// Width of a head.
-        head_dim: usize,
-        /// Of the heads' norms.
-        eps: f32,
-        /// Table and leading dimensions that turn.
-        table: Option<(BufferId, usize)>,
-        /// Where keys and values go.
-        cache: KvId,
-    },
-    /// Causal attention.
-    Attention {
-        /// Queries, ready.
-        q: BufferId,
-        /// Weighted values.
-        out: BufferId,
-        /// Its sigmoid multiplies the result.
-        gate: Option<BufferId>,
-        /// Keys and values.
-        cache: KvId,
-        /// Query heads.
-        heads: usize,
-        /// Width of a head.
-        head_dim: usize,
-        /// Keys seen, the query's own included.
-        window: Option<usize>,
-    },
-    /// `act(gate) * up`.
-    Glu {
-        /// Through the activation.
-        gate: BufferId,
-        /// Multiplied with it.
-        up: BufferId,
-        /// Result; may be `gate`.
-        out: BufferId,
-        /// The activation.
-        activation: Activation,
-        /// Set by the builder: also round to 8 bits.
-        quantise: bool,
-    },
-    /// Depthwise convolution and SiLU.
-    CausalConv {
-        /// Channels.
-        input: BufferId,
-        /// Result.
-        out: BufferId,
-        /// `(tap, channel)`.
-        weight: VectorId,
-        /// One per channel.
-        bias: Option<VectorId>,
-        /// The last inputs.
-        state: ConvId,
-    },
-    /// L2 norms of queries and keys and the gates, all in place.
-    DeltaPrepare {
-        /// `q | k | v`.
-        qkv: BufferId,
-        /// Becomes alpha.
-        a: BufferId,
-        /// Becomes beta.
-        b: BufferId,
-        /// -exp(A_log).
-        decay_rate: VectorId,
-        /// Added to `a`.
-        dt_bias: VectorId,
-        /// Of the L2 norms.
-        eps: f32,
-        /// Dimensions.
-        shape: DeltaShape,
-    },
-    /// The gated delta rule over prepared inputs.
-    GatedDelta {
-        /// `q | k | v`.
-        qkv: BufferId,
-        /// Alpha per value head.
-        alpha: BufferId,
-        /// Beta per value head.
-        beta: BufferId,
-        /// Result.
-        out: BufferId,
-        /// The matrices.
-        state: DeltaId,
-        /// Dimensions.
-        shape: DeltaShape,
-    },
-    /// Mamba-2's step sizes and decays.
-    TimeSteps {
-        /// One per head.
-        dt: BufferId,
-        /// Steps, then decays: two per head.
-        out: BufferId,
-        /// -exp(A_log).
-        rate: VectorId,
-        /// Added to `dt`.
-        bias: VectorId,
-    },
-    /// Mamba-2's selective scan.
-    Mamba2 {
-        /// `x | B | C`.
-        xbc: BufferId,
-        /// Of [`Node::TimeSteps`].
-        steps: BufferId,
-        /// How much of x goes past the state, per head.
-        skip: VectorId,
-        /// Result.
-        out: BufferId,
-        /// The matrices.
-        state: Mamba2Id,
-        /// Dimensions.
-        shape: Mamba2Shape,
-    },
-    /// Rows of the tokens whose logits are asked for.
-    SelectOutputs {
-        /// A row per token.
-        input: BufferId,
-        /// A row per output.
-        out: BufferId,
-    },
-}
 
 /// Which part of the model a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -356,18 +52,6 @@ pub struct KvSpec {
     pub head_dim: usize,
 }
 
-impl Extent {
-    /// Rows in a step of `tokens` with `outputs` rows of logits.
-    #[must_use]
-    pub const fn rows(self, tokens: usize, outputs: usize) -> usize {
-        match self {
-            Self::Tokens => tokens,
-            Self::Outputs => outputs,
-            Self::Slots(chosen) => tokens.saturating_mul(chosen),
-        }
-    }
-}
-
 /// A checked program, ready to be walked.
 pub struct Program {
     pub(crate) nodes: Vec<Labelled>,
@@ -380,6 +64,8 @@ pub struct Program {
     pub(crate) deltas: Vec<DeltaShape>,
     pub(crate) mamba2: Vec<Mamba2Shape>,
     pub(crate) convs: Vec<usize>,
+    pub(crate) shifts: Vec<usize>,
+    pub(crate) wkv7: Vec<Wkv7Shape>,
     pub(crate) logits: BufferId,
     /// What states and workspaces made for this program hold, to be recognised by.
     pub(crate) identity: Arc<()>,
@@ -422,7 +108,8 @@ impl Program {
         &self.kv
     }
 
-    /// Bytes of recurrent state (DeltaNet's and Mamba-2's matrices, convolutions' inputs), whatever the context.
+    /// Bytes of recurrent state (DeltaNet's, Mamba-2's and RWKV-7's matrices, convolutions' inputs, token shifts' rows), whatever
+    /// the context.
     #[must_use]
     pub fn recurrent_bytes(&self) -> usize {
         let deltas: usize = self.deltas.iter().map(DeltaShape::state_len).sum();
@@ -432,13 +119,24 @@ impl Program {
             .iter()
             .map(|&channels| conv_state_len(channels))
             .sum();
-        4 * (deltas + mamba2 + convs)
+        let shifts: usize = self
+            .shifts
+            .iter()
+            .map(|&width| token_shift::cpu::state_len(width))
+            .sum();
+        let wkv7: usize = self.wkv7.iter().map(Wkv7Shape::state_len).sum();
+        4 * (deltas + mamba2 + convs + shifts + wkv7)
     }
 
     /// Whether the state can only be reset, not cut back to an earlier position.
     #[must_use]
     pub fn is_recurrent(&self) -> bool {
-        !self.deltas.is_empty() || !self.mamba2.is_empty() || !self.convs.is_empty()
+        let is_stateless = self.deltas.is_empty()
+            && self.mamba2.is_empty()
+            && self.convs.is_empty()
+            && self.shifts.is_empty()
+            && self.wkv7.is_empty();
+        !is_stateless
     }
 
     /// Bytes of packed weights by format, with the number of matrices, largest first.

@@ -10,6 +10,8 @@ use ops::glu::Activation;
 
 use crate::{DeltaShape, KvType, Mamba2Shape, PackedMatrix, fixture::Table};
 
+mod rwkv7;
+
 const VOCABULARY: usize = 40;
 
 fn builder(width: usize) -> ProgramBuilder {
@@ -28,13 +30,7 @@ fn ones(b: &mut ProgramBuilder, len: usize) -> VectorId {
 fn product(matrix: MatrixId, input: BufferId, out: BufferId) -> Node {
     Node::MatMul {
         input,
-        projections: vec![Projection {
-            matrix,
-            out,
-            bias: None,
-            scale: 1.0,
-            add: false,
-        }],
+        projections: vec![Projection::new(matrix, out)],
     }
 }
 
@@ -67,7 +63,14 @@ fn names(program: &Program) -> Vec<&'static str> {
         Node::RmsNorm { quantise: true, .. } => "norm+8",
         Node::RmsNorm { .. } => "norm",
         Node::Quantise { .. } => "quantise",
+        Node::MatMul { projections, .. } if projections.iter().any(|p| p.quantise) => "product+8",
         Node::MatMul { .. } => "product",
+        Node::TokenShift { outs, .. } if outs.iter().any(|o| o.quantise) => "shift+8",
+        Node::TokenShift { .. } => "shift",
+        Node::LayerNorm { quantise: true, .. } => "layer norm+8",
+        Node::LayerNorm { .. } => "layer norm",
+        Node::Wkv7Output { quantise: true, .. } => "wkv7 output+8",
+        Node::Wkv7Output { .. } => "wkv7 output",
         Node::Glu { quantise: true, .. } => "glu+8",
         Node::Glu { .. } => "glu",
         Node::SelectOutputs { .. } => "select",
@@ -161,8 +164,14 @@ fn a_buffer_that_is_written_again_is_rounded_again() {
     });
     let program = b.finish(logits).expect("rows per output");
     let want = [
-        "embed", "norm+8", "product", "product", "quantise", "product", "quantise", "product",
-        "product", "select",
+        "embed",
+        "norm+8",
+        "product+8",
+        "product",
+        "product+8",
+        "product",
+        "product",
+        "select",
     ];
     assert_eq!(names(&program), want);
 }

@@ -4,7 +4,7 @@ use crate::{
     pool::Team,
     quantize,
     rows::{QuantRows, Rows},
-    simd::{Isa, Kernel, LANES, Simd, dispatch, math, store_first},
+    simd::{Isa, Kernel, LANES, Simd, dispatch, load_first, math, store_first},
 };
 
 /// What becomes of a normalised row.
@@ -82,20 +82,6 @@ impl Kernel for Run<'_> {
     }
 }
 
-/// 16 values, zeros from `width` on.
-#[inline(always)]
-unsafe fn load_padded<S: Simd>(p: *const f32, col: usize, width: usize) -> S::F {
-    // SAFETY: rows are padded to whole vectors.
-    unsafe {
-        let x = S::load(p.add(col));
-        if col + LANES <= width {
-            x
-        } else {
-            S::keep(x, S::splat(0.0), 0, width - col)
-        }
-    }
-}
-
 /// 1 / sqrt(mean of squares + eps) of `width` values.
 ///
 /// # Safety
@@ -117,7 +103,7 @@ pub(crate) unsafe fn sum_of_squares<S: Simd>(x: *const f32, width: usize) -> f32
         let mut sum = S::splat(0.0);
         let mut col = 0;
         while col < width {
-            let v = load_padded::<S>(x, col, width);
+            let v = load_first::<S>(x.add(col), width - col);
             sum = S::fma(v, v, sum);
             col += LANES;
         }

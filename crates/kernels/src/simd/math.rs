@@ -63,6 +63,13 @@ pub(crate) unsafe fn tanh<S: Simd>(x: S::F) -> S::F {
     }
 }
 
+/// x^2 above zero, 0 below; NaN stays.
+#[inline(always)]
+pub(crate) unsafe fn squared_relu<S: Simd>(x: S::F) -> S::F {
+    // SAFETY: lane arithmetic only.
+    unsafe { S::zero_below(x, S::splat(0.0), S::mul(x, x)) }
+}
+
 /// The tanh approximation of GELU.
 #[inline(always)]
 pub(crate) unsafe fn gelu_tanh<S: Simd>(x: S::F) -> S::F {

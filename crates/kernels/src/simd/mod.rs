@@ -157,6 +157,23 @@ pub(crate) unsafe fn store_first<S: Simd>(p: *mut f32, x: S::F, count: usize) {
     }
 }
 
+/// The first `count` lanes (all, if there are no more), zeros in the others.
+///
+/// # Safety
+/// `p` is valid for 16 values.
+#[inline(always)]
+pub(crate) unsafe fn load_first<S: Simd>(p: *const f32, count: usize) -> S::F {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let x = S::load(p);
+        if count >= LANES {
+            x
+        } else {
+            S::keep(x, S::splat(0.0), 0, count)
+        }
+    }
+}
+
 /// A kernel with its arguments, ready to run on any instruction set.
 pub(crate) trait Kernel {
     /// What it returns.

@@ -181,7 +181,10 @@ fn add(demand: &mut Demand, cost: &Cost, streamed: u64, tokens: usize) {
 fn changes_its_input(node: &Node) -> bool {
     match node {
         Node::Glu { gate, out, .. } => gate == out,
-        Node::Heads { .. } | Node::DeltaPrepare { .. } => true,
+        Node::Heads { .. }
+        | Node::DeltaPrepare { .. }
+        | Node::Wkv7Gates { .. }
+        | Node::Wkv7Output { .. } => true,
         _ => false,
     }
 }
@@ -211,6 +214,9 @@ fn streamed_bytes(program: &Program, node: &Node, shape: StepShape, cost: &Cost)
             8 * (shape.value_heads * shape.key_dim * shape.value_dim) as u64
         }
         Node::Mamba2 { shape, .. } => 8 * shape.state_len() as u64,
+        Node::Wkv7 { shape, .. } => 8 * shape.state_len() as u64,
+        // One row.
+        Node::TokenShift { input, .. } => 8 * program.buffer(*input).width as u64,
         Node::Embed { .. } => cost.read_bytes,
         Node::ExpertMatMul { .. } => program.expert_weight_bytes(node, shape.tokens),
         _ => 0,

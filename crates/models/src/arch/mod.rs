@@ -4,6 +4,7 @@ mod gemma3;
 mod granite;
 mod hybrid;
 mod llama;
+mod rwkv7;
 
 pub(crate) use gemma3::LAYERS_27B as GEMMA3_LAYERS_27B;
 
@@ -24,10 +25,11 @@ pub(crate) enum Architecture {
     Qwen35Moe,
     Qwen3Next,
     GraniteHybrid,
+    Rwkv7,
 }
 
 impl Architecture {
-    const ALL: [(&'static str, Self); 9] = [
+    const ALL: [(&'static str, Self); 10] = [
         ("llama", Self::Llama),
         ("qwen2", Self::Qwen2),
         ("qwen3", Self::Qwen3),
@@ -37,6 +39,7 @@ impl Architecture {
         ("qwen35moe", Self::Qwen35Moe),
         ("qwen3next", Self::Qwen3Next),
         ("granitehybrid", Self::GraniteHybrid),
+        ("rwkv7", Self::Rwkv7),
     ];
 
     /// The architecture that a file names.
@@ -81,6 +84,7 @@ impl Architecture {
                 hybrid::describe(self, loader, config)
             }
             Self::GraniteHybrid => granite::describe(loader, config),
+            Self::Rwkv7 => rwkv7::describe(loader, config),
         }
     }
 }

@@ -101,11 +101,8 @@ impl Attention<'_> {
             )?;
             let bias = self.bias(loader, &name(&format!("{part}.bias")), width, &turned)?;
             projections.push(Projection {
-                matrix,
-                out,
                 bias,
-                scale: 1.0,
-                add: false,
+                ..Projection::new(matrix, out)
             });
         }
         push(
@@ -198,11 +195,8 @@ impl Attention<'_> {
             let bias = self.bias(loader, &bias, width, &turned)?;
             return Ok((
                 vec![Projection {
-                    matrix,
-                    out: q,
                     bias,
-                    scale: 1.0,
-                    add: false,
+                    ..Projection::new(matrix, q)
                 }],
                 None,
             ));
@@ -212,13 +206,7 @@ impl Attention<'_> {
         for (out, half) in [(q, 0), (gate, 1)] {
             let from = move |r: usize| (2 * (r / head_dim) + half) * head_dim + r % head_dim;
             let matrix = loader.rows(&weight, 2 * width, hidden, width, &from)?;
-            projections.push(Projection {
-                matrix,
-                out,
-                bias: None,
-                scale: 1.0,
-                add: false,
-            });
+            projections.push(Projection::new(matrix, out));
         }
         Ok((projections, Some(gate)))
     }

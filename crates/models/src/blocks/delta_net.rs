@@ -47,13 +47,7 @@ impl DeltaNet<'_> {
             (z, "attn_gate.weight", values),
         ] {
             let matrix = loader.matrix(&name(part), width, hidden)?;
-            projections.push(Projection {
-                matrix,
-                out,
-                bias: None,
-                scale: 1.0,
-                add: false,
-            });
+            projections.push(Projection::new(matrix, out));
         }
         let a = loader
             .program
@@ -162,13 +156,7 @@ impl DeltaNet<'_> {
                     )?
                 }
             };
-            projections.push(Projection {
-                matrix,
-                out,
-                bias: None,
-                scale: 1.0,
-                add: false,
-            });
+            projections.push(Projection::new(matrix, out));
         }
         Ok(())
     }

@@ -81,13 +81,7 @@ impl FeedForward<'_> {
         for (out, part) in [(gate, names.gate.0), (up, names.up.0)] {
             let tensor = format!("blk.{layer}.{part}.weight");
             let matrix = loader.matrix(&tensor, width, self.config.hidden)?;
-            projections.push(Projection {
-                matrix,
-                out,
-                bias: None,
-                scale: 1.0,
-                add: false,
-            });
+            projections.push(Projection::new(matrix, out));
         }
         let input = self.stream.normed;
         push(loader, names.products, Node::MatMul { input, projections })?;
@@ -122,13 +116,7 @@ impl FeedForward<'_> {
     ) -> Result<BufferId, ModelError> {
         let matrix = loader.matrix(tensor, out.1, input.1)?;
         let out = loader.program.buffer(out.0, out.1, Extent::Tokens);
-        let projections = vec![Projection {
-            matrix,
-            out,
-            bias: None,
-            scale: 1.0,
-            add: false,
-        }];
+        let projections = vec![Projection::new(matrix, out)];
         let node = Node::MatMul {
             input: input.0,
             projections,
@@ -222,13 +210,7 @@ impl FeedForward<'_> {
         let hidden = self.config.hidden;
         let matrix = loader.row_vector(tensor, hidden)?;
         let out = loader.program.buffer("shared_gate", 1, Extent::Tokens);
-        let projections = vec![Projection {
-            matrix,
-            out,
-            bias: None,
-            scale: 1.0,
-            add: false,
-        }];
+        let projections = vec![Projection::new(matrix, out)];
         let input = self.stream.normed;
         push(
             loader,

@@ -39,13 +39,7 @@ impl Mamba2<'_> {
             let from = move |r: usize| first + r;
             let tensor = name("ssm_in.weight");
             let matrix = loader.rows(&tensor, rows, self.config.hidden, width, &from)?;
-            projections.push(Projection {
-                matrix,
-                out,
-                bias: None,
-                scale: 1.0,
-                add: false,
-            });
+            projections.push(Projection::new(matrix, out));
             first += width;
         }
         let input = self.stream.normed;

@@ -4,13 +4,17 @@
 //! and adds its result to `x`.
 
 mod attention;
+mod channel_mix;
 mod delta_net;
 mod feed_forward;
 mod mamba2;
 mod stream;
+mod time_mix;
 
 pub(crate) use attention::{Attention, QueryRows, Rotation};
+pub(crate) use channel_mix::ChannelMix;
 pub(crate) use delta_net::{DeltaNet, GateRows};
 pub(crate) use feed_forward::FeedForward;
 pub(crate) use mamba2::Mamba2;
 pub(crate) use stream::Stream;
+pub(crate) use time_mix::{Ranks, TimeMix};

@@ -16,6 +16,15 @@ pub(crate) struct Stream {
     /// Multiplies what blocks add to the stream.
     pub residual_scale: f32,
     logit_scale: f32,
+    norms: Norms,
+}
+
+/// What normalises rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Norms {
+    Rms,
+    /// With a mean, and biases beside the weights.
+    Layer,
 }
 
 /// What becomes of a block's result before it joins the stream.
@@ -45,7 +54,16 @@ impl Stream {
             eps,
             residual_scale: 1.0,
             logit_scale: 1.0,
+            norms: Norms::Rms,
         })
+    }
+
+    /// With layer norms before blocks and at the end (RWKV's).
+    pub(crate) fn with_layer_norms(self) -> Self {
+        Self {
+            norms: Norms::Layer,
+            ..self
+        }
     }
 
     /// With factors for what blocks add and for the logits (Granite's). Blocks that normalise their result have none.
@@ -64,12 +82,33 @@ impl Stream {
         part: &'static str,
         tensor: &str,
     ) -> Result<(), ModelError> {
+        let node = self.norm_node(loader, tensor, self.x, self.normed)?;
+        push(loader, part, node)
+    }
+
+    /// Normalises the stream itself.
+    pub(crate) fn norm_in_place(
+        &self,
+        loader: &mut Loader<'_>,
+        part: &'static str,
+        tensor: &str,
+    ) -> Result<(), ModelError> {
+        let node = self.norm_node(loader, tensor, self.x, self.x)?;
+        push(loader, part, node)
+    }
+
+    /// The norm whose weights are `tensor`; biases are beside them under the suffix `bias`.
+    fn norm_node(
+        &self,
+        loader: &mut Loader<'_>,
+        tensor: &str,
+        input: BufferId,
+        out: BufferId,
+    ) -> Result<Node, ModelError> {
         let weight = loader.vector(tensor, self.hidden)?;
-        let (input, out, eps, width) = (self.x, self.normed, self.eps, self.hidden);
-        push(
-            loader,
-            part,
-            Node::RmsNorm {
+        let (eps, width) = (self.eps, self.hidden);
+        Ok(match self.norms {
+            Norms::Rms => Node::RmsNorm {
                 input,
                 out,
                 weight,
@@ -79,7 +118,18 @@ impl Stream {
                 add: false,
                 quantise: false,
             },
-        )
+            Norms::Layer => {
+                let stem = tensor.strip_suffix(".weight").unwrap_or(tensor);
+                Node::LayerNorm {
+                    input,
+                    out,
+                    weight,
+                    bias: loader.vector(&format!("{stem}.bias"), width)?,
+                    eps,
+                    quantise: false,
+                }
+            }
+        })
     }
 
     /// `x += residual_scale * W input`, or `x += norm(W input)`.
@@ -95,11 +145,9 @@ impl Stream {
         match join {
             Join::Add => {
                 let projections = vec![Projection {
-                    matrix,
-                    out: self.x,
-                    bias: None,
                     scale: self.residual_scale,
                     add: true,
+                    ..Projection::new(matrix, self.x)
                 }];
                 push(
                     loader,
@@ -114,13 +162,7 @@ impl Stream {
                 let out = loader
                     .program
                     .buffer("block_out", self.hidden, Extent::Tokens);
-                let projections = vec![Projection {
-                    matrix,
-                    out,
-                    bias: None,
-                    scale: 1.0,
-                    add: false,
-                }];
+                let projections = vec![Projection::new(matrix, out)];
                 push(
                     loader,
                     part,
@@ -165,18 +207,7 @@ impl Stream {
                 out: last,
             },
         )?;
-        let weight = loader.vector("output_norm.weight", self.hidden)?;
-        let (eps, width) = (self.eps, self.hidden);
-        let node = Node::RmsNorm {
-            input: last,
-            out: last,
-            weight,
-            eps,
-            width,
-            gate: None,
-            add: false,
-            quantise: false,
-        };
+        let node = self.norm_node(loader, "output_norm.weight", last, last)?;
         push(loader, "output_norm", node)?;
         let tensor = if loader.has("output.weight") {
             "output.weight"
@@ -185,11 +216,8 @@ impl Stream {
         };
         let matrix = loader.matrix(tensor, config.vocabulary, self.hidden)?;
         let projections = vec![Projection {
-            matrix,
-            out: logits,
-            bias: None,
             scale: self.logit_scale,
-            add: false,
+            ..Projection::new(matrix, logits)
         }];
         push(
             loader,

@@ -5,6 +5,7 @@
 mod draft;
 mod families;
 mod metadata;
+mod rwkv7;
 mod tensors;
 
 use formats::gguf::{Text, Value};

@@ -187,7 +187,7 @@ fn the_short_cuts_leave_the_same_candidates() {
             ..wide()
         };
         let history: Vec<u32> = (0..30).map(|i| (i * i + case) % len as u32).collect();
-        let allows = |id: u32| case % 4 != 0 || id % 3 == 0;
+        let allows = |id: u32| case % 4 != 0 || id.is_multiple_of(3);
         let recent: &[u32] = match options.repeat_penalty {
             1.0 => &[],
             _ => &history,

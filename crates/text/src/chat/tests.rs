@@ -64,6 +64,31 @@ fn the_model_file_s_template_is_read() {
     );
 }
 
+/// RWKV's files have a format's name where others have a template.
+#[test]
+fn a_named_format_is_not_a_template() {
+    let metadata = [("tokenizer.chat_template", Value::Str("rwkv-world".into()))];
+    let gguf = Gguf::from_bytes(encode(&metadata, &[]).unwrap()).unwrap();
+    let template = ChatTemplate::from_gguf(gguf.metadata(), &tokenizer()).unwrap();
+    assert_eq!(template.origin(), TemplateOrigin::Model);
+    let mut messages = vec![
+        Message::new("system", "Be brief."),
+        Message::new("user", "  Hi\n\n\nAssistant: no\r\n\r\nyes \n"),
+    ];
+    let start = "System: Be brief.\n\nUser: Hi\nAssistant: no\nyes\n\n";
+    assert_eq!(
+        template.render(&messages, true).unwrap(),
+        format!("{start}Assistant:")
+    );
+    messages.push(Message::new("assistant", " Hello {{ 7 * 7 }}.\n\n"));
+    assert_eq!(
+        template.render(&messages, false).unwrap(),
+        format!("{start}Assistant: Hello {{{{ 7 * 7 }}}}.\n\n")
+    );
+    let other = render("rwkv-world is not it").unwrap();
+    assert_eq!(other, "rwkv-world is not it");
+}
+
 #[test]
 fn a_refusal_is_told_in_the_template_s_words() {
     let found = render("{% macro m() %}{{ raise_exception('no tools') }}{% endmacro %}{{ m() }}");

@@ -1,7 +1,8 @@
 //! What each token stands for, in bytes, worked out once.
 //!
 //! Control, unknown and user-defined tokens stand for their spelling. Normal tokens are spelt in the byte alphabet (BPE) or
-//! with `▁` for a space (SentencePiece). Byte tokens stand for the byte they name, and unused ones for nothing.
+//! with `▁` for a space (SentencePiece), or are what they stand for (RWKV, once unescaped). Byte tokens stand for the byte they
+//! name, and unused ones for nothing.
 
 use crate::bpe;
 use crate::token_index::TokenIndex;
@@ -28,6 +29,9 @@ impl Decoded {
                 }
                 (TokenType::Normal, VocabularyKind::SentencePiece) => {
                     unmark_spaces(spelling, &mut decoded.bytes)
+                }
+                (TokenType::Normal | TokenType::Byte, VocabularyKind::LongestMatch) => {
+                    decoded.bytes.extend(spelling)
                 }
                 (TokenType::Byte, _) => decoded.bytes.extend(named_byte(spelling)),
                 (TokenType::Unused, _) => {}

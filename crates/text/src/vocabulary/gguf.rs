@@ -14,6 +14,7 @@ impl Vocabulary {
         let kind = match metadata.str("tokenizer.ggml.model")? {
             "gpt2" => VocabularyKind::BytePair,
             "llama" => VocabularyKind::SentencePiece,
+            "rwkv" => VocabularyKind::LongestMatch,
             other => {
                 return Err(TokenizerError::UnknownModel {
                     found: other.chars().take(64).collect(),
@@ -26,7 +27,7 @@ impl Vocabulary {
                 .iter()
                 .map(<[u8]>::to_vec)
                 .collect(),
-            VocabularyKind::SentencePiece => Vec::new(),
+            VocabularyKind::SentencePiece | VocabularyKind::LongestMatch => Vec::new(),
         };
         let types = metadata
             .opt_i32s("tokenizer.ggml.token_type")?

@@ -1,6 +1,6 @@
 //! Several sequences in one step: the bits that each has alone, and what is refused.
 
-use super::{Session, hybrid, profile, workspace};
+use super::{Session, hybrid, profile, rwkv7::rwkv7, workspace};
 use crate::{
     Isa, Pool, RuntimeProfile,
     cpu::{ExecuteError, Member, Outputs, State, Step, Workspace, execute_batch},
@@ -90,8 +90,11 @@ fn alone(program: &Program, profile: &RuntimeProfile, pool: &Pool) -> Vec<Vec<f3
 
 #[test]
 fn a_sequence_has_the_bits_that_it_has_alone() {
-    for dtype in [Dtype::Q4_0, Dtype::Bf16] {
-        let program = hybrid(dtype);
+    for (name, program) in [
+        ("hybrid of Q4_0", hybrid(Dtype::Q4_0)),
+        ("hybrid of Bf16", hybrid(Dtype::Bf16)),
+        ("RWKV-7 of Q4_0", rwkv7(Dtype::Q4_0, Dtype::F16)),
+    ] {
         for threads in [1, 2, 3] {
             let pool = Pool::new(threads, 100, 100).expect("threads");
             for isa in [Isa::detect(), Isa::Portable] {
@@ -100,7 +103,7 @@ fn a_sequence_has_the_bits_that_it_has_alone() {
                 let got = together(&program, &profile, &pool);
                 for (s, (got, want)) in got.iter().zip(&want).enumerate() {
                     assert!(!want.is_empty());
-                    assert_same_bits(got, want, &format!("{dtype:?}, {threads}, {isa:?}, {s}"));
+                    assert_same_bits(got, want, &format!("{name}, {threads}, {isa:?}, {s}"));
                 }
             }
         }

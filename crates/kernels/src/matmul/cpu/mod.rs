@@ -5,11 +5,13 @@ mod float;
 mod formats;
 mod integer;
 
-use ops::Dtype;
+use ops::{Dtype, pointwise::Function};
 
 use crate::{
     PackedMatrix,
     experts::plan::Plan,
+    packed::{BLOCK, PANEL_ROWS},
+    pointwise::cpu::{Finish, finish},
     pool::Team,
     profile::{MatMulVariant, RuntimeProfile},
     rows::{QuantRows, Rows},
@@ -29,6 +31,10 @@ pub(crate) struct Product<'a> {
     pub add: bool,
     /// Panel of `weights` that makes the first 16 outputs: an expert's rows lie behind those of the experts before it.
     pub first_panel: usize,
+    /// What the outputs go through at last; they are not added then.
+    pub function: Option<Function>,
+    /// Also rounds the outputs to 8 bits, which come in whole blocks of 32 then.
+    pub quantised: Option<QuantRows>,
 }
 
 /// The same input in both forms; integer formats read `quantised`, float formats `plain`.
@@ -87,14 +93,20 @@ pub(crate) unsafe fn matmul(
     input: Input<'_>,
     team: &Team<'_>,
 ) {
-    let total: usize = products.iter().map(|p| p.weights.panels()).sum();
-    let share = team.share(total);
+    // A block of the 8-bit form is one thread's.
+    let unit = if products.iter().any(|p| p.quantised.is_some()) {
+        BLOCK / PANEL_ROWS
+    } else {
+        1
+    };
+    let units_of = |product: &Product<'_>| product.weights.panels().div_ceil(unit);
+    let share = team.share(products.iter().map(units_of).sum());
     let mut first = 0;
     for product in products {
-        let panels = product.weights.panels();
-        let from = share.start.max(first) - first;
-        let to = share.end.min(first + panels).max(first) - first;
-        first += panels;
+        let (panels, units) = (product.weights.panels(), units_of(product));
+        let within = |end: usize| ((end.clamp(first, first + units) - first) * unit).min(panels);
+        let (from, to) = (within(share.start), within(share.end));
+        first += units;
         if from < to {
             // SAFETY: the caller's contract, and shares are disjoint.
             unsafe {
@@ -107,7 +119,17 @@ pub(crate) unsafe fn matmul(
                         from,
                         to,
                     },
-                )
+                );
+                if product.function.is_some() || product.quantised.is_some() {
+                    let call = Finish {
+                        rows: product.out,
+                        tokens: input.tokens,
+                        columns: from * PANEL_ROWS..to * PANEL_ROWS,
+                        function: product.function,
+                        quantised: product.quantised,
+                    };
+                    finish(profile.isa, call);
+                }
             }
         }
     }

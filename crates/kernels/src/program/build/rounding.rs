@@ -21,7 +21,7 @@ impl ProgramBuilder {
                 let writer = self.nodes[..index]
                     .iter()
                     .rposition(|n| writes(&n.node, input));
-                if !writer.is_some_and(|w| set_quantise(&mut self.nodes[w].node)) {
+                if !writer.is_some_and(|w| set_quantise(&mut self.nodes[w].node, input)) {
                     let part = "quantise";
                     let node = Labelled {
                         label: Label { part, ..label },
@@ -61,12 +61,7 @@ impl ProgramBuilder {
             .rev()
             .find_map(|n| match &n.node {
                 Node::Quantise { buffer } if *buffer == input => Some(true),
-                Node::RmsNorm { out, quantise, .. } | Node::Glu { out, quantise, .. }
-                    if *out == input =>
-                {
-                    Some(*quantise)
-                }
-                node if writes(node, input) => Some(false),
+                node if writes(node, input) => Some(rounds(node, input)),
                 _ => None,
             })
             == Some(true)
@@ -78,6 +73,7 @@ fn writes(node: &Node, id: BufferId) -> bool {
     match node {
         Node::Embed { out, .. }
         | Node::RmsNorm { out, .. }
+        | Node::LayerNorm { out, .. }
         | Node::RopeTable { out, .. }
         | Node::Route { out, .. }
         | Node::Mix { out, .. }
@@ -87,22 +83,57 @@ fn writes(node: &Node, id: BufferId) -> bool {
         | Node::GatedDelta { out, .. }
         | Node::TimeSteps { out, .. }
         | Node::Mamba2 { out, .. }
+        | Node::Wkv7 { out, .. }
         | Node::SelectOutputs { out, .. } => *out == id,
         Node::MatMul { projections, .. } => projections.iter().any(|p| p.out == id),
         Node::ExpertMatMul { projections, .. } => projections.iter().any(|p| p.out == id),
         Node::Heads { q, k, .. } => q.buffer == id || k.buffer == id,
         Node::DeltaPrepare { qkv, a, b, .. } => [*qkv, *a, *b].contains(&id),
+        Node::TokenShift { outs, .. } => outs.iter().any(|o| o.out == id),
+        Node::Wkv7Gates {
+            decay,
+            rate,
+            key,
+            value,
+            removal,
+            ..
+        } => [*decay, *rate, *key, *value, *removal].contains(&id),
+        Node::Wkv7Output { y, .. } => *y == id,
         Node::Quantise { .. } => false,
     }
 }
 
-/// Asks the writing node to round as it writes; false where it cannot.
-fn set_quantise(node: &mut Node) -> bool {
+/// Whether a node that changes the buffer also rounds it.
+fn rounds(node: &Node, id: BufferId) -> bool {
     match node {
-        Node::RmsNorm { quantise, .. } | Node::Glu { quantise, .. } => {
-            *quantise = true;
-            true
-        }
+        Node::RmsNorm { quantise, .. }
+        | Node::LayerNorm { quantise, .. }
+        | Node::Glu { quantise, .. }
+        | Node::Wkv7Output { quantise, .. } => *quantise,
+        Node::MatMul { projections, .. } => projections.iter().any(|p| p.out == id && p.quantise),
+        Node::TokenShift { outs, .. } => outs.iter().any(|o| o.out == id && o.quantise),
         _ => false,
     }
+}
+
+/// Asks the writing node to round the buffer as it writes; false where it cannot.
+fn set_quantise(node: &mut Node, id: BufferId) -> bool {
+    let wanted = match node {
+        Node::RmsNorm { quantise, .. }
+        | Node::LayerNorm { quantise, .. }
+        | Node::Glu { quantise, .. }
+        | Node::Wkv7Output { quantise, .. } => Some(quantise),
+        // The last of them, where several write it.
+        Node::MatMul { projections, .. } => projections
+            .iter_mut()
+            .rev()
+            .find(|p| p.out == id)
+            .map(|p| &mut p.quantise),
+        Node::TokenShift { outs, .. } => outs
+            .iter_mut()
+            .find(|o| o.out == id)
+            .map(|o| &mut o.quantise),
+        _ => None,
+    };
+    wanted.map(|quantise| *quantise = true).is_some()
 }

@@ -9,6 +9,7 @@
 //! barrier for ever, so the barrier checks a `poisoned` flag and panics too.
 
 use std::{
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Arc, Mutex,
@@ -20,6 +21,9 @@ use std::{
 /// Keeps two frequently written values in different cache lines (two lines: adjacent-line prefetch).
 #[repr(align(128))]
 struct Alone<T>(T);
+
+/// How often a team can deal between two barriers.
+const ROUNDS: usize = 2;
 
 type Job = *const (dyn Fn(&Team<'_>) + Sync);
 
@@ -40,6 +44,8 @@ struct Shared {
     /// Arrivals at the current barrier, and the number of barriers passed.
     arrived: Alone<AtomicUsize>,
     passed: Alone<AtomicUsize>,
+    /// Pieces handed out since the last barrier, for each round of [`Team::deal`].
+    dealt: [Alone<AtomicUsize>; ROUNDS],
     poisoned: AtomicBool,
     stop: AtomicBool,
     job: Mutex<Option<JobPointer>>,
@@ -79,6 +85,7 @@ impl Pool {
             busy: Alone(AtomicUsize::new(0)),
             arrived: Alone(AtomicUsize::new(0)),
             passed: Alone(AtomicUsize::new(0)),
+            dealt: [const { Alone(AtomicUsize::new(0)) }; ROUNDS],
             poisoned: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             job: Mutex::new(None),
@@ -113,6 +120,7 @@ impl Pool {
         let _turn = lock(&self.turn);
         let shared = &*self.shared;
         let job: &(dyn Fn(&Team<'_>) + Sync) = &job;
+        shared.gather();
         if !self.workers.is_empty() {
             // SAFETY: only the lifetime is erased; this function waits for `busy == 0` before it returns or unwinds.
             let erased = unsafe {
@@ -155,6 +163,15 @@ impl Drop for Pool {
     }
 }
 
+impl Shared {
+    /// Before anyone deals again: nobody does at this moment.
+    fn gather(&self) {
+        for Alone(dealt) in &self.dealt {
+            dealt.store(0, Relaxed);
+        }
+    }
+}
+
 impl Team<'_> {
     /// Waits until every thread of the team is here. What was written before it is visible to all after it.
     #[inline]
@@ -166,6 +183,7 @@ impl Team<'_> {
         let round = shared.passed.0.load(Relaxed);
         if shared.arrived.0.fetch_add(1, AcqRel) + 1 == self.size {
             shared.arrived.0.store(0, Relaxed);
+            shared.gather();
             shared.passed.0.store(round.wrapping_add(1), Release);
             return;
         }
@@ -181,8 +199,54 @@ impl Team<'_> {
 
     /// This thread's share of `items`: contiguous, in order, sizes differing by one at most.
     #[must_use]
-    pub fn share(&self, items: usize) -> std::ops::Range<usize> {
-        items * self.index / self.size..items * (self.index + 1) / self.size
+    pub fn share(&self, items: usize) -> Range<usize> {
+        self.share_of(self.index, items)
+    }
+
+    fn share_of(&self, index: usize, items: usize) -> Range<usize> {
+        items * index / self.size..items * (index + 1) / self.size
+    }
+
+    /// Hands this thread its items in contiguous pieces: most of its equal share at once, then some of what is left of all shares,
+    /// at least `least` at a time, for as long as there is any. So a thread that is slower, or was interrupted, gets fewer. Between
+    /// two barriers each `round` deals once, with the same items on all threads; beyond the rounds there are, shares are equal.
+    pub fn deal(
+        &self,
+        round: usize,
+        items: usize,
+        least: usize,
+        mut take: impl FnMut(Range<usize>),
+    ) {
+        /// Pieces of what is left, for each thread.
+        const PIECES: usize = 8;
+        let Some(Alone(dealt)) = self.shared.dealt.get(round).filter(|_| self.size > 1) else {
+            return take(self.share(items));
+        };
+        let parts = |index| {
+            let Range { start, end } = self.share_of(index, items);
+            let middle = start + (end - start) * 3 / 4;
+            (start..middle, middle..end)
+        };
+        take(parts(self.index).0);
+        let piece = (items / 4 / (PIECES * self.size)).max(least).max(1);
+        loop {
+            let mut number = dealt.fetch_add(1, Relaxed);
+            let mut index = 0;
+            let left = loop {
+                if index == self.size {
+                    return;
+                }
+                let left = parts(index).1;
+                let pieces = left.len().div_ceil(piece);
+                if number < pieces {
+                    break left;
+                }
+                number -= pieces;
+                index += 1;
+            };
+            let start = left.start + number * piece;
+            take(start..left.end.min(start + piece));
+        }
     }
 }
 

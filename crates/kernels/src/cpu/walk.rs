@@ -415,7 +415,7 @@ impl Walk<'_> {
             return;
         }
         const MOST: usize = 4;
-        for some in projections.chunks(MOST) {
+        for (round, some) in projections.chunks(MOST).enumerate() {
             let product = |p: &Projection| matmul::cpu::Product {
                 weights: self.program.matrix(p.matrix),
                 out: self.rows(p.out),
@@ -431,7 +431,9 @@ impl Walk<'_> {
                 *slot = product(p);
             }
             // SAFETY: as `node`.
-            unsafe { matmul::cpu::matmul(self.profile, &products[..some.len()], both, team) };
+            unsafe {
+                matmul::cpu::matmul(self.profile, &products[..some.len()], both, round, team)
+            };
         }
     }
 

@@ -272,7 +272,7 @@ fn products(
                 Some((plan, per_row)) => {
                     by_expert(&profile, &[product], input, plan, per_row, team)
                 }
-                None => matmul(&profile, &[product], input, team),
+                None => matmul(&profile, &[product], input, 0, team),
             }
         }
     });

@@ -70,6 +70,7 @@ fn run(
                     quantised: None,
                 }],
                 input,
+                0,
                 team,
             );
         }
@@ -262,7 +263,7 @@ fn a_function_and_the_rounding_come_behind_the_product() {
                         slots: None,
                     };
                     // SAFETY: rows and columns are the matrices'; floats read no 8-bit form.
-                    unsafe { matmul(&profile, &products, input, team) }
+                    unsafe { matmul(&profile, &products, input, 0, team) }
                 });
             };
             compute(&plain, None, None);

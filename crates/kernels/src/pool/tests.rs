@@ -65,3 +65,34 @@ fn a_panicking_job_reaches_the_caller_and_leaves_the_pool_usable() {
         assert_eq!(count.load(Relaxed), 2);
     }
 }
+
+/// However long one thread lingers, every item is taken once, in each round and after each barrier.
+#[test]
+fn what_is_dealt_is_taken_once() {
+    for threads in [1, 2, 3] {
+        let pool = Pool::new(threads, 100, 100).expect("threads");
+        for (items, least) in [(0, 1), (1, 1), (5, 2), (60, 2), (61, 4), (3072, 2)] {
+            let taken: Vec<AtomicUsize> = (0..items).map(|_| AtomicUsize::new(0)).collect();
+            // More rounds than there are counters for.
+            let rounds = 4;
+            pool.run(|team| {
+                for turn in 0..6 {
+                    for round in 0..rounds {
+                        team.deal(round, items, least, |some| {
+                            assert!(!some.is_empty() || items < 4 * team.size);
+                            if team.index == turn % team.size {
+                                std::thread::yield_now();
+                            }
+                            for item in some {
+                                taken[item].fetch_add(1, Relaxed);
+                            }
+                        });
+                    }
+                    team.barrier();
+                }
+            });
+            let all = taken.iter().all(|n| n.load(Relaxed) == 6 * rounds);
+            assert!(all, "{threads} threads, {items} items");
+        }
+    }
+}

@@ -5,6 +5,8 @@ mod float;
 mod formats;
 mod integer;
 
+use std::ops::Range;
+
 use ops::{Dtype, pointwise::Function};
 
 use crate::{
@@ -82,7 +84,7 @@ impl Input<'_> {
     }
 }
 
-/// This thread's share of all `products` of one input.
+/// This thread's part of all `products` of one input; `round` counts the calls since the last barrier.
 ///
 /// # Safety
 /// `input` has `tokens` rows in the form that the weights need, `out` of each product as many rows of whole panels; all
@@ -91,6 +93,7 @@ pub(crate) unsafe fn matmul(
     profile: &RuntimeProfile,
     products: &[Product<'_>],
     input: Input<'_>,
+    round: usize,
     team: &Team<'_>,
 ) {
     // A block of the 8-bit form is one thread's.
@@ -100,37 +103,62 @@ pub(crate) unsafe fn matmul(
         1
     };
     let units_of = |product: &Product<'_>| product.weights.panels().div_ceil(unit);
-    let share = team.share(products.iter().map(units_of).sum());
-    let mut first = 0;
-    for product in products {
-        let (panels, units) = (product.weights.panels(), units_of(product));
-        let within = |end: usize| ((end.clamp(first, first + units) - first) * unit).min(panels);
-        let (from, to) = (within(share.start), within(share.end));
-        first += units;
-        if from < to {
-            // SAFETY: the caller's contract, and shares are disjoint.
-            unsafe {
-                dispatch(
-                    profile.isa,
-                    Panels {
-                        profile,
-                        product: *product,
-                        input,
-                        from,
-                        to,
-                    },
-                );
-                if product.function.is_some() || product.quantised.is_some() {
-                    let call = Finish {
-                        rows: product.out,
-                        tokens: input.tokens,
-                        columns: from * PANEL_ROWS..to * PANEL_ROWS,
-                        function: product.function,
-                        quantised: product.quantised,
-                    };
-                    finish(profile.isa, call);
-                }
+    let some = |share: Range<usize>| {
+        let mut first = 0;
+        for product in products {
+            let (panels, units) = (product.weights.panels(), units_of(product));
+            let within =
+                |end: usize| ((end.clamp(first, first + units) - first) * unit).min(panels);
+            let (from, to) = (within(share.start), within(share.end));
+            first += units;
+            if from < to {
+                let call = Panels {
+                    profile,
+                    product: *product,
+                    input,
+                    from,
+                    to,
+                };
+                // SAFETY: the caller's contract, and shares are disjoint.
+                unsafe { whole(call) };
             }
+        }
+    };
+    let units = products.iter().map(units_of).sum();
+    if input.tokens == 1 {
+        // Memory bounds it: short pieces cost more in streams begun anew than they even out.
+        some(team.share(units));
+    } else {
+        /// With fewer, activations would be read from the second cache too often.
+        const LEAST: usize = 4;
+        team.deal(round, units, LEAST, some);
+    }
+}
+
+/// Some panels, and what is done to their outputs.
+///
+/// # Safety
+/// As [`matmul`]; nobody else writes these panels' outputs.
+unsafe fn whole(call: Panels<'_>) {
+    let Panels {
+        profile,
+        product,
+        input,
+        from,
+        to,
+    } = call;
+    // SAFETY: the caller's contract.
+    unsafe {
+        dispatch(profile.isa, call);
+        if product.function.is_some() || product.quantised.is_some() {
+            let call = Finish {
+                rows: product.out,
+                tokens: input.tokens,
+                columns: from * PANEL_ROWS..to * PANEL_ROWS,
+                function: product.function,
+                quantised: product.quantised,
+            };
+            finish(profile.isa, call);
         }
     }
 }

@@ -59,7 +59,9 @@ def speeds(report: dict) -> dict[str, list[float]]:
 def run(engine: str, args: argparse.Namespace) -> dict:
     """One fresh process of one engine: its raw samples, and the one-minute load before it started."""
     load = os.getloadavg()[0]
-    done = subprocess.run(command(engine, args), capture_output=True, text=True, check=False)
+    # candle takes its number of threads from here.
+    environment = {**os.environ, "RAYON_NUM_THREADS": str(args.threads)}
+    done = subprocess.run(command(engine, args), capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0:
         raise SystemExit(f"{engine} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     return {"engine": engine, "load": round(load, 2), "samples": speeds(json.loads(done.stdout))}

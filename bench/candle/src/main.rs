@@ -4,7 +4,13 @@
 //! token ids, one untimed warm-up of both phases, an empty cache before every sample (a position of 0 empties it). Build with
 //! `RUSTFLAGS="-C target-cpu=native"`, as candle's own instructions say.
 
-use std::{env, error::Error, fs::File, time::Instant};
+use std::{
+    env,
+    error::Error,
+    fs::File,
+    io::{self, Write as _},
+    time::Instant,
+};
 
 use candle_core::{Device, Tensor, quantized::gguf_file};
 use candle_transformers::models::quantized_llama::ModelWeights;
@@ -22,8 +28,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             _ => return Err(format!("unknown option {name}").into()),
         }
     }
-    // SAFETY: no other thread runs yet. candle reads the number of its threads from here.
-    unsafe { env::set_var("RAYON_NUM_THREADS", threads.to_string()) };
+    if env::var("RAYON_NUM_THREADS") != Ok(threads.to_string()) {
+        return Err(
+            "expected RAYON_NUM_THREADS, from which candle takes its threads, to be --threads"
+                .into(),
+        );
+    }
     let mut file = File::open(&path)?;
     let content = gguf_file::Content::read(&mut file)?;
     let mut model = ModelWeights::from_gguf(content, &mut file, &Device::Cpu)?;
@@ -57,6 +67,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         "prefill": { "tokens": prefill, "tokens_per_second": fast },
         "decode": { "tokens": decode, "tokens_per_second": slow },
     });
-    println!("{report}");
+    writeln!(io::stdout(), "{report}")?;
     Ok(())
 }

@@ -102,13 +102,15 @@ pub(crate) unsafe fn attention<'a>(
     team: &Team<'_>,
 ) {
     let isa = profile.isa;
+    let pairs = |call: &Attention<'_>| call.cache.kv_heads() * call.split_range().len();
+    let singles = calls.clone().filter(|call| call.tokens == 1);
+    let cut = is_cut(singles.map(|call| pairs(&call)).sum(), team.size);
     // Every size-th item, counted through all calls: later tiles see more keys, so contiguous shares would be unequal.
     let mut first = 0;
     for call in calls.clone() {
         let (items, pieces, tile) = if call.tokens == 1 {
-            let items = call.cache.kv_heads() * call.split_range().len();
-            let pieces = pieces(items, call.group(), team.size);
-            (items * pieces, pieces, 1)
+            let pieces = if cut { call.group() } else { 1 };
+            (pairs(&call) * pieces, pieces, 1)
         } else {
             let tile = tile_tokens(profile, call.group());
             (call.tokens.div_ceil(tile) * call.cache.kv_heads(), 1, tile)
@@ -165,13 +167,10 @@ pub(crate) unsafe fn attention<'a>(
     }
 }
 
-/// Into how many pieces the rows of a KV head are cut, so that `items` splits of KV heads go round among the threads.
-fn pieces(items: usize, group: usize, threads: usize) -> usize {
-    if items.is_multiple_of(threads) || items >= 4 * threads {
-        1
-    } else {
-        group
-    }
+/// Whether the rows of a KV head are dealt out one by one, given how many (KV head, split) pairs there are: where pairs are so few
+/// that threads would have nothing to do. Each row reads the pair's keys and values anew, so not where there are many.
+fn is_cut(pairs: usize, threads: usize) -> bool {
+    pairs < 2 * threads && !pairs.is_multiple_of(threads)
 }
 
 /// Query rows of one KV head for consecutive tokens.

@@ -28,6 +28,7 @@ mod rope;
 mod rows;
 mod simd;
 mod token_shift;
+mod turns;
 mod wkv7;
 
 pub use attention::cache::KvCache;
@@ -38,4 +39,5 @@ pub use packed::{PackError, PackedMatrix, StoredMatrix};
 pub use pool::Pool;
 pub use profile::{KvType, MatMulVariant, RuntimeProfile};
 pub use simd::Isa;
+pub use turns::in_turns;
 pub use wkv7::cpu::Wkv7Shape;

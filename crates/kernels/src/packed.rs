@@ -11,14 +11,15 @@
 //!
 //! Every format keeps the bytes that it has in the file, but for Q4_K and Q5_K, whose 6-bit scales take a byte each (+2.8%).
 
-use std::sync::{Mutex, PoisonError};
-
 use ops::{
     Dtype,
     dequantize::{Block, DequantizeError, dequantize, for_each_block},
 };
 
-use crate::memory::{Aligned, Arena, OutOfMemory};
+use crate::{
+    in_turns,
+    memory::{Aligned, Arena, OutOfMemory},
+};
 
 /// Rows of a panel: one per lane.
 pub const PANEL_ROWS: usize = 16;
@@ -278,8 +279,7 @@ struct Packer<'a> {
 }
 
 impl Packer<'_> {
-    /// The panels of `out`, of which the first is `first`, in turns: whoever is free takes the next few. Where the system refuses
-    /// a thread, the others do its work.
+    /// The panels of `out`, of which the first is `first`.
     fn on_threads(
         &self,
         first: usize,
@@ -291,26 +291,9 @@ impl Packer<'_> {
         const TURNS: usize = 4;
         let panels = out.len() / panel_bytes.max(1);
         let few = panels.div_ceil(TURNS * threads).max(1);
-        let parts = Mutex::new(out.chunks_mut((few * panel_bytes).max(1)).enumerate());
-        let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let work = || {
-            while let Some((i, part)) = next() {
-                self.panels(first + i * few, part, panel_bytes)?;
-            }
-            Ok(())
-        };
-        std::thread::scope(|scope| {
-            let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
-            let workers: Vec<_> = (1..threads).map_while(spawn).collect();
-            let own = work();
-            workers
-                .into_iter()
-                .map(|worker| {
-                    let joined = worker.join();
-                    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                })
-                // All are joined before the first failure is told.
-                .fold(own, Result::and)
+        let parts = out.chunks_mut((few * panel_bytes).max(1)).enumerate();
+        in_turns(threads, parts, |(i, part)| {
+            self.panels(first + i * few, part, panel_bytes)
         })
     }
 

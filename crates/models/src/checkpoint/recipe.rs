@@ -157,21 +157,8 @@ impl Recipe {
         };
         let work =
             |(index, out): (usize, &mut [u8])| self.part(&source, index * share, row_bytes, out);
-        let mut parts = out.chunks_mut(share.max(1) * row_bytes).enumerate();
-        if share >= self.rows {
-            parts.try_for_each(work)?;
-            drop(parts);
-            return Ok(out);
-        }
-        let work = &work;
-        std::thread::scope(|scope| {
-            let running: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
-            // A panic in a part is one here.
-            running.into_iter().try_for_each(|part| match part.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-        })?;
+        let parts = out.chunks_mut(share.max(1) * row_bytes).enumerate();
+        kernels::in_turns(self.rows.div_ceil(share.max(1)), parts, work)?;
         Ok(out)
     }
 

@@ -36,6 +36,9 @@ pub fn next_step(failure: &Failure, arguments: &Arguments) -> Option<String> {
         Failure::Runtime(RuntimeError::Context { trained, .. }) => {
             again(&format!("--context {trained}"))
         }
+        Failure::Runtime(RuntimeError::Memory { .. }) if command == "bench" => {
+            again("--depth 0 --batch 1")
+        }
         Failure::Runtime(RuntimeError::Memory { context, .. }) => {
             again(&format!("--context {}", (context / 2).max(1)))
         }

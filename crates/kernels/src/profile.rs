@@ -69,7 +69,8 @@ pub struct RuntimeProfile {
     pub matmul_variant: MatMulVariant,
     /// Streams of weights that a thread reads side by side in a one-token product: 1, 2 or 4.
     pub matvec_streams: usize,
-    /// Bytes ahead that each stream of a one-token product prefetches; 0 for none.
+    /// Bytes ahead that each stream of a one-token product prefetches; 0 for none, and then products of several tokens do not ask for
+    /// their next panel either.
     pub prefetch_bytes: usize,
     /// Query rows (tokens x heads of a group) that share a pass over keys and values.
     pub attention_tile: usize,

@@ -393,7 +393,7 @@ impl Walk<'_> {
     }
 
     /// A buffer as the input of products.
-    fn input(&self, id: BufferId) -> matmul::cpu::Input<'static> {
+    fn input(&self, id: BufferId, team: &Team<'_>) -> matmul::cpu::Input<'static> {
         // A buffer that no integer product reads has no 8-bit form; the null view is never followed then.
         let none = QuantRows {
             pointer: std::ptr::null_mut(),
@@ -404,13 +404,14 @@ impl Walk<'_> {
             quantised: self.workspace.quantised(id).unwrap_or(none),
             tokens: self.count(id),
             slots: None,
+            scratch: self.workspace.scratch(team.index),
         }
     }
 
     /// # Safety
     /// As [`Walk::node`].
     unsafe fn matmul(&self, input: BufferId, projections: &[Projection], team: &Team<'_>) {
-        let both = self.input(input);
+        let both = self.input(input, team);
         if both.tokens == 0 {
             return;
         }

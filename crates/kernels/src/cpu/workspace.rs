@@ -6,6 +6,7 @@ use super::{Member, State};
 use crate::{
     RuntimeProfile, attention,
     experts::plan::Plan,
+    matmul,
     memory::{Aligned, OutOfMemory},
     program::{BufferId, Node, Program},
     rows::{QuantRows, Rows},
@@ -99,7 +100,12 @@ impl Workspace {
                 quantised,
             });
         }
-        let (mut scratch_len, mut splits_len, mut plan_len) = (0, 0, 0);
+        let (mut splits_len, mut plan_len) = (0, 0);
+        let quantised = program.buffers.iter().filter(|buffer| buffer.quantised);
+        let mut scratch_len = quantised
+            .map(|buffer| matmul::cpu::gathered_len(buffer.width))
+            .max()
+            .unwrap_or(0);
         for labelled in &program.nodes {
             if let Node::Route { logits, chosen, .. } = &labelled.node {
                 let experts = program.buffers[logits.0].width;

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Isa, PackedMatrix, Pool, RuntimeProfile, StoredMatrix,
     fixture::{Matrix, QuantMatrix, assert_near, same_everywhere},
-    matmul::cpu::{Input, Product, by_expert, matmul},
+    matmul::cpu::{Input, Product, by_expert, gathered_len, matmul},
     memory::{Aligned, Arena, Pages},
     quantize,
 };
@@ -252,11 +252,13 @@ fn products(
                 quantize::cpu::quantize(isa, plain.rows(), quantised.rows(), tokens, team);
                 team.barrier();
             }
+            let scratch = Aligned::zeroed(gathered_len(cols.next_multiple_of(32))).expect("memory");
             let input = Input {
                 plain: plain.rows(),
                 quantised: quantised.rows(),
                 tokens,
                 slots: None,
+                scratch: scratch.as_mut_pointer(),
             };
             let product = Product {
                 weights,

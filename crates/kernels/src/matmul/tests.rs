@@ -5,7 +5,7 @@ use ops::{
     pointwise::Function,
 };
 
-use super::cpu::{Input, Product, matmul};
+use super::cpu::{Input, Product, gathered_len, matmul};
 use crate::{
     Isa, PackedMatrix, Pool, StoredMatrix,
     fixture::{Matrix, QuantMatrix, assert_same_bits},
@@ -35,6 +35,7 @@ fn run(
     let stride = outputs.next_multiple_of(16);
     let out = Aligned::<f32>::zeroed(tokens * stride).expect("memory");
     pool.run(|team| {
+        let scratch = Aligned::zeroed(gathered_len(inputs)).expect("memory");
         let input = Input {
             plain: Rows {
                 pointer: plain.as_mut_pointer(),
@@ -46,6 +47,7 @@ fn run(
             },
             tokens,
             slots: None,
+            scratch: scratch.as_mut_pointer(),
         };
         let rows = Rows {
             pointer: out.as_mut_pointer(),
@@ -256,11 +258,13 @@ fn a_function_and_the_rounding_come_behind_the_product() {
                         },
                         product(&second, &outs[1]),
                     ];
+                    let scratch = Aligned::zeroed(gathered_len(shape.inputs)).expect("memory");
                     let input = Input {
                         plain: input.rows(),
                         quantised: rounded.rows(),
                         tokens: shape.tokens,
                         slots: None,
+                        scratch: scratch.as_mut_pointer(),
                     };
                     // SAFETY: rows and columns are the matrices'; floats read no 8-bit form.
                     unsafe { matmul(&profile, &products, input, 0, team) }

@@ -91,8 +91,80 @@ pub(crate) trait Lanes: Copy {
         a: *const i8,
     ) -> Self::I;
 
+    /// [`Lanes::dot`] from zero for one token and `M` parts of panels: 32 codes of each with the bytes at `a`.
+    #[inline(always)]
+    unsafe fn dot_parts<const M: usize, C: Pairs<Self>>(
+        codes: &C,
+        a: *const i8,
+        most: u8,
+    ) -> [Self::I; M] {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let mut sums = [Self::splat_i32(0); M];
+            for (m, sum) in sums.iter_mut().enumerate() {
+                let [first, fifth] = codes.pair(m, 0);
+                let (mut low, mut high) = ([first; 4], [fifth; 4]);
+                for g in 1..4 {
+                    [low[g], high[g]] = codes.pair(m, g);
+                }
+                // Two chains: there are no other tokens' to hide the latency.
+                let low = Self::dot(*sum, &low, a, most);
+                *sum = Self::add_i32(low, Self::dot(*sum, &high, a.add(16), most));
+            }
+            sums
+        }
+    }
+    /// [`Lanes::dot`] from zero for `M` parts of a panel and `T` tokens, whose bytes lie 32 apart from `a` on.
+    #[inline(always)]
+    unsafe fn dot_tile<const M: usize, const N: usize, const T: usize>(
+        codes: &[[Self::B; N]; M],
+        a: *const i8,
+        most: u8,
+    ) -> [[Self::I; M]; T] {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let mut sums = [[Self::splat_i32(0); M]; T];
+            for (t, sums) in sums.iter_mut().enumerate() {
+                for (sum, codes) in sums.iter_mut().zip(codes) {
+                    *sum = Self::dot(*sum, codes, a.add(32 * t), most);
+                }
+            }
+            sums
+        }
+    }
+    /// What [`Lanes::dot_tile_less_128`] reads of a block's codes: made once for several tiles.
+    #[inline(always)]
+    unsafe fn for_less_128(codes: [Self::B; 8]) -> [[Self::B; 8]; 2] {
+        [codes, codes]
+    }
+    /// [`Lanes::dot_tile`] for codes over the whole byte, less 128 each, from what [`Lanes::dot_less_128`] starts with.
+    #[inline(always)]
+    unsafe fn dot_tile_less_128<const M: usize, const T: usize>(
+        start: [Self::I; T],
+        codes: &[[[Self::B; 8]; 2]; M],
+        a: *const i8,
+    ) -> [[Self::I; M]; T] {
+        let mut sums = start.map(|start| [start; M]);
+        for (t, sums) in sums.iter_mut().enumerate() {
+            for (sum, codes) in sums.iter_mut().zip(codes) {
+                // SAFETY: the caller's contract.
+                *sum = unsafe { Self::dot_less_128(*sum, &codes[0], a.add(32 * t)) };
+            }
+        }
+        sums
+    }
+
     /// Asks for the cache line at `p`.
     unsafe fn prefetch(p: *const u8);
+}
+
+/// Codes of parts of panels, unpacked where they are multiplied.
+pub(crate) trait Pairs<P: Lanes> {
+    /// Groups `g` and `g + 4` of part `m`.
+    ///
+    /// # Safety
+    /// As [`Lanes`]; the part exists and `g` is below 4.
+    unsafe fn pair(&self, m: usize, g: usize) -> [P::B; 2];
 }
 
 /// The vocabulary of the kernels: [`Lanes`] with 16 lanes, and what crosses lanes or few kernels need.

@@ -34,7 +34,7 @@ impl Walk<'_> {
                     let plan = self.workspace.plan(*experts, tokens * chosen);
                     let rows = self.count(*input);
                     let per_row = plan.slots / rows.max(1);
-                    let input = self.input(*input);
+                    let input = self.input(*input, team);
                     for p in projections {
                         let product = matmul::cpu::Product {
                             weights: self.program.matrix(p.matrix),

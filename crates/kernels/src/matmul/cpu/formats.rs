@@ -23,6 +23,8 @@ pub(super) trait Format {
     const MINIMA: bool = false;
     /// Whether each half of 16 columns has its own scale.
     const HALVES: bool = false;
+    /// Whether codes fill the byte, so that [`Lanes::dot`] has no room for their sums.
+    const WHOLE_BYTE: bool = Self::MOST == u8::MAX;
 
     unsafe fn header<S: Lanes>(at: *const u8, lane: usize) -> Self::Header<S>;
     /// Scale and minimum, or the scales of the two halves.
@@ -31,11 +33,9 @@ pub(super) trait Format {
     unsafe fn codes<S: Lanes>(at: *const u8, lane: usize) -> [S::B; 8];
     /// -offset * sum from -8 * sum.
     #[inline(always)]
-    unsafe fn correction<S: Lanes>(minus_8_sum: i32) -> S::I {
+    fn correction(minus_8_sum: i32) -> i32 {
         // Offsets are 8, 16, 32 and 128.
-        let factor = i32::from(Self::CODE_OFFSET) / 8;
-        // SAFETY: lane arithmetic only.
-        unsafe { S::splat_i32(factor * minus_8_sum) }
+        i32::from(Self::CODE_OFFSET) / 8 * minus_8_sum
     }
     /// The products of `4 N` codes, less the offset, with the bytes at `a`; `correction` is [`Format::correction`] of their sum.
     #[inline(always)]
@@ -44,8 +44,14 @@ pub(super) trait Format {
         codes: &[S::B; N],
         a: *const i8,
     ) -> S::I {
-        // SAFETY: codes of up to 6 bits; `a` holds 4 N.
-        unsafe { S::dot(correction, codes, a, Self::MOST) }
+        // SAFETY: activations are within -127..=127; `a` holds 4 N.
+        unsafe {
+            if Self::WHOLE_BYTE {
+                S::dot_less_128(correction, codes, a)
+            } else {
+                S::dot(correction, codes, a, Self::MOST)
+            }
+        }
     }
 }
 
@@ -193,15 +199,6 @@ impl Format for Q8_0 {
             }
             out
         }
-    }
-    #[inline(always)]
-    unsafe fn dot<S: Lanes, const N: usize>(
-        correction: S::I,
-        codes: &[S::B; N],
-        a: *const i8,
-    ) -> S::I {
-        // SAFETY: activations are within -127..=127; `a` holds 4 N.
-        unsafe { S::dot_less_128(correction, codes, a) }
     }
 }
 

@@ -1,13 +1,18 @@
 //! The products on the CPU: which threads compute which panels, with which tile.
 
+mod activations;
 mod amx;
 mod float;
 mod formats;
+mod in_l1;
 mod integer;
+mod one_token;
 
 use std::ops::Range;
 
 use ops::{Dtype, pointwise::Function};
+
+pub(crate) use activations::gathered_len;
 
 use crate::{
     PackedMatrix,
@@ -17,7 +22,7 @@ use crate::{
     pool::Team,
     profile::{MatMulVariant, RuntimeProfile},
     rows::{QuantRows, Rows},
-    simd::{Kernel, Simd, dispatch},
+    simd::{Kernel, Lanes, Simd, dispatch},
 };
 
 /// One weight matrix and where its outputs go.
@@ -47,6 +52,8 @@ pub(crate) struct Input<'a> {
     pub tokens: usize,
     /// Which rows they are, where they are not the first `tokens`.
     pub slots: Option<Slots<'a>>,
+    /// This thread's, of [`gathered_len`] elements for the input's columns.
+    pub scratch: *mut f32,
 }
 
 /// Some slots of a step (see [`crate::experts`]): slot s is row s of the output and row s / `per_row` of the input.
@@ -286,7 +293,7 @@ impl Panels<'_> {
             while done < tokens {
                 let left = tokens - done;
                 if left == 1 {
-                    integer::one_token::<S, F>(self, done);
+                    one_token::one_token::<S, F>(self, done);
                     done += 1;
                 } else {
                     done += self.several::<S, F>(done, left);
@@ -312,7 +319,12 @@ impl Panels<'_> {
                     _ => integer::in_registers::<S, F, 2>(self, first, count),
                 }
             } else {
-                integer::in_l1::<S::Part, F>(self, first, left.min(integer::TOKENS))
+                let count = left.min(activations::TOKENS);
+                if S::Part::LANES == PANEL_ROWS {
+                    in_l1::in_l1::<S::Part, F, 1>(self, first, count)
+                } else {
+                    in_l1::in_l1::<S::Part, F, 2>(self, first, count)
+                }
             }
         }
     }

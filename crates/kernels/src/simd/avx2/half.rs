@@ -3,6 +3,10 @@
 //! There is no byte product with 32-bit sums here. `vpmaddubsw` sums pairs into 16 bits, and as long as no sum can overflow those
 //! (which the largest code decides), pairs of several groups are added before one `vpmaddwd` widens them: for four-bit codes
 //! 17 instructions for 32 columns instead of 24. All sums are exact, so the order does not matter.
+//!
+//! The order of instructions does: a product's chain is about 25 cycles long, and while an instruction waits it keeps one of the 64 or
+//! so places of the processor's queue. Several chains side by side, step by step, wait less than one behind the other, and
+//! [`in_order`] keeps the compiler from sorting them otherwise (`docs/log.md` has the figures).
 #![expect(
     unsafe_op_in_unsafe_fn,
     reason = "every method is a few intrinsics; the trait's contract (features present, pointers valid) is theirs"
@@ -10,7 +14,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::simd::Lanes;
+use crate::simd::{Lanes, Pairs};
 
 /// AVX2, FMA, F16C: half of sixteen lanes.
 #[derive(Clone, Copy)]
@@ -29,6 +33,24 @@ const fn groups_in_16_bits(most: u8) -> usize {
 #[inline(always)]
 unsafe fn four(a: *const i8) -> __m256i {
     _mm256_set1_epi32(a.cast::<i32>().read_unaligned())
+}
+
+/// The body once for each constant: loops of it are too long for the compiler to unroll, and an index that is not constant would put
+/// the registers into memory.
+macro_rules! unrolled {
+    ($g:ident in $($i:literal)* => $body:block) => {
+        $({
+            let $g: usize = $i;
+            $body
+        })*
+    };
+}
+
+/// Keeps what makes `x` before all later calls, and what reads it behind this one. Not an instruction.
+#[inline(always)]
+unsafe fn in_order(x: __m256i) {
+    // An empty statement of a register's lower half: the class of the whole needs a feature that only the caller enables.
+    std::arch::asm!("/* {0} */", in(xmm_reg) _mm256_castsi256_si128(x), options(nomem, nostack, preserves_flags));
 }
 
 /// 16-bit pairs summed into 32 bits.
@@ -161,6 +183,112 @@ impl Lanes for Avx2Half {
             sum = _mm256_add_epi32(sum, widen(pairs));
         }
         sum
+    }
+    #[inline(always)]
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "constant indices into several chains at once"
+    )]
+    unsafe fn dot_parts<const M: usize, C: Pairs<Self>>(
+        codes: &C,
+        a: *const i8,
+        most: u8,
+    ) -> [__m256i; M] {
+        // A pair's two groups always fit.
+        let room = (groups_in_16_bits(most) / 2).max(1);
+        let mut sums = [_mm256_setzero_si256(); M];
+        let mut pairs = sums;
+        unrolled!(g in 0 1 2 3 => {
+            let (low, high) = (four(a.add(4 * g)), four(a.add(16 + 4 * g)));
+            for m in 0..M {
+                let codes = codes.pair(m, g);
+                let low = _mm256_maddubs_epi16(codes[0], low);
+                if g % room == 0 {
+                    pairs[m] = low;
+                } else {
+                    pairs[m] = _mm256_add_epi16(pairs[m], low);
+                }
+                pairs[m] = _mm256_add_epi16(pairs[m], _mm256_maddubs_epi16(codes[1], high));
+                in_order(pairs[m]);
+                if (g + 1) % room == 0 || g + 1 == 4 {
+                    sums[m] = _mm256_add_epi32(sums[m], widen(pairs[m]));
+                }
+            }
+        });
+        sums
+    }
+    #[inline(always)]
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "constant indices into several chains at once"
+    )]
+    unsafe fn dot_tile<const M: usize, const N: usize, const T: usize>(
+        codes: &[[__m256i; N]; M],
+        a: *const i8,
+        most: u8,
+    ) -> [[__m256i; M]; T] {
+        let room = groups_in_16_bits(most).max(1);
+        let mut sums = [[_mm256_setzero_si256(); M]; T];
+        let mut pairs = sums;
+        unrolled!(g in 0 1 2 3 4 5 6 7 => {
+            if g < N {
+                for t in 0..T {
+                    let four = four(a.add(32 * t + 4 * g));
+                    for m in 0..M {
+                        let product = _mm256_maddubs_epi16(codes[m][g], four);
+                        if g % room == 0 {
+                            pairs[t][m] = product;
+                        } else {
+                            pairs[t][m] = _mm256_add_epi16(pairs[t][m], product);
+                        }
+                        in_order(pairs[t][m]);
+                    }
+                }
+                if (g + 1) % room == 0 || g + 1 == N {
+                    for t in 0..T {
+                        for m in 0..M {
+                            sums[t][m] = _mm256_add_epi32(sums[t][m], widen(pairs[t][m]));
+                        }
+                    }
+                }
+            }
+        });
+        sums
+    }
+    /// The signed weights and their magnitudes.
+    #[inline(always)]
+    unsafe fn for_less_128(codes: [__m256i; 8]) -> [[__m256i; 8]; 2] {
+        let (mut signed, mut magnitudes) = (codes, codes);
+        for (s, m) in signed.iter_mut().zip(&mut magnitudes) {
+            *s = _mm256_xor_si256(*s, _mm256_set1_epi8(i8::MIN));
+            *m = _mm256_abs_epi8(*s);
+        }
+        [signed, magnitudes]
+    }
+    #[inline(always)]
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "constant indices into several chains at once"
+    )]
+    unsafe fn dot_tile_less_128<const M: usize, const T: usize>(
+        _minus_128_sums: [__m256i; T],
+        codes: &[[[__m256i; 8]; 2]; M],
+        a: *const i8,
+    ) -> [[__m256i; M]; T] {
+        let mut sums = [[_mm256_setzero_si256(); M]; T];
+        unrolled!(g in 0 1 2 3 4 5 6 7 => {
+            for t in 0..T {
+                let four = four(a.add(32 * t + 4 * g));
+                for m in 0..M {
+                    let [signed, magnitudes] = &codes[m];
+                    let signed = _mm256_sign_epi8(four, signed[g]);
+                    let pairs = _mm256_maddubs_epi16(magnitudes[g], signed);
+                    sums[t][m] = _mm256_add_epi32(sums[t][m], widen(pairs));
+                    in_order(sums[t][m]);
+                }
+            }
+        });
+        sums
     }
     #[inline(always)]
     unsafe fn prefetch(p: *const u8) {

@@ -63,13 +63,20 @@ pub(crate) struct Prepare<'a> {
     pub shape: DeltaShape,
 }
 
-/// Normalises queries and keys, turns `a` and `b` into alpha and beta: this thread's tokens.
+impl Prepare<'_> {
+    /// Pieces of a token: each query and key head, and the gates.
+    fn pieces(shape: DeltaShape) -> usize {
+        2 * shape.key_heads + 1
+    }
+}
+
+/// Normalises queries and keys, turns `a` and `b` into alpha and beta: this thread's heads of the tokens.
 ///
 /// # Safety
 /// The views have `tokens` rows, padded to whole vectors.
 pub(crate) unsafe fn prepare(isa: Isa, call: Prepare<'_>, tokens: usize, team: &Team<'_>) {
-    let share = team.share(tokens);
-    // SAFETY: the caller's contract; tokens are disjoint.
+    let share = team.share(tokens * Prepare::pieces(call.shape));
+    // SAFETY: the caller's contract; heads and gates of tokens are disjoint.
     unsafe { dispatch(isa, RunPrepare { call, share }) }
 }
 
@@ -85,12 +92,13 @@ impl Kernel for RunPrepare<'_> {
     unsafe fn run<S: Simd>(self) {
         let shape = self.call.shape;
         let scale = 1.0 / (shape.key_dim as f32).sqrt();
-        for token in self.share {
+        let pieces = Prepare::pieces(shape);
+        for item in self.share {
+            let (token, head) = (item / pieces, item % pieces);
             // SAFETY: the contract of `prepare`.
             unsafe {
-                let row = self.call.qkv.row(token);
-                for head in 0..2 * shape.key_heads {
-                    let x = row.add(head * shape.key_dim);
+                if head < 2 * shape.key_heads {
+                    let x = self.call.qkv.row(token).add(head * shape.key_dim);
                     let norm = 1.0 / (sum_of_squares::<S>(x, shape.key_dim) + self.call.eps).sqrt();
                     let factor = if head < shape.key_heads {
                         norm * scale
@@ -100,14 +108,13 @@ impl Kernel for RunPrepare<'_> {
                     for i in 0..shape.key_dim {
                         *x.add(i) *= factor;
                     }
-                }
-                for head in 0..shape.value_heads {
-                    let (a, b) = (
-                        self.call.a.row(token).add(head),
-                        self.call.b.row(token).add(head),
-                    );
-                    *a = alpha(*a + self.call.dt_bias[head], self.call.decay_rate[head]);
-                    *b = 1.0 / (1.0 + (-*b).exp());
+                } else {
+                    let (a, b) = (self.call.a.row(token), self.call.b.row(token));
+                    for head in 0..shape.value_heads {
+                        let (a, b) = (a.add(head), b.add(head));
+                        *a = alpha(*a + self.call.dt_bias[head], self.call.decay_rate[head]);
+                        *b = 1.0 / (1.0 + (-*b).exp());
+                    }
                 }
             }
         }

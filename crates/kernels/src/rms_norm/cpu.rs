@@ -1,6 +1,7 @@
 //! Normalisation on the lanes, two passes over a row that stays in L1.
 
 use crate::{
+    packed::BLOCK,
     pool::Team,
     quantize,
     rows::{QuantRows, Rows},
@@ -41,13 +42,26 @@ pub(crate) struct Norm<'a> {
 /// The views have `tokens` rows of `groups * width` columns, padded to whole vectors; `weight` holds `width` values from each
 /// `weight_step` on, padded likewise: `width` is a multiple of 16 unless all groups share them.
 pub(crate) unsafe fn rms_norm(isa: Isa, norm: Norm<'_>, tokens: usize, team: &Team<'_>) {
-    let share = team.share(tokens);
+    // Groups of a token may be different threads' where no block of the 8-bit form is in two.
+    let pieces = if norm.width.is_multiple_of(BLOCK) {
+        norm.groups
+    } else {
+        1
+    };
+    let share = team.share(tokens * pieces);
+    let run = Run {
+        norm,
+        pieces,
+        share,
+    };
     // SAFETY: the caller's contract; shares are disjoint.
-    unsafe { dispatch(isa, Run { norm, share }) }
+    unsafe { dispatch(isa, run) }
 }
 
 struct Run<'a> {
     norm: Norm<'a>,
+    /// That a row's groups are cut into.
+    pieces: usize,
     share: std::ops::Range<usize>,
 }
 
@@ -57,10 +71,12 @@ impl Kernel for Run<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let n = &self.norm;
-        for token in self.share {
+        let groups = n.groups / self.pieces;
+        for item in self.share {
+            let (token, first) = (item / self.pieces, item % self.pieces * groups);
             // SAFETY: the contract of `rms_norm`.
             unsafe {
-                for group in 0..n.groups {
+                for group in first..first + groups {
                     let at = group * n.width;
                     let gate = n.gate.map(|g| g.row(token).add(at).cast_const());
                     let out = n.out.row(token).add(at);
@@ -75,7 +91,12 @@ impl Kernel for Run<'_> {
                     );
                 }
                 if let Some(to) = n.quantised {
-                    quantize::cpu::row::<S>(n.out.row(token), to.row(token), 0, to.cols);
+                    let end = if self.pieces == 1 {
+                        to.cols
+                    } else {
+                        (first + groups) * n.width
+                    };
+                    quantize::cpu::row::<S>(n.out.row(token), to.row(token), first * n.width, end);
                 }
             }
         }

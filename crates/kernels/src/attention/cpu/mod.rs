@@ -108,12 +108,17 @@ pub(crate) unsafe fn attention<'a>(
     // Every size-th item, counted through all calls: later tiles see more keys, so contiguous shares would be unequal.
     let mut first = 0;
     for call in calls.clone() {
-        let (items, pieces, tile) = if call.tokens == 1 {
-            let pieces = if cut { call.group() } else { 1 };
-            (pairs(&call) * pieces, pieces, 1)
+        let (items, whole, tile) = if call.tokens == 1 {
+            let pairs = pairs(&call);
+            let whole = if cut {
+                pairs - pairs % team.size
+            } else {
+                pairs
+            };
+            (whole + (pairs - whole) * call.group(), whole, 1)
         } else {
             let tile = tile_tokens(profile, call.group());
-            (call.tokens.div_ceil(tile) * call.cache.kv_heads(), 1, tile)
+            (call.tokens.div_ceil(tile) * call.cache.kv_heads(), 0, tile)
         };
         let from = (team.index + team.size - first % team.size) % team.size;
         let share = (from.min(items)..items).step_by(team.size);
@@ -130,7 +135,7 @@ pub(crate) unsafe fn attention<'a>(
                             Spread {
                                 call,
                                 scratch,
-                                pieces,
+                                whole,
                                 share,
                                 stored,
                             },
@@ -167,8 +172,9 @@ pub(crate) unsafe fn attention<'a>(
     }
 }
 
-/// Whether the rows of a KV head are dealt out one by one, given how many (KV head, split) pairs there are: where pairs are so few
-/// that threads would have nothing to do. Each row reads the pair's keys and values anew, so not where there are many.
+/// Whether the rows of the last (KV head, split) pairs, which are no whole round of the threads, are dealt out one by one, given how
+/// many pairs there are: where they are so few that threads would have nothing to do. Each row reads the pair's keys and values
+/// anew, so not where there are many.
 fn is_cut(pairs: usize, threads: usize) -> bool {
     pairs < 2 * threads && !pairs.is_multiple_of(threads)
 }
@@ -263,11 +269,12 @@ impl<C: Stored> Kernel for Tiles<'_, C> {
     }
 }
 
-/// A single token: (split, KV head, piece of its rows) over the threads.
+/// A single token: (split, KV head) pairs over the threads, and single rows of the last pairs.
 struct Spread<'a, C> {
     call: Attention<'a>,
     scratch: *mut f32,
-    pieces: usize,
+    /// Pairs that are one item; of those behind them each row is.
+    whole: usize,
     share: std::iter::StepBy<std::ops::Range<usize>>,
     stored: PhantomData<C>,
 }
@@ -282,15 +289,17 @@ impl<C: Stored> Kernel for Spread<'_, C> {
         let kv_heads = call.cache.kv_heads();
         let len = state_len(call.head_dim);
         let group = call.group();
-        let rows = group / self.pieces;
         for item in self.share {
-            let (pair, piece) = (item / self.pieces, item % self.pieces);
+            let (pair, first_head, rows) = match item.checked_sub(self.whole) {
+                None => (item, 0, group),
+                Some(row) => (self.whole + row / group, row % group, 1),
+            };
             let (split, kv_head) = (pair / kv_heads, pair % kv_heads);
             let set = RowSet {
                 call,
                 kv_head,
                 first_token: 0,
-                first_head: piece * rows,
+                first_head,
                 rows,
             };
             // SAFETY: the scratch holds the group's states and weights; `splits` has a slot for every row and split.

@@ -1,6 +1,10 @@
 //! Products of several tokens where there are 16 registers. A block of a panel is unpacked into L1, and so are the sums of up to
 //! [`TOKENS`] tokens, a load and a store for each block; the tokens' activations were gathered block by block before. The integer
 //! sums of a few tokens with the whole panel grow side by side in registers ([`Lanes::dot_tile`]).
+#![expect(
+    clippy::needless_range_loop,
+    reason = "constant indices into the registers of several parts at once"
+)]
 
 use super::{
     Panels,

@@ -1,5 +1,9 @@
 //! Products of one token: the panels' bytes in order, the sums in registers; memory bounds it. A thread walks through several parts
 //! of its share at once: more requests are in flight than the processor's prefetcher keeps for one stream.
+#![expect(
+    clippy::needless_range_loop,
+    reason = "constant indices into the registers of several parts at once"
+)]
 
 use super::{
     Panels,

@@ -185,10 +185,6 @@ impl Lanes for Avx2Half {
         sum
     }
     #[inline(always)]
-    #[expect(
-        clippy::needless_range_loop,
-        reason = "constant indices into several chains at once"
-    )]
     unsafe fn dot_parts<const M: usize, C: Pairs<Self>>(
         codes: &C,
         a: *const i8,
@@ -203,14 +199,14 @@ impl Lanes for Avx2Half {
             for m in 0..M {
                 let codes = codes.pair(m, g);
                 let low = _mm256_maddubs_epi16(codes[0], low);
-                if g % room == 0 {
+                if g.is_multiple_of(room) {
                     pairs[m] = low;
                 } else {
                     pairs[m] = _mm256_add_epi16(pairs[m], low);
                 }
                 pairs[m] = _mm256_add_epi16(pairs[m], _mm256_maddubs_epi16(codes[1], high));
                 in_order(pairs[m]);
-                if (g + 1) % room == 0 || g + 1 == 4 {
+                if (g + 1).is_multiple_of(room) || g + 1 == 4 {
                     sums[m] = _mm256_add_epi32(sums[m], widen(pairs[m]));
                 }
             }
@@ -236,7 +232,7 @@ impl Lanes for Avx2Half {
                     let four = four(a.add(32 * t + 4 * g));
                     for m in 0..M {
                         let product = _mm256_maddubs_epi16(codes[m][g], four);
-                        if g % room == 0 {
+                        if g.is_multiple_of(room) {
                             pairs[t][m] = product;
                         } else {
                             pairs[t][m] = _mm256_add_epi16(pairs[t][m], product);
@@ -244,7 +240,7 @@ impl Lanes for Avx2Half {
                         in_order(pairs[t][m]);
                     }
                 }
-                if (g + 1) % room == 0 || g + 1 == N {
+                if (g + 1).is_multiple_of(room) || g + 1 == N {
                     for t in 0..T {
                         for m in 0..M {
                             sums[t][m] = _mm256_add_epi32(sums[t][m], widen(pairs[t][m]));

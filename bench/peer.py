@@ -6,9 +6,10 @@ samples; a round gives two such values for each engine. Reported for prefill and
 before it.
 
 Usage: `python bench/peer.py MODEL.gguf [--rounds 5] [--depth 0] [--threads 2] [--repeat 3] [--json]`.
-The peer is llama.cpp, or with `--peer candle` candle, once built (see README.md). `--peer-only` runs it alone. `--realtime` gives both engines real-time priority (`chrt`, needs root): on a busy machine
-that is the difference between noise and numbers; never ask for more threads than there are cores then. Needs
-llama-cpp-python; the environment variable LLAMA_CPP_LIB_PATH picks another build of its libraries.
+The peer is llama.cpp, or with `--peer` candle, once built, or mistralrs, once installed (see README.md). `--peer-only` runs it
+alone. `--realtime` gives both engines real-time priority (`chrt`, needs root): on a busy machine that is the difference between
+noise and numbers; never ask for more threads than there are cores then. llama.cpp needs llama-cpp-python; the environment
+variable LLAMA_CPP_LIB_PATH picks another build of its libraries.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sprag", default=str(ROOT / "target" / "release" / "sprag"))
     for name, value in {"rounds": 5, "depth": 0, "threads": 2, "repeat": 3}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--peer", choices=("llama.cpp", "candle"), default="llama.cpp")
+    parser.add_argument("--peer", choices=("llama.cpp", "candle", "mistralrs"), default="llama.cpp")
     parser.add_argument("--peer-only", action="store_true")
     parser.add_argument("--realtime", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -45,6 +46,8 @@ def command(engine: str, args: argparse.Namespace) -> list[str]:
     priority = ["chrt", "-f", "10"] if args.realtime else []
     if engine == "candle":
         return [*priority, str(ROOT / "bench" / "candle" / "target" / "release" / "candle-bench"), args.model, *shape]
+    if engine == "mistralrs":
+        return [*priority, sys.executable, str(ROOT / "bench" / "mistralrs_bench.py"), args.model, *shape]
     shape += ["--depth", str(args.depth)]
     if engine == "sprag":
         return [*priority, args.sprag, "bench", args.model, "--json", *shape]
@@ -113,8 +116,8 @@ def show(report: dict) -> None:
 
 def main() -> None:
     args = arguments()
-    if args.peer == "candle" and args.depth:
-        raise SystemExit("candle is measured at depth 0 only")
+    if args.peer != "llama.cpp" and args.depth:
+        raise SystemExit(f"{args.peer} is measured at depth 0 only")
     order = [args.peer] * 2 if args.peer_only else ["sprag", args.peer, args.peer, "sprag"]
     rounds = [[run(engine, args) for engine in order] for _ in range(args.rounds)]
     report = {

@@ -25,6 +25,15 @@ fn hybrid() -> Value {
     config
 }
 
+fn windows() -> Value {
+    let mut config = good();
+    config["model_type"] = json!("gemma3_text");
+    config["hidden_act"] = json!("gelu_pytorch_tanh");
+    config["head_dim"] = json!(16);
+    config["query_pre_attn_scalar"] = json!(16);
+    config
+}
+
 fn experts() -> Value {
     let mut config = good();
     for (key, value) in [
@@ -84,9 +93,68 @@ fn attacks() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "\"hidden_act\" is the string \"relu\"",
         ),
         (
-            "rope-llama3",
-            with("rope_scaling", json!({"rope_type": "llama3"})),
+            "rope-longrope",
+            with("rope_scaling", json!({"rope_type": "longrope"})),
+            "rope scaling \"longrope\"",
+        ),
+        (
+            "rope-llama3-no-ends",
+            with(
+                "rope_scaling",
+                json!({"rope_type": "llama3", "factor": 8.0}),
+            ),
+            "low_freq_factor\" is missing",
+        ),
+        (
+            "rope-llama3-ends-meet",
+            with(
+                "rope_scaling",
+                json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4, "high_freq_factor": 4}),
+            ),
+            "high_freq_factor\" is 4, where more than",
+        ),
+        (
+            "rope-llama3-elsewhere",
+            changed(hybrid(), "rope_scaling", json!({"rope_type": "llama3"})),
             "rope scaling \"llama3\"",
+        ),
+        (
+            "rope-factor-below-one",
+            with("rope_scaling", yarn("factor", json!(0.5))),
+            "factor\" is 0.5, where a number from 1 to 65536",
+        ),
+        (
+            "rope-factor-huge",
+            with("rope_scaling", yarn("factor", json!(1e60))),
+            "factor\" is 1e+60, where a number from 1 to 65536",
+        ),
+        (
+            "rope-yarn-first-context",
+            with(
+                "rope_scaling",
+                yarn("original_max_position_embeddings", json!(0)),
+            ),
+            "original_max_position_embeddings\" is 0",
+        ),
+        (
+            "rope-yarn-untruncated",
+            with("rope_scaling", yarn("truncate", json!(false))),
+            "rope scaling \"yarn\" with \"truncate\" false",
+        ),
+        (
+            "rope-yarn-theta",
+            with("rope_scaling", yarn("rope_theta", json!(1.0))),
+            "rope_theta\" is 1.0, where a number above 1",
+        ),
+        (
+            "rope-yarn-part",
+            with("rope_scaling", yarn("partial_rotary_factor", json!(0.5))),
+            "\"yarn\" of a part of each head",
+        ),
+        (
+            "rope-yarn-windows",
+            changed(windows(), "rope_scaling", yarn("beta_fast", json!(16))),
+            "rope scaling \"yarn\"",
         ),
         (
             "rope-no-factor",
@@ -236,6 +304,13 @@ fn attacks() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     ]
 }
 
+/// YaRN as it should be, but for one setting.
+fn yarn(key: &str, value: Value) -> Value {
+    let mut settings = json!({"rope_type": "yarn", "factor": 4.0});
+    settings[key] = value;
+    settings
+}
+
 fn understood(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     let document: Result<Document, JsonError> = Document::from_bytes(path, bytes);
     config_metadata(&document?).map(drop)
@@ -273,7 +348,7 @@ fn every_attack_ends_in_its_error() {
             "{error:?}"
         );
     }
-    for config in [good(), hybrid(), experts()] {
+    for config in [good(), hybrid(), windows(), experts()] {
         let bytes = serde_json::to_vec(&config).expect("JSON");
         understood(Path::new("good.json"), &bytes).expect("those that attacks change are good");
     }
@@ -305,7 +380,7 @@ fn every_file_is_known_and_explained() {
 
 #[test]
 fn every_single_byte_may_change_without_a_panic() {
-    for config in [good(), hybrid(), experts()] {
+    for config in [good(), hybrid(), windows(), experts()] {
         let good = serde_json::to_vec(&config).expect("JSON");
         for at in 0..good.len() {
             for byte in [0, b'"', b'{', b'[', b'0', b'9', b'-', b'e', 0xff] {

@@ -62,6 +62,11 @@ impl Architecture {
         )
     }
 
+    /// Whether all that turns turns alike, so that one extension is meant for all.
+    fn has_one_rotation(self) -> bool {
+        !matches!(self, Self::Gemma3 | Self::GraniteHybrid | Self::Rwkv7)
+    }
+
     /// Adds all nodes; returns the logits' buffer.
     pub(crate) fn describe(
         self,
@@ -73,6 +78,13 @@ impl Architecture {
                 file: file_name(&loader.gguf),
                 feature: format!("a mixture of experts in `{}`", config.architecture),
                 remedy: "take a dense model of the family".into(),
+            });
+        }
+        if config.yarn.is_some() && !self.has_one_rotation() {
+            return Err(ModelError::Unsupported {
+                file: file_name(&loader.gguf),
+                feature: format!("rope scaling `yarn` in `{}`", config.architecture),
+                remedy: "take a file of the model without context extension".into(),
             });
         }
         match self {

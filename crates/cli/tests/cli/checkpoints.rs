@@ -241,6 +241,10 @@ fn logits_equal_transformers() {
         "llama-llama3",
         "qwen3-yarn",
         "qwen35-yarn",
+        "granite",
+        "granite-attentive",
+        "granitehybrid",
+        "granitehybrid-moe",
     ] {
         let opened = models::checkpoint::open(Path::new(&checkpoint(name)), None, 2).unwrap();
         let profile = kernels::RuntimeProfile {

@@ -24,12 +24,13 @@ pub(crate) enum Architecture {
     Qwen35,
     Qwen35Moe,
     Qwen3Next,
+    Granite,
     GraniteHybrid,
     Rwkv7,
 }
 
 impl Architecture {
-    const ALL: [(&'static str, Self); 10] = [
+    const ALL: [(&'static str, Self); 11] = [
         ("llama", Self::Llama),
         ("qwen2", Self::Qwen2),
         ("qwen3", Self::Qwen3),
@@ -38,6 +39,7 @@ impl Architecture {
         ("qwen35", Self::Qwen35),
         ("qwen35moe", Self::Qwen35Moe),
         ("qwen3next", Self::Qwen3Next),
+        ("granite", Self::Granite),
         ("granitehybrid", Self::GraniteHybrid),
         ("rwkv7", Self::Rwkv7),
     ];
@@ -95,7 +97,7 @@ impl Architecture {
             Self::Qwen35 | Self::Qwen35Moe | Self::Qwen3Next => {
                 hybrid::describe(self, loader, config)
             }
-            Self::GraniteHybrid => granite::describe(loader, config),
+            Self::Granite | Self::GraniteHybrid => granite::describe(self, loader, config),
             Self::Rwkv7 => rwkv7::describe(loader, config),
         }
     }

@@ -3,6 +3,7 @@
 //! A field that is absent has the default that the `transformers` library gives it; a field with a value that would change
 //! the computation in a way that Sprag does not know is refused by name.
 
+mod granite;
 mod rope;
 
 use std::path::Path;
@@ -12,6 +13,8 @@ use formats::json::{Document, Object};
 
 use super::CheckpointError;
 use super::family::Family;
+use granite::Granite;
+pub(super) use granite::Mamba;
 pub(super) use rope::Rope;
 
 /// The whole of a configuration is a few kilobytes; those that carry label names are larger.
@@ -41,6 +44,7 @@ pub(super) struct Dimensions {
     pub window: Option<Window>,
     pub delta: Option<Delta>,
     pub experts: Option<Experts>,
+    pub granite: Option<Granite>,
 }
 
 /// Layers that attend to the last tokens only, all but every `pattern`-th.
@@ -117,14 +121,24 @@ impl Dimensions {
         let head_default = match family {
             Family::Gemma3 | Family::Qwen35 | Family::Qwen35Moe | Family::Qwen3Next => 256,
             Family::Qwen3 => 128,
-            Family::Llama | Family::Qwen2 | Family::Qwen3Moe => hidden / heads,
+            _ => hidden / heads,
         };
         let head_dim = fields.count("head_dim", MOST_HEAD_DIM, Some(head_default))?;
         if head_dim == 0 || !head_dim.is_multiple_of(2) {
             return Err(fields.0.wrong("head_dim", "an even number").into());
         }
         let layers = fields.count("num_hidden_layers", MOST_LAYERS, None)?;
-        let experts = fields.experts(family, layers)?;
+        let granite = fields.granite(family, layers, hidden)?;
+        let experts = match &granite {
+            Some(granite) => fields.granite_experts(granite)?,
+            None => fields.experts(family, layers)?,
+        };
+        let is_fused = granite.as_ref().is_some_and(|granite| granite.is_fused);
+        // Without Mamba layers it is the simpler architecture, whatever its configuration is called.
+        let family = match &granite {
+            Some(granite) if granite.mamba.is_none() => Family::Granite,
+            _ => family,
+        };
         // Models whose layers all have experts need not state the width of a dense one.
         let dense = experts.as_ref().map(|experts| experts.width);
         let tied = fields.0.flag("tie_word_embeddings")?;
@@ -135,7 +149,10 @@ impl Dimensions {
             family,
             layers,
             hidden,
-            feed_forward: fields.count("intermediate_size", MOST_WIDTH, dense)?,
+            feed_forward: match is_fused && experts.is_none() {
+                true => fields.shared_width()?,
+                false => fields.count("intermediate_size", MOST_WIDTH, dense)?,
+            },
             heads,
             kv_heads,
             head_dim,
@@ -143,10 +160,14 @@ impl Dimensions {
             context,
             vocabulary: fields.0.optional_count("vocab_size", 1, 1 << 32)?,
             tied,
-            rope: fields.rope(family, head_dim, context)?,
+            rope: match &granite {
+                Some(granite) if !granite.turns => fields.rope(family, head_dim, context)?.still(),
+                _ => fields.rope(family, head_dim, context)?,
+            },
             window: fields.window(family, layers, (hidden, heads, head_dim))?,
             delta: fields.delta(family, layers)?,
             experts,
+            granite,
         };
         Ok(dimensions)
     }
@@ -169,11 +190,21 @@ impl Dimensions {
         pairs.count("block_count", self.layers);
         pairs.count("feed_forward_length", self.feed_forward);
         pairs.count("attention.head_count", self.heads);
-        pairs.count("attention.head_count_kv", self.kv_heads);
         pairs.count("attention.key_length", self.head_dim);
         pairs.count("attention.value_length", self.head_dim);
         pairs.float("attention.layer_norm_rms_epsilon", self.eps);
         self.rope.metadata(&mut pairs);
+        let is_per_layer = self
+            .granite
+            .as_ref()
+            .is_some_and(|granite| granite.mamba.is_some());
+        if !is_per_layer {
+            pairs.count("attention.head_count_kv", self.kv_heads);
+        }
+        if let Some(granite) = &self.granite {
+            let dense = self.experts.is_none().then_some(self.feed_forward);
+            granite.metadata(&mut pairs, self.kv_heads, dense);
+        }
         if let Some(window) = &self.window {
             pairs.count("attention.sliding_window", window.len);
             pairs.count("attention.sliding_window_pattern", window.pattern);

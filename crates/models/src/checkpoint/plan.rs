@@ -4,6 +4,7 @@
 //! tests compare the results bit by bit). Every tensor of the checkpoint is either used, or belongs to a part that text
 //! needs not (a vision tower, prediction heads for later tokens), or is an error: a variant would run, but wrongly.
 
+mod granite;
 mod layers;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

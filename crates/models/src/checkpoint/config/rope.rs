@@ -39,6 +39,14 @@ impl Rope {
         }
     }
 
+    /// The same for a model that is told no positions: nothing stretches.
+    pub(super) fn still(self) -> Self {
+        Self {
+            scaling: None,
+            ..self
+        }
+    }
+
     pub(super) fn metadata(&self, pairs: &mut Pairs) {
         pairs.float("rope.freq_base", self.theta);
         pairs.count("rope.dimension_count", self.dims);
@@ -158,7 +166,7 @@ impl Fields<'_> {
             None | Some("default" | "mrope") => Ok(None),
             Some("linear") => Ok(Some(Scaling::Linear(needed("factor")?))),
             // Only these architectures' files may have the tensor that holds the factors.
-            Some("llama3") if family == Family::Llama => {
+            Some("llama3") if family.interleaves_heads() => {
                 let llama3 = Llama3 {
                     factor: factor()?,
                     low: needed("low_freq_factor")?,

@@ -186,3 +186,41 @@ fn experts_are_read_with_their_restrictions() {
         assert!(parse(&config).is_err(), "{key}");
     }
 }
+
+#[test]
+fn a_granite_whose_layers_all_attend_is_the_simpler_architecture() {
+    let mut config = llama();
+    config["model_type"] = json!("granitemoehybrid");
+    config["num_local_experts"] = json!(0);
+    config["shared_intermediate_size"] = json!(96);
+    config["layers_block_type"] = json!(["attention", "attention", "attention"]);
+    let finetuned = |config: &Json| {
+        let pairs = parse(config).unwrap().metadata("", 1);
+        let found = pairs
+            .into_iter()
+            .find(|(key, _)| key.ends_with("finetuned"));
+        found.map(|(key, value)| (key, value.as_bool()))
+    };
+    let key = "granite.rope.scaling.finetuned".to_owned();
+    assert_eq!(finetuned(&config), Some((key, Some(false))));
+    // Nothing stretches where nothing turns.
+    config["rope_scaling"] = json!({"rope_type": "linear", "factor": 2.0});
+    assert_eq!(parse(&config).unwrap().rope.scaling, None);
+    config["position_embedding_type"] = json!("rope");
+    let found = parse(&config).unwrap();
+    assert_eq!((found.family, found.feed_forward), (Family::Granite, 96));
+    assert_eq!(found.rope.scaling, Some(Scaling::Linear(2.0)));
+    assert_eq!(finetuned(&config), None);
+    // One layer of Mamba, and it is a hybrid; experts have the other width.
+    config["layers_block_type"] = json!(["attention", "mamba", "attention"]);
+    config["position_embedding_type"] = json!("nope");
+    config["mamba_n_heads"] = json!(8);
+    config["num_local_experts"] = json!(4);
+    let found = parse(&config).unwrap();
+    let experts = found.experts.unwrap();
+    assert_eq!(found.family, Family::GraniteHybrid);
+    assert_eq!((experts.width, experts.shared_width), (80, Some(96)));
+    let mamba = found.granite.unwrap().mamba.unwrap();
+    assert_eq!(mamba.attends, [true, false, true]);
+    assert_eq!((mamba.head_dim, mamba.channels()), (16, 128 + 2 * 256));
+}

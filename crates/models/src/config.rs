@@ -1,8 +1,10 @@
 //! A model's dimensions, read from `<architecture>.*` metadata and checked for sense.
 
+mod rope;
+
 use formats::gguf::{Gguf, Metadata, Origin};
 
-use crate::ModelError;
+use crate::{ModelError, rope::Yarn};
 
 /// Limits beyond which a file is damaged rather than large; they keep products of dimensions from overflowing.
 const MOST_LAYERS: usize = 4096;
@@ -41,6 +43,8 @@ pub struct Config {
     pub rope_dims: usize,
     /// Multiplies positions.
     pub rope_scale: f64,
+    /// Stretches angles, where the file says so.
+    pub yarn: Option<Yarn>,
     /// Longest context that the model was made for, in tokens.
     pub context: usize,
     /// Rows of the embedding table.
@@ -108,6 +112,9 @@ impl Config {
         if !(eps.is_finite() && eps >= 0.0) {
             return Err(fields.value(eps_key, eps, "a small positive number".into()));
         }
+        let context = fields.required("context_length")?;
+        let context = fields.within("context_length", context, 1 << 32)?;
+        let stretch = fields.stretch(context)?;
         Ok(Self {
             name: metadata.opt_str("general.name")?.map(str::to_owned),
             layers: fields.layers()?,
@@ -123,12 +130,9 @@ impl Config {
             eps,
             rope_theta: fields.positive("rope.freq_base", 10_000.0)?,
             rope_dims,
-            rope_scale: fields.rope_scale()?,
-            context: fields.within(
-                "context_length",
-                fields.required("context_length")?,
-                1 << 32,
-            )?,
+            rope_scale: stretch.scale,
+            yarn: stretch.yarn,
+            context,
             vocabulary: vocabulary(gguf)?,
             experts: fields.experts()?,
             architecture,
@@ -389,29 +393,5 @@ impl Fields<'_> {
                 MOST_WIDTH,
             )?,
         }))
-    }
-
-    /// What positions are multiplied with. Without a type a factor means linear scaling, as files from before types have it.
-    fn rope_scale(&self) -> Result<f64, ModelError> {
-        let kind = self.metadata.opt_str(&self.key("rope.scaling.type"))?;
-        let factor = self.metadata.opt_f32(&self.key("rope.scaling.factor"))?;
-        match (kind, factor) {
-            (Some("none"), _) | (None, None) => Ok(1.0),
-            (None | Some("linear"), Some(factor)) if factor.is_finite() && factor > 0.0 => {
-                Ok(1.0 / f64::from(factor))
-            }
-            (None, Some(factor)) => {
-                Err(self.value("rope.scaling.factor", factor, "a positive number".into()))
-            }
-            (Some("linear"), factor) => {
-                let found = factor.map_or_else(|| "missing".to_owned(), |f| f.to_string());
-                Err(self.value("rope.scaling.factor", found, "a positive number".into()))
-            }
-            (Some(kind), _) => Err(ModelError::Unsupported {
-                file: file_name(self.gguf),
-                feature: format!("rope scaling `{}`", kind.escape_debug()),
-                remedy: "take a file of the model without context extension".into(),
-            }),
-        }
     }
 }

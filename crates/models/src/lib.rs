@@ -14,7 +14,9 @@ mod config;
 mod error;
 mod load;
 mod model;
+mod rope;
 
 pub use config::Config;
 pub use error::ModelError;
 pub use model::{Footprint, Model, TensorGroup};
+pub use rope::Yarn;

@@ -27,8 +27,14 @@ pub(crate) struct Loader<'a> {
     arena: Arena,
     loaded: u64,
     taken: HashSet<String>,
+    /// Of a derived file: the embedding table, which some programs end with too.
+    table: Option<Arc<Vec<u8>>>,
+    /// Of a derived file: the tensor made last. Rows of one are taken in several turns, one behind the other.
+    last: Option<(String, Arc<Vec<u8>>)>,
     progress: &'a mut dyn FnMut(u64),
 }
+
+const TABLE: &str = "token_embd.weight";
 
 /// Row `r` of a packed matrix is row `map(r)` of the file's.
 pub(crate) type RowMap<'m> = &'m (dyn Fn(usize) -> usize + Sync);
@@ -40,20 +46,21 @@ impl<'a> Loader<'a> {
         weights: Weights,
         progress: &'a mut dyn FnMut(u64),
     ) -> Result<Self, ModelError> {
-        let table = gguf.require("token_embd.weight", &[config.hidden, config.vocabulary])?;
+        let tensor = gguf.require(TABLE, &[config.hidden, config.vocabulary])?;
+        let table = match weights {
+            Weights::Packed { .. } if gguf.is_derived() => {
+                Some(Arc::new(gguf.weights(tensor)?.into_owned()))
+            }
+            _ => None,
+        };
         let embedding = Embedding {
-            dtype: gguf.dtype(table)?,
-            tensor: table.clone(),
-            made: match weights {
-                Weights::Packed { .. } if gguf.is_derived() => {
-                    Some(gguf.weights(table)?.into_owned())
-                }
-                _ => None,
-            },
+            dtype: gguf.dtype(tensor)?,
+            tensor: tensor.clone(),
+            made: table.clone(),
             gguf: Arc::clone(&gguf),
         };
         let program = ProgramBuilder::new(Box::new(embedding));
-        let taken = HashSet::from(["token_embd.weight".to_owned()]);
+        let taken = HashSet::from([TABLE.to_owned()]);
         Ok(Self {
             gguf,
             program,
@@ -64,6 +71,8 @@ impl<'a> Loader<'a> {
             }),
             loaded: 0,
             taken,
+            table,
+            last: None,
             progress,
         })
     }
@@ -135,6 +144,24 @@ impl<'a> Loader<'a> {
         self.pack(name, &tensor, cols, stored_rows, rows, map)
     }
 
+    /// The bytes of a derived file's tensor, which are made once; of another file none, as they lie in it.
+    fn made(&mut self, tensor: &TensorInfo) -> Result<Option<Arc<Vec<u8>>>, ModelError> {
+        if !self.gguf.is_derived() {
+            return Ok(None);
+        }
+        if let Some(table) = self.table.as_ref().filter(|_| tensor.name() == TABLE) {
+            return Ok(Some(Arc::clone(table)));
+        }
+        if let Some((_, bytes)) = self.last.as_ref().filter(|(name, _)| name == tensor.name()) {
+            return Ok(Some(Arc::clone(bytes)));
+        }
+        // Only one at a time is in memory.
+        self.last = None;
+        let bytes = Arc::new(self.gguf.weights(tensor)?.into_owned());
+        self.last = Some((tensor.name().to_owned(), Arc::clone(&bytes)));
+        Ok(Some(bytes))
+    }
+
     /// Packs `rows` of a tensor's `stored_rows` rows, by `map`.
     fn pack(
         &mut self,
@@ -148,14 +175,16 @@ impl<'a> Loader<'a> {
         let dtype = self.gguf.dtype(tensor)?;
         let matrix = match self.weights {
             Weights::Packed { threads, .. } => {
-                let bytes = self.gguf.weights(tensor)?;
+                let made = self.made(tensor)?;
+                let in_file = || self.gguf.bytes(tensor);
+                let bytes = made.as_ref().map_or_else(in_file, |bytes| bytes.as_slice());
                 let mut released = 0;
                 PackedMatrix::pack(
                     StoredMatrix {
                         dtype,
                         rows: stored_rows,
                         cols,
-                        bytes: &bytes,
+                        bytes,
                     },
                     rows,
                     map,
@@ -293,7 +322,7 @@ impl<'a> Loader<'a> {
 /// The embedding table where it lies in the file; of a derived file, made once and kept.
 struct Embedding {
     gguf: Arc<Gguf>,
-    made: Option<Vec<u8>>,
+    made: Option<Arc<Vec<u8>>>,
     tensor: TensorInfo,
     dtype: Dtype,
 }
@@ -301,7 +330,10 @@ struct Embedding {
 impl StoredRows for Embedding {
     fn row(&self, row: usize) -> &[u8] {
         let in_file = || self.gguf.bytes(&self.tensor);
-        let bytes = self.made.as_deref().unwrap_or_else(in_file);
+        let bytes = self
+            .made
+            .as_ref()
+            .map_or_else(in_file, |made| made.as_slice());
         let len = bytes.len() / self.tensor.rows().max(1);
         bytes.get(row * len..(row + 1) * len).unwrap_or(&[])
     }

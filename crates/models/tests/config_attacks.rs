@@ -25,6 +25,24 @@ fn hybrid() -> Value {
     config
 }
 
+fn windows() -> Value {
+    let mut config = good();
+    config["model_type"] = json!("gemma3_text");
+    config["hidden_act"] = json!("gelu_pytorch_tanh");
+    config["head_dim"] = json!(16);
+    config["query_pre_attn_scalar"] = json!(16);
+    config
+}
+
+fn granite() -> Value {
+    let mut config = good();
+    config["model_type"] = json!("granitemoehybrid");
+    config["layer_types"] = json!(["mamba", "attention", "linear_attention"]);
+    config["num_local_experts"] = json!(0);
+    config["mamba_n_heads"] = json!(8);
+    config
+}
+
 fn experts() -> Value {
     let mut config = good();
     for (key, value) in [
@@ -47,6 +65,9 @@ fn attacks() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     };
     let with = |key: &str, value: Value| changed(good(), key, value);
     let bomb = |open: &str| format!("{{\"model_type\":{}", open.repeat(50_000)).into_bytes();
+    let mut sparse = granite();
+    sparse["layer_types"] = json!(["attention", "attention", "attention"]);
+    sparse["num_local_experts"] = json!(4);
     vec![
         ("empty", Vec::new(), "not the JSON"),
         ("html", b"<!DOCTYPE html>".to_vec(), "not the JSON"),
@@ -84,9 +105,68 @@ fn attacks() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "\"hidden_act\" is the string \"relu\"",
         ),
         (
-            "rope-llama3",
-            with("rope_scaling", json!({"rope_type": "llama3"})),
+            "rope-longrope",
+            with("rope_scaling", json!({"rope_type": "longrope"})),
+            "rope scaling \"longrope\"",
+        ),
+        (
+            "rope-llama3-no-ends",
+            with(
+                "rope_scaling",
+                json!({"rope_type": "llama3", "factor": 8.0}),
+            ),
+            "low_freq_factor\" is missing",
+        ),
+        (
+            "rope-llama3-ends-meet",
+            with(
+                "rope_scaling",
+                json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4, "high_freq_factor": 4}),
+            ),
+            "high_freq_factor\" is 4, where more than",
+        ),
+        (
+            "rope-llama3-elsewhere",
+            changed(hybrid(), "rope_scaling", json!({"rope_type": "llama3"})),
             "rope scaling \"llama3\"",
+        ),
+        (
+            "rope-factor-below-one",
+            with("rope_scaling", yarn("factor", json!(0.5))),
+            "factor\" is 0.5, where a number from 1 to 65536",
+        ),
+        (
+            "rope-factor-huge",
+            with("rope_scaling", yarn("factor", json!(1e60))),
+            "factor\" is 1e+60, where a number from 1 to 65536",
+        ),
+        (
+            "rope-yarn-first-context",
+            with(
+                "rope_scaling",
+                yarn("original_max_position_embeddings", json!(0)),
+            ),
+            "original_max_position_embeddings\" is 0",
+        ),
+        (
+            "rope-yarn-untruncated",
+            with("rope_scaling", yarn("truncate", json!(false))),
+            "rope scaling \"yarn\" with \"truncate\" false",
+        ),
+        (
+            "rope-yarn-theta",
+            with("rope_scaling", yarn("rope_theta", json!(1.0))),
+            "rope_theta\" is 1.0, where a number above 1",
+        ),
+        (
+            "rope-yarn-part",
+            with("rope_scaling", yarn("partial_rotary_factor", json!(0.5))),
+            "\"yarn\" of a part of each head",
+        ),
+        (
+            "rope-yarn-windows",
+            changed(windows(), "rope_scaling", yarn("beta_fast", json!(16))),
+            "rope scaling \"yarn\"",
         ),
         (
             "rope-no-factor",
@@ -214,6 +294,56 @@ fn attacks() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "mrope_section",
         ),
         (
+            "granite-layer-types",
+            changed(granite(), "layer_types", json!(["mamba", "attention"])),
+            "\"layer_types\" is an array",
+        ),
+        (
+            "granite-layer-type-unknown",
+            changed(granite(), "layer_types", json!(["mamba", "attention", 1])),
+            "3 times \"mamba\" or \"attention\"",
+        ),
+        (
+            "granite-heads-do-not-divide",
+            changed(granite(), "mamba_n_heads", json!(9)),
+            "a divisor of the 128 values",
+        ),
+        (
+            "granite-groups-do-not-divide",
+            changed(granite(), "mamba_n_groups", json!(3)),
+            "a multiple of the 3 groups",
+        ),
+        (
+            "granite-head-width",
+            changed(granite(), "mamba_d_head", json!(64)),
+            "\"mamba_d_head\" is 64, where 16",
+        ),
+        (
+            "granite-steps-limited",
+            changed(granite(), "time_step_limit", json!([0.001, 0.1])),
+            "`time_step_limit`",
+        ),
+        (
+            "granite-turned",
+            changed(granite(), "position_embedding_type", json!("rope")),
+            "rotary embedding beside Mamba layers",
+        ),
+        (
+            "granite-positions",
+            changed(granite(), "position_embedding_type", json!("alibi")),
+            "\"position_embedding_type\" is the string \"alibi\"",
+        ),
+        (
+            "granite-experts-without-mamba",
+            bytes(sparse),
+            "a mixture of experts whose layers all attend",
+        ),
+        (
+            "granite-factor-zero",
+            changed(granite(), "logits_scaling", json!(0)),
+            "\"logits_scaling\" is 0",
+        ),
+        (
             "experts-some-layers",
             changed(experts(), "decoder_sparse_step", json!(2)),
             "dense and sparse",
@@ -234,6 +364,13 @@ fn attacks() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "num_experts",
         ),
     ]
+}
+
+/// YaRN as it should be, but for one setting.
+fn yarn(key: &str, value: Value) -> Value {
+    let mut settings = json!({"rope_type": "yarn", "factor": 4.0});
+    settings[key] = value;
+    settings
 }
 
 fn understood(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
@@ -273,7 +410,7 @@ fn every_attack_ends_in_its_error() {
             "{error:?}"
         );
     }
-    for config in [good(), hybrid(), experts()] {
+    for config in [good(), hybrid(), windows(), granite(), experts()] {
         let bytes = serde_json::to_vec(&config).expect("JSON");
         understood(Path::new("good.json"), &bytes).expect("those that attacks change are good");
     }
@@ -305,7 +442,7 @@ fn every_file_is_known_and_explained() {
 
 #[test]
 fn every_single_byte_may_change_without_a_panic() {
-    for config in [good(), hybrid(), experts()] {
+    for config in [good(), hybrid(), windows(), granite(), experts()] {
         let good = serde_json::to_vec(&config).expect("JSON");
         for at in 0..good.len() {
             for byte in [0, b'"', b'{', b'[', b'0', b'9', b'-', b'e', 0xff] {

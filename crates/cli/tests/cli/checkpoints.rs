@@ -234,7 +234,18 @@ fn weights_that_are_no_numbers_leave_no_file() {
 /// As the engine's own test does it from GGUF: all logits, in one step, against those that transformers computed.
 #[test]
 fn logits_equal_transformers() {
-    for name in ["llama", "gemma3", "qwen35"] {
+    for name in [
+        "llama",
+        "gemma3",
+        "qwen35",
+        "llama-llama3",
+        "qwen3-yarn",
+        "qwen35-yarn",
+        "granite",
+        "granite-attentive",
+        "granitehybrid",
+        "granitehybrid-moe",
+    ] {
         let opened = models::checkpoint::open(Path::new(&checkpoint(name)), None, 2).unwrap();
         let profile = kernels::RuntimeProfile {
             kv_type: kernels::KvType::F32,

@@ -1,15 +1,16 @@
-//! Granite 4.0-H: Mamba-2 layers and a few of attention without rotary embedding, SwiGLU or experts with a shared one without gate,
-//! and factors for embeddings, scores, what blocks add, and logits.
+//! Granite: a llama with factors for embeddings, scores, what blocks add, and logits; and Granite 4.0-H (`granitehybrid`): Mamba-2
+//! layers and a few of attention without rotary embedding, SwiGLU or experts with a shared one without gate.
 //!
-//! A layer attends where the file gives it key heads. Query and key rows are in the converter's interleaved order, which matters to
-//! no score as long as nothing turns them.
+//! A hybrid's layer attends where the file gives it key heads. Query and key rows are in the converter's interleaved order, which
+//! matters to no score as long as nothing turns them.
 
 use kernels::{Mamba2Shape, program::BufferId};
 use ops::glu::Activation;
 
+use super::Architecture;
 use crate::{
     Config, ModelError,
-    blocks::{Attention, FeedForward, Mamba2, QueryRows, Stream},
+    blocks::{Attention, FeedForward, Mamba2, QueryRows, Rotation, Stream},
     config::file_name,
     load::Loader,
 };
@@ -18,11 +19,17 @@ const MOST_HEADS: usize = 1 << 16;
 /// Real models have 128. A state is this times as large as the values, so more would let a small file ask for much memory.
 const MOST_STATE: usize = 1024;
 
-pub(super) fn describe(loader: &mut Loader<'_>, config: &Config) -> Result<BufferId, ModelError> {
+pub(super) fn describe(
+    architecture: Architecture,
+    loader: &mut Loader<'_>,
+    config: &Config,
+) -> Result<BufferId, ModelError> {
+    let is_hybrid = architecture == Architecture::GraniteHybrid;
     let gguf = std::sync::Arc::clone(&loader.gguf);
     // Files without the key mean that positions turn.
     let key = format!("{}.rope.scaling.finetuned", config.architecture);
-    if gguf.metadata().opt_bool(&key)?.unwrap_or(true) {
+    let turns = gguf.metadata().opt_bool(&key)?.unwrap_or(true);
+    if turns && is_hybrid {
         return Err(ModelError::Unsupported {
             file: file_name(&gguf),
             feature: format!("rotary embedding in `{}`", config.architecture),
@@ -30,8 +37,16 @@ pub(super) fn describe(loader: &mut Loader<'_>, config: &Config) -> Result<Buffe
                 .into(),
         });
     }
-    let shape = mamba2_shape(loader, config)?;
-    let kv_heads = config.per_layer(&gguf, "attention.head_count_kv")?;
+    // What is in place of attention, for the layers that have it.
+    let mut others = vec![None; config.layers];
+    if is_hybrid {
+        let shape = mamba2_shape(loader, config)?;
+        let kv_heads = config.per_layer(&gguf, "attention.head_count_kv")?;
+        others = kv_heads
+            .iter()
+            .map(|&n| (n == 0).then_some(shape))
+            .collect();
+    }
     let factor = |key, default| config.positive(&gguf, key, default);
     let embedding_scale = factor("embedding_scale", 1.0)? as f32;
     let residual_scale = factor("residual_scale", 1.0)? as f32;
@@ -40,26 +55,33 @@ pub(super) fn describe(loader: &mut Loader<'_>, config: &Config) -> Result<Buffe
 
     let stream =
         Stream::begin(loader, config, embedding_scale)?.scaled(residual_scale, logit_scale);
-    for (layer, &kv_heads) in kv_heads.iter().enumerate() {
+    let (rotation, rows) = if turns {
+        let (theta, scale) = (config.rope_theta, config.rope_scale);
+        let rotation = Rotation::new(loader, "rope", config, theta, scale)?;
+        (Some(rotation), QueryRows::Interleaved)
+    } else {
+        (None, QueryRows::Halves)
+    };
+    for (layer, other) in others.into_iter().enumerate() {
         loader.program.layer(Some(layer));
-        if kv_heads > 0 {
+        if let Some(shape) = other {
+            Mamba2 {
+                config,
+                stream,
+                shape,
+            }
+            .push(loader, layer)?;
+        } else {
             Attention {
                 config,
                 stream,
-                rotation: None,
-                rows: QueryRows::Halves,
+                rotation,
+                rows,
                 scale,
                 window: None,
                 post_norm: None,
                 head_norms: false,
                 needs_biases: false,
-            }
-            .push(loader, layer)?;
-        } else {
-            Mamba2 {
-                config,
-                stream,
-                shape,
             }
             .push(loader, layer)?;
         }

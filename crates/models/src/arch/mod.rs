@@ -24,12 +24,13 @@ pub(crate) enum Architecture {
     Qwen35,
     Qwen35Moe,
     Qwen3Next,
+    Granite,
     GraniteHybrid,
     Rwkv7,
 }
 
 impl Architecture {
-    const ALL: [(&'static str, Self); 10] = [
+    const ALL: [(&'static str, Self); 11] = [
         ("llama", Self::Llama),
         ("qwen2", Self::Qwen2),
         ("qwen3", Self::Qwen3),
@@ -38,6 +39,7 @@ impl Architecture {
         ("qwen35", Self::Qwen35),
         ("qwen35moe", Self::Qwen35Moe),
         ("qwen3next", Self::Qwen3Next),
+        ("granite", Self::Granite),
         ("granitehybrid", Self::GraniteHybrid),
         ("rwkv7", Self::Rwkv7),
     ];
@@ -62,6 +64,11 @@ impl Architecture {
         )
     }
 
+    /// Whether all that turns turns alike, so that one extension is meant for all.
+    fn has_one_rotation(self) -> bool {
+        !matches!(self, Self::Gemma3 | Self::GraniteHybrid | Self::Rwkv7)
+    }
+
     /// Adds all nodes; returns the logits' buffer.
     pub(crate) fn describe(
         self,
@@ -75,6 +82,13 @@ impl Architecture {
                 remedy: "take a dense model of the family".into(),
             });
         }
+        if config.yarn.is_some() && !self.has_one_rotation() {
+            return Err(ModelError::Unsupported {
+                file: file_name(&loader.gguf),
+                feature: format!("rope scaling `yarn` in `{}`", config.architecture),
+                remedy: "take a file of the model without context extension".into(),
+            });
+        }
         match self {
             Self::Llama | Self::Qwen2 | Self::Qwen3 | Self::Qwen3Moe => {
                 llama::describe(self, loader, config)
@@ -83,7 +97,7 @@ impl Architecture {
             Self::Qwen35 | Self::Qwen35Moe | Self::Qwen3Next => {
                 hybrid::describe(self, loader, config)
             }
-            Self::GraniteHybrid => granite::describe(loader, config),
+            Self::Granite | Self::GraniteHybrid => granite::describe(self, loader, config),
             Self::Rwkv7 => rwkv7::describe(loader, config),
         }
     }

@@ -1,15 +1,17 @@
 //! Full or sliding-window attention with grouped heads, optional biases, head norms and output gate.
 
-use kernels::program::{BufferId, Extent, HeadSpec, KvSpec, Node, Projection, RopeSpec};
+use kernels::program::{BufferId, Extent, HeadSpec, KvSpec, Node, Projection, RopeSpec, VectorId};
 
 use super::stream::{Join, Stream, push};
-use crate::{Config, ModelError, load::Loader};
+use crate::{Config, ModelError, config::file_name, load::Loader};
 
 /// The table of one rotary setting, filled once per step.
 #[derive(Clone, Copy)]
 pub(crate) struct Rotation {
     table: BufferId,
     dims: usize,
+    /// Multiplies what is turned (YaRN's).
+    magnitude: f32,
 }
 
 impl Rotation {
@@ -22,7 +24,7 @@ impl Rotation {
         scale: f64,
     ) -> Result<Self, ModelError> {
         let dims = config.rope_dims;
-        let factors = loader.optional_vector("rope_freqs.weight", dims / 2)?;
+        let factors = Self::factors(loader, config, theta)?;
         let table = loader.program.buffer(name, dims, Extent::Tokens);
         push(
             loader,
@@ -37,7 +39,32 @@ impl Rotation {
                 },
             },
         )?;
-        Ok(Self { table, dims })
+        Ok(Self {
+            table,
+            dims,
+            magnitude: config.yarn.map_or(1.0, |yarn| yarn.magnitude) as f32,
+        })
+    }
+
+    /// What divides angles: the file's own factors, and YaRN's.
+    fn factors(
+        loader: &mut Loader<'_>,
+        config: &Config,
+        theta: f64,
+    ) -> Result<Option<VectorId>, ModelError> {
+        const NAME: &str = "rope_freqs.weight";
+        let pairs = config.rope_dims / 2;
+        let Some(yarn) = config.yarn else {
+            return loader.optional_vector(NAME, pairs);
+        };
+        let mut factors = yarn.divisors(config.rope_dims, theta);
+        if loader.has(NAME) {
+            let own = loader.values(NAME, &[pairs])?;
+            for (factor, own) in factors.iter_mut().zip(own) {
+                *factor *= own;
+            }
+        }
+        loader.keep(&factors).map(Some)
     }
 }
 
@@ -115,23 +142,22 @@ impl Attention<'_> {
         )?;
 
         let cache = loader.program.kv_cache(KvSpec { kv_heads, head_dim });
-        let norm = |loader: &mut Loader<'_>, part| {
-            if self.head_norms {
-                loader.vector(&name(part), head_dim).map(Some)
-            } else {
-                Ok(None)
-            }
+        let (turned, magnitude) = self.rotation.map_or((0, 1.0), |r| (r.dims, r.magnitude));
+        let is_partial = magnitude != 1.0 && turned != head_dim;
+        // Keys are turned as queries are, so a whole head's magnitude is a factor of the scores.
+        let scale = match is_partial {
+            true => self.scale,
+            false => self.scale * magnitude * magnitude,
         };
-        let (q_norm, k_norm) = (
-            norm(loader, "attn_q_norm.weight")?,
-            norm(loader, "attn_k_norm.weight")?,
-        );
+        let in_norm = is_partial.then_some((turned, magnitude));
+        let q_norm = self.head_norm(loader, &name("attn_q_norm.weight"), in_norm)?;
+        let k_norm = self.head_norm(loader, &name("attn_k_norm.weight"), in_norm)?;
         let heads_node = Node::Heads {
             q: HeadSpec {
                 buffer: q,
                 count: heads,
                 norm: q_norm,
-                scale: self.scale,
+                scale,
             },
             k: HeadSpec {
                 buffer: k,
@@ -170,6 +196,33 @@ impl Attention<'_> {
             (out, q_width),
             &join,
         )
+    }
+
+    /// The weights of the norm over query or key heads. `turned` dimensions, of which there are fewer than a head has, get a
+    /// magnitude here: nothing else multiplies them alone.
+    fn head_norm(
+        &self,
+        loader: &mut Loader<'_>,
+        name: &str,
+        turned: Option<(usize, f32)>,
+    ) -> Result<Option<VectorId>, ModelError> {
+        let head_dim = self.config.head_dim;
+        match (self.head_norms, turned) {
+            (false, None) => Ok(None),
+            (true, None) => loader.vector(name, head_dim).map(Some),
+            (true, Some((dims, magnitude))) => {
+                let mut weights = loader.values(name, &[head_dim])?;
+                for weight in weights.iter_mut().take(dims) {
+                    *weight *= magnitude;
+                }
+                loader.keep(&weights).map(Some)
+            }
+            (false, Some((dims, _))) => Err(ModelError::Unsupported {
+                file: file_name(&loader.gguf),
+                feature: format!("rope scaling `yarn` of {dims} of a head's {head_dim} dimensions"),
+                remedy: "take a file of the model without context extension".into(),
+            }),
+        }
     }
 
     fn queries(
@@ -232,7 +285,7 @@ impl Attention<'_> {
         name: &str,
         len: usize,
         from: &dyn Fn(usize) -> usize,
-    ) -> Result<Option<kernels::program::VectorId>, ModelError> {
+    ) -> Result<Option<VectorId>, ModelError> {
         if !self.needs_biases && !loader.has(name) {
             return Ok(None);
         }

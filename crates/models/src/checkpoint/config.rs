@@ -3,13 +3,19 @@
 //! A field that is absent has the default that the `transformers` library gives it; a field with a value that would change
 //! the computation in a way that Sprag does not know is refused by name.
 
+mod granite;
+mod rope;
+
 use std::path::Path;
 
-use formats::gguf::{Array, Quoted, Text, Value};
+use formats::gguf::{Quoted, Text, Value};
 use formats::json::{Document, Object};
 
 use super::CheckpointError;
 use super::family::Family;
+use granite::Granite;
+pub(super) use granite::Mamba;
+pub(super) use rope::Rope;
 
 /// The whole of a configuration is a few kilobytes; those that carry label names are larger.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
@@ -38,16 +44,7 @@ pub(super) struct Dimensions {
     pub window: Option<Window>,
     pub delta: Option<Delta>,
     pub experts: Option<Experts>,
-}
-
-/// Rotary embedding.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Rope {
-    pub theta: f64,
-    pub dims: usize,
-    /// Positions are divided by this.
-    pub linear_factor: Option<f64>,
-    pub sections: Option<Vec<i32>>,
+    pub granite: Option<Granite>,
 }
 
 /// Layers that attend to the last tokens only, all but every `pattern`-th.
@@ -124,34 +121,53 @@ impl Dimensions {
         let head_default = match family {
             Family::Gemma3 | Family::Qwen35 | Family::Qwen35Moe | Family::Qwen3Next => 256,
             Family::Qwen3 => 128,
-            Family::Llama | Family::Qwen2 | Family::Qwen3Moe => hidden / heads,
+            _ => hidden / heads,
         };
         let head_dim = fields.count("head_dim", MOST_HEAD_DIM, Some(head_default))?;
         if head_dim == 0 || !head_dim.is_multiple_of(2) {
             return Err(fields.0.wrong("head_dim", "an even number").into());
         }
         let layers = fields.count("num_hidden_layers", MOST_LAYERS, None)?;
-        let experts = fields.experts(family, layers)?;
+        let granite = fields.granite(family, layers, hidden)?;
+        let experts = match &granite {
+            Some(granite) => fields.granite_experts(granite)?,
+            None => fields.experts(family, layers)?,
+        };
+        let is_fused = granite.as_ref().is_some_and(|granite| granite.is_fused);
+        // Without Mamba layers it is the simpler architecture, whatever its configuration is called.
+        let family = match &granite {
+            Some(granite) if granite.mamba.is_none() => Family::Granite,
+            _ => family,
+        };
         // Models whose layers all have experts need not state the width of a dense one.
         let dense = experts.as_ref().map(|experts| experts.width);
         let tied = fields.0.flag("tie_word_embeddings")?;
         let tied = tied.or(outer.flag("tie_word_embeddings")?);
+        let longest = default(131_072);
+        let context = fields.count("max_position_embeddings", 1 << 32, longest)?;
         let dimensions = Self {
             family,
             layers,
             hidden,
-            feed_forward: fields.count("intermediate_size", MOST_WIDTH, dense)?,
+            feed_forward: match is_fused && experts.is_none() {
+                true => fields.shared_width()?,
+                false => fields.count("intermediate_size", MOST_WIDTH, dense)?,
+            },
             heads,
             kv_heads,
             head_dim,
             eps: fields.0.positive("rms_norm_eps")?.unwrap_or(1e-6),
-            context: fields.count("max_position_embeddings", 1 << 32, default(131_072))?,
+            context,
             vocabulary: fields.0.optional_count("vocab_size", 1, 1 << 32)?,
             tied,
-            rope: fields.rope(family, head_dim)?,
+            rope: match &granite {
+                Some(granite) if !granite.turns => fields.rope(family, head_dim, context)?.still(),
+                _ => fields.rope(family, head_dim, context)?,
+            },
             window: fields.window(family, layers, (hidden, heads, head_dim))?,
             delta: fields.delta(family, layers)?,
             experts,
+            granite,
         };
         Ok(dimensions)
     }
@@ -174,19 +190,20 @@ impl Dimensions {
         pairs.count("block_count", self.layers);
         pairs.count("feed_forward_length", self.feed_forward);
         pairs.count("attention.head_count", self.heads);
-        pairs.count("attention.head_count_kv", self.kv_heads);
         pairs.count("attention.key_length", self.head_dim);
         pairs.count("attention.value_length", self.head_dim);
         pairs.float("attention.layer_norm_rms_epsilon", self.eps);
-        pairs.float("rope.freq_base", self.rope.theta);
-        pairs.count("rope.dimension_count", self.rope.dims);
-        if let Some(factor) = self.rope.linear_factor {
-            pairs.push("rope.scaling.type", text("linear"));
-            pairs.float("rope.scaling.factor", factor);
+        self.rope.metadata(&mut pairs);
+        let is_per_layer = self
+            .granite
+            .as_ref()
+            .is_some_and(|granite| granite.mamba.is_some());
+        if !is_per_layer {
+            pairs.count("attention.head_count_kv", self.kv_heads);
         }
-        if let Some(sections) = &self.rope.sections {
-            let sections = Value::Array(Array::I32(sections.clone()));
-            pairs.push("rope.dimension_sections", sections);
+        if let Some(granite) = &self.granite {
+            let dense = self.experts.is_none().then_some(self.feed_forward);
+            granite.metadata(&mut pairs, self.kv_heads, dense);
         }
         if let Some(window) = &self.window {
             pairs.count("attention.sliding_window", window.len);
@@ -281,70 +298,6 @@ impl Fields<'_> {
             return Err(self.unsupported(format!("`{key}`"), remedy));
         }
         Ok(())
-    }
-
-    /// The object with rotary settings of full attention: `rope_parameters`, since version 5 of transformers, else
-    /// `rope_scaling`.
-    fn rope_object(&self) -> Result<Option<Object<'_>>, CheckpointError> {
-        let Some(parameters) = self.0.object("rope_parameters")? else {
-            return Ok(self.0.object("rope_scaling")?);
-        };
-        Ok(match parameters.object("full_attention")? {
-            Some(full) => Some(full),
-            None => Some(parameters),
-        })
-    }
-
-    fn rope(&self, family: Family, head_dim: usize) -> Result<Rope, CheckpointError> {
-        let inner = self.rope_object()?;
-        let positive = |key: &str| -> Result<Option<f64>, CheckpointError> {
-            let found = match &inner {
-                Some(inner) => inner.positive(key)?,
-                None => None,
-            };
-            Ok(match found {
-                Some(value) => Some(value),
-                None => self.0.positive(key)?,
-            })
-        };
-        let default_theta = match family {
-            Family::Gemma3 => 1_000_000.0,
-            _ => 10_000.0,
-        };
-        let share = positive("partial_rotary_factor")?;
-        let share = share.unwrap_or(if family.is_hybrid() { 0.25 } else { 1.0 });
-        if share > 1.0 {
-            let expected = "a share of at most 1";
-            return Err(self.0.wrong("partial_rotary_factor", expected).into());
-        }
-        // Truncated, as transformers does it.
-        let dims = (head_dim as f64 * share) as usize;
-        if dims == 0 || !dims.is_multiple_of(2) {
-            let expected = format!("an even number of the {head_dim} dimensions of a head");
-            return Err(self.0.wrong("partial_rotary_factor", expected).into());
-        }
-        Ok(Rope {
-            theta: positive("rope_theta")?.unwrap_or(default_theta),
-            dims,
-            linear_factor: self.linear_factor(inner.as_ref())?,
-            sections: sections(inner.as_ref())?,
-        })
-    }
-
-    fn linear_factor(&self, inner: Option<&Object<'_>>) -> Result<Option<f64>, CheckpointError> {
-        let Some(inner) = inner else { return Ok(None) };
-        let kind = inner.text("rope_type")?.or(inner.text("type")?);
-        match kind {
-            None | Some("default" | "mrope") => Ok(None),
-            Some("linear") => match inner.positive("factor")? {
-                Some(factor) => Ok(Some(factor)),
-                None => Err(inner.wrong("factor", "a positive number").into()),
-            },
-            Some(kind) => Err(self.unsupported(
-                format!("rope scaling {}", Quoted::new(kind)),
-                "take a model of the family without context extension",
-            )),
-        }
     }
 
     /// Every how many layers one is `full_attention`: by `layer_types`, or by the field `key`.
@@ -463,25 +416,6 @@ impl Fields<'_> {
             width: self.count("moe_intermediate_size", MOST_WIDTH, None)?,
             shared_width,
         }))
-    }
-}
-
-/// The sections of a multi-dimensional rotary embedding; four in GGUF.
-fn sections(inner: Option<&Object<'_>>) -> Result<Option<Vec<i32>>, CheckpointError> {
-    let Some(inner) = inner else { return Ok(None) };
-    let Some(found) = inner.array("mrope_section")? else {
-        return Ok(None);
-    };
-    let section = |value: &_| i32::try_from(serde_json::Value::as_u64(value)?).ok();
-    let sections: Option<Vec<i32>> = found.iter().map(section).collect();
-    match sections {
-        Some(mut sections) if sections.len() <= 4 => {
-            sections.resize(4, 0);
-            Ok(Some(sections))
-        }
-        _ => Err(inner
-            .wrong("mrope_section", "up to four whole numbers")
-            .into()),
     }
 }
 

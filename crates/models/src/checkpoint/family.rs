@@ -11,10 +11,12 @@ pub(super) enum Family {
     Qwen35,
     Qwen35Moe,
     Qwen3Next,
+    Granite,
+    GraniteHybrid,
 }
 
 /// `model_type` of the language model, alone or inside a multi-modal one, and `general.architecture`.
-const FAMILIES: [(&[&str], &str, Family); 8] = [
+const FAMILIES: [(&[&str], &str, Family); 10] = [
     (&["llama"], "llama", Family::Llama),
     (&["qwen2"], "qwen2", Family::Qwen2),
     (&["qwen3"], "qwen3", Family::Qwen3),
@@ -27,6 +29,12 @@ const FAMILIES: [(&[&str], &str, Family); 8] = [
         Family::Qwen35Moe,
     ),
     (&["qwen3_next"], "qwen3next", Family::Qwen3Next),
+    (&["granite"], "granite", Family::Granite),
+    (
+        &["granitemoehybrid"],
+        "granitehybrid",
+        Family::GraniteHybrid,
+    ),
 ];
 
 impl Family {
@@ -44,6 +52,16 @@ impl Family {
     pub(super) fn architecture(self) -> &'static str {
         let found = FAMILIES.iter().find(|(_, _, family)| *family == self);
         found.map_or("", |&(_, architecture, _)| architecture)
+    }
+
+    /// With Granite's factors.
+    pub(super) fn is_granite(self) -> bool {
+        matches!(self, Self::Granite | Self::GraniteHybrid)
+    }
+
+    /// GGUF has the rows of queries and keys in pairs that turn together.
+    pub(super) fn interleaves_heads(self) -> bool {
+        self == Self::Llama || self.is_granite()
     }
 
     /// Gated DeltaNet and attention in turns.
@@ -71,6 +89,6 @@ impl Family {
 
     /// Queries and keys have norms of their own.
     pub(super) fn has_head_norms(self) -> bool {
-        !matches!(self, Self::Llama | Self::Qwen2)
+        !matches!(self, Self::Llama | Self::Qwen2) && !self.is_granite()
     }
 }

@@ -4,6 +4,7 @@
 //! tests compare the results bit by bit). Every tensor of the checkpoint is either used, or belongs to a part that text
 //! needs not (a vision tower, prediction heads for later tokens), or is an error: a variant would run, but wrongly.
 
+mod granite;
 mod layers;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -14,7 +15,7 @@ use ops::Dtype;
 
 use super::config::Dimensions;
 use super::quantisation::{Quantisation, Role, choose};
-use super::recipe::{Change, Heads, Recipe, Rows};
+use super::recipe::{Change, Heads, Making, Recipe, Rows};
 use super::{CheckpointError, Fallback};
 
 /// What the names of a language model's tensors begin with, alone or inside a multi-modal model.
@@ -36,7 +37,7 @@ const LEFT_OUT: [&str; 9] = [
 /// The tensors, in file order, and how to make them.
 pub(super) struct Plan {
     pub(super) specs: Vec<TensorSpec>,
-    pub(super) recipes: HashMap<String, Recipe>,
+    pub(super) recipes: HashMap<String, Making>,
     pub(super) fallbacks: Vec<Fallback>,
     /// The format of most matrices' bytes.
     pub(super) mostly: Dtype,
@@ -124,7 +125,7 @@ struct Planner<'a> {
     asked: Option<Quantisation>,
     used: HashSet<usize>,
     specs: Vec<TensorSpec>,
-    recipes: HashMap<String, Recipe>,
+    recipes: HashMap<String, Making>,
     fallbacks: BTreeMap<(&'static str, &'static str), Fallback>,
     bytes: BTreeMap<&'static str, usize>,
 }
@@ -227,7 +228,17 @@ impl Planner<'_> {
             dtype: choice.dtype,
             shape,
         });
-        self.recipes.insert(item.name, recipe);
+        self.recipes.insert(item.name, Making::Rows(recipe));
+    }
+
+    /// Adds a vector that follows from the configuration.
+    fn derive(&mut self, name: &str, values: Vec<f32>) {
+        self.specs.push(TensorSpec {
+            name: name.to_owned(),
+            dtype: Dtype::F32,
+            shape: vec![values.len()],
+        });
+        self.recipes.insert(name.to_owned(), Making::Values(values));
     }
 
     fn norm(&mut self, name: String, source: &str, len: usize) -> Result<(), CheckpointError> {
@@ -263,6 +274,9 @@ impl Planner<'_> {
             Item::new("token_embd.weight", role, &[rows, hidden]),
             &embedding,
         )?;
+        if let Some(divisors) = dimensions.rope.divisors() {
+            self.derive("rope_freqs.weight", divisors);
+        }
         for layer in 0..dimensions.layers {
             self.layer(layer)?;
         }

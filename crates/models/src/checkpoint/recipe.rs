@@ -111,6 +111,32 @@ impl Change {
     }
 }
 
+/// Where a tensor's weights come from.
+#[derive(Clone, Debug)]
+pub(super) enum Making {
+    /// From the checkpoint's tensors.
+    Rows(Recipe),
+    /// They follow from the configuration; f32.
+    Values(Vec<f32>),
+}
+
+impl Making {
+    /// The tensor's bytes.
+    pub(super) fn make(
+        &self,
+        checkpoint: &Checkpoint,
+        threads: usize,
+    ) -> Result<Vec<u8>, MakeError> {
+        match self {
+            Self::Rows(recipe) => recipe.make(checkpoint, threads),
+            Self::Values(values) if values.iter().all(|x| x.is_finite()) => {
+                Ok(values.iter().flat_map(|x| x.to_le_bytes()).collect())
+            }
+            Self::Values(_) => Err(MakeError::NotFinite),
+        }
+    }
+}
+
 /// See the module's head.
 #[derive(Clone, Debug)]
 pub(super) struct Recipe {

@@ -54,7 +54,7 @@ fn variants_that_are_not_run() {
     )
     .err()
     .expect("unknown");
-    let known = "architecture `mam\\u{7}ba` is not supported; Sprag runs llama, qwen2, qwen3, qwen3moe, gemma3, qwen35, qwen35moe, qwen3next, granitehybrid, rwkv7";
+    let known = "architecture `mam\\u{7}ba` is not supported; Sprag runs llama, qwen2, qwen3, qwen3moe, gemma3, qwen35, qwen35moe, qwen3next, granite, granitehybrid, rwkv7";
     assert!(error.to_string().contains(known), "{error}");
 }
 
@@ -351,6 +351,47 @@ fn experts() {
         ),
     ];
     check_refused("qwen3moe", rows);
+}
+
+#[test]
+fn a_dense_granite_is_no_hybrid() {
+    let rows: &[Row] = &[
+        (
+            |d| {
+                let heads = Value::Array(Array::U32(vec![2, 0]));
+                d.set("granite.attention.head_count_kv", heads);
+            },
+            "head_count_kv\" holds an array of 2 u32, where a count",
+        ),
+        (
+            |d| {
+                for key in ["expert_count", "expert_used_count"] {
+                    d.set(&format!("granite.{key}"), Value::U32(2));
+                }
+                d.set("granite.expert_feed_forward_length", Value::U32(8));
+            },
+            "a mixture of experts in `granite` is not supported yet; take a dense model",
+        ),
+        (
+            |d| _ = d.set("granite.attention.scale", Value::F32(0.0)),
+            "`granite.attention.scale` is 0; expected a positive",
+        ),
+        (
+            |d| _ = d.remove("blk.1.attn_q.weight"),
+            "blk.1.attn_q.weight",
+        ),
+    ];
+    check_refused("granite", rows);
+    // Without positions nothing is turned.
+    let turned = |draft: &Draft| {
+        let model = Model::describe(draft.build()).expect("a model we run");
+        let nodes = model.program.nodes().iter();
+        nodes.filter(|n| n.label.part == "rope_table").count()
+    };
+    let mut draft = Draft::of("granite");
+    assert_eq!(turned(&draft), 1);
+    draft.set("granite.rope.scaling.finetuned", Value::Bool(false));
+    assert_eq!(turned(&draft), 0);
 }
 
 /// What looks odd and is sound.

@@ -2,7 +2,7 @@
 
 use formats::gguf::{Array, Value};
 
-use super::{Row, check_refused, text};
+use super::{Draft, Row, check_refused, text};
 
 #[test]
 fn dimensions_out_of_range() {
@@ -165,7 +165,11 @@ fn numbers_that_make_no_sense() {
         ),
         (
             |d| _ = d.set("llama.rope.scaling.type", text("yarn")),
-            "rope scaling `yarn` is not supported yet; take a file",
+            "scaling.factor` is missing; expected a positive number",
+        ),
+        (
+            |d| _ = d.set("llama.rope.scaling.type", text("longrope")),
+            "rope scaling `longrope` is not supported yet; take a file",
         ),
         (
             |d| _ = d.set("llama.rope.scaling.type", text("\u{1b}[2J")),
@@ -173,6 +177,62 @@ fn numbers_that_make_no_sense() {
         ),
     ];
     check_refused("llama", rows);
+}
+
+#[test]
+fn context_extensions_that_make_no_sense() {
+    fn yarn<'d>(d: &'d mut Draft, key: &str, value: Value) -> &'d mut Draft {
+        d.set("llama.rope.scaling.type", text("yarn"))
+            .set("llama.rope.scaling.factor", Value::F32(4.0))
+            .set(&format!("llama.rope.{key}"), value)
+    }
+    let rows: &[Row] = &[
+        (
+            |d| _ = yarn(d, "freq_base", Value::F32(1.0)),
+            "`llama.rope.freq_base` is 1; expected a number above 1",
+        ),
+        (
+            |d| _ = yarn(d, "scaling.factor", Value::F32(f32::INFINITY)),
+            "scaling.factor` is inf; expected a positive number",
+        ),
+        (
+            |d| _ = yarn(d, "scaling.original_context_length", Value::U32(0)),
+            "original_context_length` is 0; expected 1 to",
+        ),
+        (
+            |d| _ = yarn(d, "scaling.attn_factor", Value::F32(0.0)),
+            "scaling.attn_factor` is 0; expected a positive number",
+        ),
+        (
+            |d| _ = yarn(d, "scaling.yarn_beta_slow", Value::F32(f32::NAN)),
+            "yarn_beta_slow` is NaN; expected a positive number",
+        ),
+        (
+            |d| _ = yarn(d, "scaling.yarn_ext_factor", Value::F32(0.5)),
+            "yarn_ext_factor` is 0.5; expected 1, or no such key",
+        ),
+        (
+            |d| _ = yarn(d, "scaling.yarn_log_multiplier", Value::F32(0.1)),
+            "yarn_log_multiplier` is 0.1; expected 0, or no such key",
+        ),
+        (
+            |d| _ = yarn(d, "dimension_count", Value::U32(8)),
+            "rope scaling `yarn` of 8 of a head's 16 dimensions is not supported yet",
+        ),
+        (
+            |d| _ = d.add("rope_freqs.weight", &[7]),
+            "rope_freqs.weight",
+        ),
+    ];
+    check_refused("llama", rows);
+    let rows: &[Row] = &[(
+        |d| {
+            d.set("gemma3.rope.scaling.type", text("yarn"))
+                .set("gemma3.rope.scaling.factor", Value::F32(4.0));
+        },
+        "rope scaling `yarn` in `gemma3` is not supported yet",
+    )];
+    check_refused("gemma3", rows);
 }
 
 #[test]

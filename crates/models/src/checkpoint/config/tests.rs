@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::rope::Scaling;
 use super::*;
 
 fn llama() -> Json {
@@ -31,7 +32,82 @@ fn old_and_new_forms_of_rotary_settings_say_the_same() {
     new["rope_parameters"] = json!({"rope_type": "default", "rope_theta": 10000.0});
     assert_eq!(parse(&new).unwrap(), old);
     let scaled = with("rope_scaling", json!({"type": "linear", "factor": 8.0}));
-    assert_eq!(parse(&scaled).unwrap().rope.linear_factor, Some(8.0));
+    let scaling = parse(&scaled).unwrap().rope.scaling;
+    assert_eq!(scaling, Some(Scaling::Linear(8.0)));
+}
+
+#[test]
+fn extensions_have_the_defaults_of_transformers() {
+    let yarn = |more: Json| {
+        let mut settings = json!({"type": "yarn", "factor": 4.0});
+        for (key, value) in more.as_object().unwrap() {
+            settings[key] = value.clone();
+        }
+        match parse(&with("rope_scaling", settings)).unwrap().rope.scaling {
+            Some(Scaling::Yarn(yarn)) => yarn,
+            other => panic!("{other:?}"),
+        }
+    };
+    let plain = yarn(json!({}));
+    // The context of the whole model, where nothing else is said.
+    assert_eq!(plain.original_context, 512);
+    assert_eq!((plain.beta_fast, plain.beta_slow), (32.0, 1.0));
+    assert_eq!(plain.magnitude, 0.1 * 4.0_f64.ln() + 1.0);
+    let inner =
+        json!({"original_max_position_embeddings": 64, "attention_factor": 1.5, "beta_slow": 0.5});
+    let said = yarn(inner);
+    assert_eq!(
+        (said.original_context, said.magnitude, said.beta_slow),
+        (64, 1.5, 0.5)
+    );
+    assert_eq!(
+        yarn(json!({"mscale": 1.0, "mscale_all_dim": 1.0})).magnitude,
+        1.0
+    );
+    assert_eq!(yarn(json!({"mscale": 1.0})).magnitude, plain.magnitude);
+
+    let llama3 = json!({
+        "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64,
+    });
+    let mut config = with("rope_scaling", llama3);
+    let original = |config: &Json| match parse(config).unwrap().rope.scaling {
+        Some(Scaling::Llama3(llama3)) => llama3.original_context,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(original(&config), 64);
+    // Beside the other fields it goes first.
+    config["original_max_position_embeddings"] = json!(128);
+    assert_eq!(original(&config), 128);
+}
+
+#[test]
+fn yarn_is_told_in_the_keys_that_llama_cpp_reads() {
+    let keys = |settings: Json| {
+        let pairs = parse(&with("rope_scaling", settings))
+            .unwrap()
+            .metadata("", 1);
+        pairs
+            .into_iter()
+            .filter(|(key, _)| key.contains("scaling"))
+            .collect::<Vec<_>>()
+    };
+    let pair = |key: &str, value| (format!("llama.rope.scaling.{key}"), value);
+    let usual = vec![
+        pair("type", Value::Str(Text::from("yarn"))),
+        pair("factor", Value::F32(4.0)),
+        pair("original_context_length", Value::U32(512)),
+    ];
+    let yarn = json!({"rope_type": "yarn", "factor": 4.0, "attention_factor": 1.138629436111989});
+    assert_eq!(keys(yarn), usual);
+    let yarn =
+        json!({"rope_type": "yarn", "factor": 4.0, "attention_factor": 1.0, "beta_fast": 16.0});
+    let attention = (1.0 / (0.1 * 4.0_f64.ln() + 1.0)) as f32;
+    let said = [
+        pair("attn_factor", Value::F32(attention)),
+        pair("yarn_beta_fast", Value::F32(16.0)),
+    ];
+    assert_eq!(keys(yarn), [usual, said.to_vec()].concat());
 }
 
 #[test]
@@ -109,4 +185,42 @@ fn experts_are_read_with_their_restrictions() {
         config[key] = value;
         assert!(parse(&config).is_err(), "{key}");
     }
+}
+
+#[test]
+fn a_granite_whose_layers_all_attend_is_the_simpler_architecture() {
+    let mut config = llama();
+    config["model_type"] = json!("granitemoehybrid");
+    config["num_local_experts"] = json!(0);
+    config["shared_intermediate_size"] = json!(96);
+    config["layers_block_type"] = json!(["attention", "attention", "attention"]);
+    let finetuned = |config: &Json| {
+        let pairs = parse(config).unwrap().metadata("", 1);
+        let found = pairs
+            .into_iter()
+            .find(|(key, _)| key.ends_with("finetuned"));
+        found.map(|(key, value)| (key, value.as_bool()))
+    };
+    let key = "granite.rope.scaling.finetuned".to_owned();
+    assert_eq!(finetuned(&config), Some((key, Some(false))));
+    // Nothing stretches where nothing turns.
+    config["rope_scaling"] = json!({"rope_type": "linear", "factor": 2.0});
+    assert_eq!(parse(&config).unwrap().rope.scaling, None);
+    config["position_embedding_type"] = json!("rope");
+    let found = parse(&config).unwrap();
+    assert_eq!((found.family, found.feed_forward), (Family::Granite, 96));
+    assert_eq!(found.rope.scaling, Some(Scaling::Linear(2.0)));
+    assert_eq!(finetuned(&config), None);
+    // One layer of Mamba, and it is a hybrid; experts have the other width.
+    config["layers_block_type"] = json!(["attention", "mamba", "attention"]);
+    config["position_embedding_type"] = json!("nope");
+    config["mamba_n_heads"] = json!(8);
+    config["num_local_experts"] = json!(4);
+    let found = parse(&config).unwrap();
+    let experts = found.experts.unwrap();
+    assert_eq!(found.family, Family::GraniteHybrid);
+    assert_eq!((experts.width, experts.shared_width), (80, Some(96)));
+    let mamba = found.granite.unwrap().mamba.unwrap();
+    assert_eq!(mamba.attends, [true, false, true]);
+    assert_eq!((mamba.head_dim, mamba.channels()), (16, 128 + 2 * 256));
 }

@@ -25,7 +25,12 @@ impl Planner<'_> {
                 ("input_layernorm", "attn_norm"),
                 ("post_attention_layernorm", "post_attention_norm"),
             ],
-            Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::Qwen3Moe => &[
+            Family::Llama
+            | Family::Qwen2
+            | Family::Qwen3
+            | Family::Qwen3Moe
+            | Family::Granite
+            | Family::GraniteHybrid => &[
                 ("input_layernorm", "attn_norm"),
                 ("post_attention_layernorm", "ffn_norm"),
             ],
@@ -34,18 +39,22 @@ impl Planner<'_> {
             let source = format!("{from}{source}.weight");
             self.norm(format!("{to}{name}.weight"), &source, hidden)?;
         }
-        match &self.dimensions.delta {
-            Some(delta) if !(layer + 1).is_multiple_of(delta.interval) => {
+        let granite = self.dimensions.granite.as_ref();
+        let mamba = granite.and_then(|granite| granite.mamba.as_ref());
+        match (&self.dimensions.delta, mamba) {
+            (Some(delta), _) if !(layer + 1).is_multiple_of(delta.interval) => {
                 self.delta_net(&from, &to, delta)?;
             }
+            (_, Some(mamba)) if !mamba.attends[layer] => self.mamba(&from, &to, mamba)?,
             _ => self.attention(&from, &to)?,
         }
+        let is_fused = granite.is_some_and(|granite| granite.is_fused);
+        let width = self.dimensions.feed_forward;
         match &self.dimensions.experts {
+            Some(experts) if is_fused => self.granite_experts(&from, &to, experts),
             Some(experts) => self.experts(&from, &to, experts),
-            None => {
-                let width = self.dimensions.feed_forward;
-                self.feed_forward(&format!("{from}mlp."), &to, "", width)
-            }
+            None if is_fused => self.fused_feed_forward(&from, &to, "", width),
+            None => self.feed_forward(&format!("{from}mlp."), &to, "", width),
         }
     }
 
@@ -86,9 +95,9 @@ impl Planner<'_> {
         let query_rows = heads * head_dim * if family.is_hybrid() { 2 } else { 1 };
         let kv_rows = kv_heads * head_dim;
         for (letter, rows) in [("q", query_rows), ("k", kv_rows), ("v", kv_rows)] {
-            let order = match family {
-                Family::Llama if letter != "v" => Rows::Interleaved { head: head_dim },
-                _ => Rows::Same,
+            let order = match family.interleaves_heads() && letter != "v" {
+                true => Rows::Interleaved { head: head_dim },
+                false => Rows::Same,
             };
             for (part, shape) in [("weight", &[rows, hidden][..]), ("bias", &[rows])] {
                 let source = format!("{from}self_attn.{letter}_proj.{part}");
@@ -218,17 +227,8 @@ impl Planner<'_> {
         let (wide, narrow) = ([count, width, hidden], [count, hidden, width]);
         let fused = format!("{from}experts.gate_up_proj");
         if self.has(&fused) {
-            for (kind, first) in [("gate", 0), ("up", width)] {
-                let order = Rows::Unfused {
-                    group: 2 * width,
-                    groups: count,
-                    segments: vec![(first, width)],
-                };
-                let item = Item::new(names(kind), Role::Matrix, &wide).ordered(order);
-                self.add_from(item, &fused, &[count, 2 * width, hidden])?;
-            }
-            let item = Item::new(names("down"), Role::Matrix, &narrow);
-            self.add(item, &format!("{from}experts.down_proj"))?;
+            let down = format!("{from}experts.down_proj");
+            self.fused_experts(&fused, &down, to, experts)?;
         } else {
             for (kind, shape) in [("gate", wide), ("up", wide), ("down", narrow)] {
                 let mut sources = Vec::new();
@@ -260,6 +260,31 @@ impl Planner<'_> {
             self.add(item, &format!("{from}shared_expert_gate.weight"))?;
         }
         Ok(())
+    }
+
+    /// Experts' gate and up in one tensor, their down in another.
+    pub(super) fn fused_experts(
+        &mut self,
+        fused: &str,
+        down: &str,
+        to: &str,
+        experts: &Experts,
+    ) -> Result<(), CheckpointError> {
+        let (hidden, count, width) = (self.dimensions.hidden, experts.count, experts.width);
+        for (kind, first) in [("gate", 0), ("up", width)] {
+            let order = Rows::Unfused {
+                group: 2 * width,
+                groups: count,
+                segments: vec![(first, width)],
+            };
+            let shape = [count, width, hidden];
+            let name = format!("{to}ffn_{kind}_exps.weight");
+            let item = Item::new(name, Role::Matrix, &shape).ordered(order);
+            self.add_from(item, fused, &[count, 2 * width, hidden])?;
+        }
+        let shape = [count, hidden, width];
+        let item = Item::new(format!("{to}ffn_down_exps.weight"), Role::Matrix, &shape);
+        self.add(item, down)
     }
 }
 

@@ -8,16 +8,21 @@ use runtime::Engine;
 
 /// Of the norm of the difference over the norm, per text.
 const TOLERANCE: f64 = 1e-4;
-const ARCHITECTURES: [&str; 12] = [
+const ARCHITECTURES: [&str; 17] = [
     "llama",
+    "llama-llama3",
     "qwen2",
     "qwen3",
+    "qwen3-yarn",
     "qwen3moe",
     "gemma3",
     "qwen35",
+    "qwen35-yarn",
     "qwen35moe",
     "qwen3next",
     "qwen3next-moe",
+    "granite",
+    "granite-attentive",
     "granitehybrid",
     "granitehybrid-moe",
     "rwkv7",

@@ -8,13 +8,16 @@ mod half;
 
 use std::arch::x86_64::*;
 
-pub(crate) use half::Avx2Half;
+use half::{Avx2Half, Half};
 
 use super::{Lanes, Simd};
 
-/// AVX2, FMA, F16C.
+/// AVX2, FMA, F16C; and AVX-VNNI, which only the integer products use.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx2;
+pub(crate) struct Avx2Set<const VNNI: bool>;
+
+pub(crate) type Avx2 = Avx2Set<false>;
+pub(crate) type AvxVnni = Avx2Set<true>;
 
 /// Sum of 8 lanes as the tree ((4) (2) (1)).
 #[inline(always)]
@@ -52,7 +55,7 @@ unsafe fn halves<const N: usize>(pairs: &[[__m256i; 2]; N]) -> [[__m256i; N]; 2]
     out
 }
 
-impl Lanes for Avx2 {
+impl<const VNNI: bool> Lanes for Avx2Set<VNNI> {
     const LANES: usize = 16;
     type F = [__m256; 2];
     type I = [__m256i; 2];
@@ -176,9 +179,9 @@ impl Lanes for Avx2 {
     }
 }
 
-impl Simd for Avx2 {
+impl<const VNNI: bool> Simd for Avx2Set<VNNI> {
     const MANY_REGISTERS: bool = false;
-    type Part = Avx2Half;
+    type Part = Half<VNNI>;
 
     #[inline(always)]
     unsafe fn store_f16(p: *mut u16, x: Self::F) {

@@ -22,7 +22,10 @@ pub use isa::Isa;
 pub(crate) use portable::Portable;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use {avx2::Avx2, avx512::Avx512};
+pub(crate) use {
+    avx2::{Avx2, AvxVnni},
+    avx512::Avx512,
+};
 
 /// Lanes of every vector.
 pub(crate) const LANES: usize = 16;
@@ -38,6 +41,8 @@ pub(crate) const LANES: usize = 16;
 pub(crate) trait Lanes: Copy {
     /// How many.
     const LANES: usize;
+    /// Whether sums of integer products grow in 32 bits at once, however wide the codes.
+    const WIDE_SUMS: bool = false;
     /// f32.
     type F: Copy;
     /// i32.
@@ -268,13 +273,28 @@ pub(crate) unsafe fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Out {
         Isa::Portable => unsafe { kernel.run::<Portable>() },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has the features that `enter_avx2` enables, by the caller's contract.
-        Isa::Avx2 => unsafe { enter_avx2(kernel) },
+        Isa::Avx2 | Isa::AvxVnni => unsafe { enter_avx2(kernel) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: likewise for `Isa::Avx512`.
         Isa::Avx512 => unsafe { enter_avx512(kernel) },
         #[cfg(not(target_arch = "x86_64"))]
         // SAFETY: detection never yields these elsewhere; the portable path is correct for them all the same.
-        Isa::Avx2 | Isa::Avx512 => unsafe { kernel.run::<Portable>() },
+        Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 => unsafe { kernel.run::<Portable>() },
+    }
+}
+
+/// As [`dispatch`], for kernels of integer products: the only ones that AVX-VNNI has instructions for.
+///
+/// # Safety
+/// As [`dispatch`].
+#[inline]
+pub(crate) unsafe fn dispatch_products<K: Kernel>(isa: Isa, kernel: K) -> K::Out {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the processor has the features that `enter_avx_vnni` enables, by the caller's contract.
+        Isa::AvxVnni => unsafe { enter_avx_vnni(kernel) },
+        // SAFETY: the caller's contract.
+        _ => unsafe { dispatch(isa, kernel) },
     }
 }
 
@@ -283,6 +303,13 @@ pub(crate) unsafe fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Out {
 unsafe fn enter_avx2<K: Kernel>(kernel: K) -> K::Out {
     // SAFETY: the caller's contract.
     unsafe { kernel.run::<Avx2>() }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+unsafe fn enter_avx_vnni<K: Kernel>(kernel: K) -> K::Out {
+    // SAFETY: the caller's contract.
+    unsafe { kernel.run::<AvxVnni>() }
 }
 
 #[cfg(target_arch = "x86_64")]

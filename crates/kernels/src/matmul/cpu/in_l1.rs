@@ -53,7 +53,7 @@ pub(super) unsafe fn in_l1<P: Lanes, F: Format, const M: usize>(
                     while t < count {
                         let (tile, sums) = ((gathered, block, t), &mut sums);
                         t += match count - t {
-                            3.. if F::MOST <= FOUR_BITS || F::WHOLE_BYTE => {
+                            3.. if F::MOST <= FOUR_BITS || F::WHOLE_BYTE || P::WIDE_SUMS => {
                                 part.tokens::<F, 4>(tile, sums)
                             }
                             _ => part.tokens::<F, 2>(tile, sums),

@@ -22,7 +22,7 @@ use crate::{
     pool::Team,
     profile::{MatMulVariant, RuntimeProfile},
     rows::{QuantRows, Rows},
-    simd::{Kernel, Lanes, Simd, dispatch},
+    simd::{Kernel, Lanes, Simd, dispatch_products},
 };
 
 /// One weight matrix and where its outputs go.
@@ -156,7 +156,7 @@ unsafe fn whole(call: Panels<'_>) {
     } = call;
     // SAFETY: the caller's contract.
     unsafe {
-        dispatch(profile.isa, call);
+        dispatch_products(profile.isa, call);
         if product.function.is_some() || product.quantised.is_some() {
             let call = Finish {
                 rows: product.out,
@@ -230,7 +230,7 @@ pub(crate) unsafe fn by_expert(
                     to,
                 };
                 // SAFETY: the caller's contract, and shares are disjoint.
-                unsafe { dispatch(profile.isa, panels) }
+                unsafe { dispatch_products(profile.isa, panels) }
             }
         }
     }

@@ -16,9 +16,11 @@ use std::arch::x86_64::*;
 
 use crate::simd::{Lanes, Pairs};
 
-/// AVX2, FMA, F16C: half of sixteen lanes.
+/// AVX2, FMA, F16C: half of sixteen lanes. With AVX-VNNI, four products are added to 32 bits at once.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx2Half;
+pub(crate) struct Half<const VNNI: bool>;
+
+pub(super) type Avx2Half = Half<false>;
 
 /// Largest magnitude of a signed byte operand.
 const MOST_BYTE: u32 = 127;
@@ -59,7 +61,43 @@ unsafe fn widen(pairs: __m256i) -> __m256i {
     _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
 }
 
-impl Lanes for Avx2Half {
+/// A chain of four products each.
+#[inline(always)]
+unsafe fn dpbusd<const N: usize>(mut sum: __m256i, codes: &[__m256i; N], a: *const i8) -> __m256i {
+    for (g, &codes) in codes.iter().enumerate() {
+        sum = _mm256_dpbusd_avx_epi32(sum, codes, four(a.add(4 * g)));
+    }
+    sum
+}
+
+/// As [`Lanes::dot_tile`], from each token's start.
+#[inline(always)]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "constant indices into several chains at once"
+)]
+unsafe fn dpbusd_tile<const M: usize, const N: usize, const T: usize>(
+    start: [__m256i; T],
+    codes: [&[__m256i; N]; M],
+    a: *const i8,
+) -> [[__m256i; M]; T] {
+    let mut sums = start.map(|start| [start; M]);
+    unrolled!(g in 0 1 2 3 4 5 6 7 => {
+        if g < N {
+            for t in 0..T {
+                let four = four(a.add(32 * t + 4 * g));
+                for m in 0..M {
+                    sums[t][m] = _mm256_dpbusd_avx_epi32(sums[t][m], codes[m][g], four);
+                    in_order(sums[t][m]);
+                }
+            }
+        }
+    });
+    sums
+}
+
+impl<const VNNI: bool> Lanes for Half<VNNI> {
+    const WIDE_SUMS: bool = VNNI;
     const LANES: usize = 8;
     type F = __m256;
     type I = __m256i;
@@ -154,6 +192,9 @@ impl Lanes for Avx2Half {
         a: *const i8,
         most: u8,
     ) -> __m256i {
+        if VNNI {
+            return dpbusd(start, codes, a);
+        }
         let room = groups_in_16_bits(most).max(1);
         let mut sum = start;
         let mut group = 0;
@@ -171,10 +212,13 @@ impl Lanes for Avx2Half {
     /// |w| times the byte with w's sign: a pair's sum is at most 2 * 128 * 127, within 16 bits.
     #[inline(always)]
     unsafe fn dot_less_128<const N: usize>(
-        _minus_128_sum: __m256i,
+        minus_128_sum: __m256i,
         codes: &[__m256i; N],
         a: *const i8,
     ) -> __m256i {
+        if VNNI {
+            return dpbusd(minus_128_sum, codes, a);
+        }
         let mut sum = _mm256_setzero_si256();
         for (g, &code) in codes.iter().enumerate() {
             let w = _mm256_xor_si256(code, _mm256_set1_epi8(i8::MIN));
@@ -190,6 +234,19 @@ impl Lanes for Avx2Half {
         a: *const i8,
         most: u8,
     ) -> [__m256i; M] {
+        if VNNI {
+            let mut sums = [_mm256_setzero_si256(); M];
+            unrolled!(g in 0 1 2 3 => {
+                let (low, high) = (four(a.add(4 * g)), four(a.add(16 + 4 * g)));
+                for (m, sum) in sums.iter_mut().enumerate() {
+                    let codes = codes.pair(m, g);
+                    *sum = _mm256_dpbusd_avx_epi32(*sum, codes[0], low);
+                    *sum = _mm256_dpbusd_avx_epi32(*sum, codes[1], high);
+                    in_order(*sum);
+                }
+            });
+            return sums;
+        }
         // A pair's two groups always fit.
         let room = (groups_in_16_bits(most) / 2).max(1);
         let mut sums = [_mm256_setzero_si256(); M];
@@ -223,6 +280,9 @@ impl Lanes for Avx2Half {
         a: *const i8,
         most: u8,
     ) -> [[__m256i; M]; T] {
+        if VNNI {
+            return dpbusd_tile([_mm256_setzero_si256(); T], codes.each_ref(), a);
+        }
         let room = groups_in_16_bits(most).max(1);
         let mut sums = [[_mm256_setzero_si256(); M]; T];
         let mut pairs = sums;
@@ -251,9 +311,12 @@ impl Lanes for Avx2Half {
         });
         sums
     }
-    /// The signed weights and their magnitudes.
+    /// The signed weights and their magnitudes; with AVX-VNNI the codes as they are.
     #[inline(always)]
     unsafe fn for_less_128(codes: [__m256i; 8]) -> [[__m256i; 8]; 2] {
+        if VNNI {
+            return [codes, codes];
+        }
         let (mut signed, mut magnitudes) = (codes, codes);
         for (s, m) in signed.iter_mut().zip(&mut magnitudes) {
             *s = _mm256_xor_si256(*s, _mm256_set1_epi8(i8::MIN));
@@ -267,10 +330,13 @@ impl Lanes for Avx2Half {
         reason = "constant indices into several chains at once"
     )]
     unsafe fn dot_tile_less_128<const M: usize, const T: usize>(
-        _minus_128_sums: [__m256i; T],
+        minus_128_sums: [__m256i; T],
         codes: &[[[__m256i; 8]; 2]; M],
         a: *const i8,
     ) -> [[__m256i; M]; T] {
+        if VNNI {
+            return dpbusd_tile(minus_128_sums, codes.each_ref().map(|c| &c[0]), a);
+        }
         let mut sums = [[_mm256_setzero_si256(); M]; T];
         unrolled!(g in 0 1 2 3 4 5 6 7 => {
             for t in 0..T {

@@ -73,7 +73,7 @@ pub struct EngineArguments {
     /// Precision of the key/value cache: f16, q8_0 (about half the bytes) or f32
     #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = kv_type)]
     pub kv_type: Option<KvType>,
-    /// Instruction set of the kernels: portable, avx2, avx-vnni or avx512; by default the processor's best. All give the same numbers
+    /// Instruction set of the kernels: portable, avx2, avx-vnni, avx512 or neon; by default the processor's best. All give the same numbers
     #[arg(long, value_name = "SET", value_parser = isa)]
     pub isa: Option<Isa>,
     /// How a checkpoint's weights are taken.

@@ -5,6 +5,8 @@
 pub enum Isa {
     /// Plain Rust; needs nothing.
     Portable,
+    /// NEON with the dot products of ARMv8.2.
+    Neon,
     /// AVX2 with FMA and F16C.
     Avx2,
     /// The same with AVX-VNNI.
@@ -14,8 +16,14 @@ pub enum Isa {
 }
 
 impl Isa {
-    /// Slowest first.
-    const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512];
+    /// Of each kind of processor the slowest first.
+    const ALL: [Self; 5] = [
+        Self::Portable,
+        Self::Neon,
+        Self::Avx2,
+        Self::AvxVnni,
+        Self::Avx512,
+    ];
 
     /// The best set of this processor.
     #[must_use]
@@ -33,6 +41,7 @@ impl Isa {
             let avx2 = has!("avx2") && has!("fma") && has!("f16c");
             match self {
                 Self::Portable => true,
+                Self::Neon => false,
                 Self::Avx2 => avx2,
                 Self::AvxVnni => avx2 && has!("avxvnni"),
                 Self::Avx512 => {
@@ -44,7 +53,16 @@ impl Isa {
                 }
             }
         }
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        {
+            use std::arch::is_aarch64_feature_detected as has;
+            match self {
+                Self::Portable => true,
+                Self::Neon => has!("neon") && has!("dotprod"),
+                _ => false,
+            }
+        }
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         {
             self == Self::Portable
         }
@@ -57,7 +75,7 @@ impl Isa {
         all.filter(|isa| isa.is_available()).collect()
     }
 
-    /// The set of this name (`portable`, `avx2`, `avx-vnni`, `avx512`), where the processor has it.
+    /// The set of this name (`portable`, `neon`, `avx2`, `avx-vnni`, `avx512`), where the processor has it.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::available().into_iter().find(|isa| isa.name() == name)
@@ -68,6 +86,7 @@ impl Isa {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
+            Self::Neon => "neon",
             Self::Avx2 => "avx2",
             Self::AvxVnni => "avx-vnni",
             Self::Avx512 => "avx512",

@@ -14,6 +14,8 @@ mod avx2;
 mod avx512;
 mod isa;
 pub(crate) mod math;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,8 @@ mod tests;
 pub use isa::Isa;
 pub(crate) use portable::Portable;
 
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use {
     avx2::{Avx2, AvxVnni},
@@ -269,17 +273,18 @@ pub(crate) trait Kernel {
 #[inline]
 pub(crate) unsafe fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Out {
     match isa {
-        // SAFETY: the portable path needs nothing of the processor; the kernel's contract is passed on.
-        Isa::Portable => unsafe { kernel.run::<Portable>() },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has the features that `enter_avx2` enables, by the caller's contract.
         Isa::Avx2 | Isa::AvxVnni => unsafe { enter_avx2(kernel) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: likewise for `Isa::Avx512`.
         Isa::Avx512 => unsafe { enter_avx512(kernel) },
-        #[cfg(not(target_arch = "x86_64"))]
-        // SAFETY: detection never yields these elsewhere; the portable path is correct for them all the same.
-        Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 => unsafe { kernel.run::<Portable>() },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: likewise for `Isa::Neon`.
+        Isa::Neon => unsafe { enter_neon(kernel) },
+        // Also for the sets of other processors: detection never yields them.
+        // SAFETY: the portable path needs nothing of the processor; the kernel's contract is passed on.
+        _ => unsafe { kernel.run::<Portable>() },
     }
 }
 
@@ -317,4 +322,11 @@ unsafe fn enter_avx_vnni<K: Kernel>(kernel: K) -> K::Out {
 unsafe fn enter_avx512<K: Kernel>(kernel: K) -> K::Out {
     // SAFETY: the caller's contract.
     unsafe { kernel.run::<Avx512>() }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn enter_neon<K: Kernel>(kernel: K) -> K::Out {
+    // SAFETY: the caller's contract.
+    unsafe { kernel.run::<Neon>() }
 }

@@ -3,7 +3,7 @@
 //! It is passed in, never a constant in the code: the ratchet tunes it for a machine, and a judge compares two of them.
 //! All fields but `kv_type` leave every output bit as it is; `kv_type` is a precision.
 
-use crate::{Isa, memory::Pages};
+use crate::{Isa, memory::Pages, simd::LANES};
 
 /// How keys and values are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,13 +20,14 @@ impl KvType {
     /// All, the default first.
     pub const ALL: [Self; 3] = [Self::F16, Self::Q8_0, Self::F32];
 
-    /// Bytes of the key, or of the value, of one head at one position.
+    /// Bytes of the key, or of the value, of one head at one position. Its dimensions are padded to whole vectors.
     #[must_use]
     pub const fn head_bytes(self, head_dim: usize) -> usize {
+        let padded = head_dim.next_multiple_of(LANES);
         match self {
-            Self::F16 => 2 * head_dim,
-            Self::Q8_0 => head_dim + 2 * head_dim.div_ceil(SCALED),
-            Self::F32 => 4 * head_dim,
+            Self::F16 => 2 * padded,
+            Self::Q8_0 => padded + 2 * padded.div_ceil(SCALED),
+            Self::F32 => 4 * padded,
         }
     }
 

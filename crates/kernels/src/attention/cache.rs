@@ -1,8 +1,9 @@
 //! Keys and values of a sequence, layer by layer.
 //!
 //! Both lie in blocks of 16 positions. A block of keys is `[dimension][position % 16]`, so that a score of 16 keys is a chain of
-//! vectors over the dimensions with no reduction across lanes; a block of values is `[position % 16][dimension]`. Scales, where there
-//! are some, follow their block as `[dimension / 32][position % 16]`: one vector scales 16 keys, or the weights of 16 values.
+//! vectors over the dimensions with no reduction across lanes; a block of values is `[dimension / 16][position % 16][dimension % 16]`,
+//! so that the sums of a few dimensions read memory in order too. Scales, where there are some, follow their block as
+//! `[dimension / 32][position % 16]`: one vector scales 16 keys, or the weights of 16 values. Dimensions are padded to whole vectors.
 //!
 //! Four blocks of a head are followed by those of the next head, keys by values, a layer by the next, and all of that by the next 64
 //! positions (a *run*). So a short sequence touches the beginning of its memory only, with huge pages too: memory that no position
@@ -145,7 +146,7 @@ impl KvCache {
     /// Bytes from the beginning of a block to its scales.
     #[inline(always)]
     pub(crate) fn codes_bytes(&self) -> usize {
-        LANES * self.head_dim * self.number_bytes()
+        LANES * self.head_dim.next_multiple_of(LANES) * self.number_bytes()
     }
 
     /// Bytes of a number without its scale.
@@ -216,7 +217,7 @@ impl KvCache {
             match self.kind {
                 KvType::F16 => {
                     let keys = keys.cast::<u16>().add(lane);
-                    let values = values.cast::<u16>().add(lane * dims);
+                    let values = values.cast::<u16>().add(lane * LANES);
                     let mut rounded = [0u16; LANES];
                     let mut d = 0;
                     while d < dims {
@@ -227,8 +228,8 @@ impl KvCache {
                         }
                         S::store_f16(rounded.as_mut_ptr(), S::load(value.add(d)));
                         values
-                            .add(d)
-                            .copy_from_nonoverlapping(rounded.as_ptr(), count);
+                            .add(d * LANES)
+                            .copy_from_nonoverlapping(rounded.as_ptr(), LANES);
                         d += LANES;
                     }
                 }
@@ -245,20 +246,24 @@ impl KvCache {
                         }
                         keys.add(scale).cast::<u16>().write_unaligned(half);
                         let (codes, half) = rounded::<S>(value.add(d), count);
-                        values
-                            .cast::<i8>()
-                            .add(lane * dims + d)
-                            .copy_from_nonoverlapping(codes.as_ptr(), count);
+                        for (i, codes) in
+                            codes.chunks(LANES).take(count.div_ceil(LANES)).enumerate()
+                        {
+                            values
+                                .cast::<i8>()
+                                .add((d + i * LANES + lane) * LANES)
+                                .copy_from_nonoverlapping(codes.as_ptr(), LANES);
+                        }
                         values.add(scale).cast::<u16>().write_unaligned(half);
                         d += SCALED;
                     }
                 }
                 KvType::F32 => {
                     let keys = keys.cast::<f32>().add(lane);
-                    let values = values.cast::<f32>().add(lane * dims);
+                    let values = values.cast::<f32>().add(lane * LANES);
                     for d in 0..dims {
                         *keys.add(d * LANES) = *key.add(d);
-                        *values.add(d) = *value.add(d);
+                        *values.add(d / LANES * LANES * LANES + d % LANES) = *value.add(d);
                     }
                 }
             }

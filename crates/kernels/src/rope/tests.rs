@@ -130,7 +130,8 @@ impl Case {
             for head in 0..self.kv_heads {
                 for d in 0..dims {
                     keys.push(number(cache.key_block(head, block), d * 16 + lane));
-                    values.push(number(cache.value_block(head, block), lane * dims + d));
+                    let element = d / 16 * 256 + lane * 16 + d % 16;
+                    values.push(number(cache.value_block(head, block), element));
                 }
             }
         }

@@ -54,8 +54,10 @@ pub(super) trait Stored {
     const BYTES: usize;
     /// Whether there is a scale for every [`SCALED`] dimensions.
     const IS_SCALED: bool = false;
-    /// Whether to ask for the next block while one is read.
+    /// Whether to ask for the next block while one is read: line by line, since processors drop what is asked for in bursts.
     const EARLY: bool = false;
+    /// Vectors that share a cache line.
+    const VECTORS_OF_LINE: usize = 64 / (LANES * Self::BYTES);
     unsafe fn load<S: Simd>(p: *const u8) -> S::F;
 }
 
@@ -267,30 +269,47 @@ unsafe fn scores<S: Simd, C: Stored, const R: usize, const V: usize>(
         let stride = LANES * call.cache.kind().head_bytes(call.head_dim);
         let ahead = call.cache.run_bytes();
         let mut scales = [S::splat(0.0); V];
-        for d in 0..call.head_dim {
-            let at = base.add(d * LANES * C::BYTES);
-            if C::IS_SCALED && d.is_multiple_of(SCALED) {
-                let at = base.add(call.cache.codes_bytes() + d / SCALED * 2 * LANES);
-                for (i, scale) in scales.iter_mut().enumerate() {
-                    *scale = S::load_f16(at.add(i * stride).cast());
+        // A macro, since closures are not always inlined.
+        macro_rules! step {
+            ($d:expr) => {{
+                let d = $d;
+                let at = base.add(d * LANES * C::BYTES);
+                if C::IS_SCALED && d.is_multiple_of(SCALED) {
+                    let at = base.add(call.cache.codes_bytes() + d / SCALED * 2 * LANES);
+                    for (i, scale) in scales.iter_mut().enumerate() {
+                        *scale = S::load_f16(at.add(i * stride).cast());
+                    }
                 }
-            }
-            let mut k = [S::splat(0.0); V];
-            for (i, k) in k.iter_mut().enumerate() {
-                if C::EARLY {
-                    S::prefetch(at.wrapping_add(i * stride + ahead));
+                let mut k = [S::splat(0.0); V];
+                for (i, k) in k.iter_mut().enumerate() {
+                    *k = C::load::<S>(at.add(i * stride));
+                    if C::IS_SCALED {
+                        *k = S::mul(*k, scales[i]);
+                    }
                 }
-                *k = C::load::<S>(at.add(i * stride));
-                if C::IS_SCALED {
-                    *k = S::mul(*k, scales[i]);
+                for r in 0..R {
+                    let x = S::splat(*q[r].add(d));
+                    for i in 0..V {
+                        acc[r][i] = S::fma(x, k[i], acc[r][i]);
+                    }
                 }
-            }
-            for r in 0..R {
-                let x = S::splat(*q[r].add(d));
+            }};
+        }
+        let mut d = 0;
+        if C::EARLY {
+            while d + C::VECTORS_OF_LINE <= call.head_dim {
                 for i in 0..V {
-                    acc[r][i] = S::fma(x, k[i], acc[r][i]);
+                    S::prefetch(base.wrapping_add(d * LANES * C::BYTES + i * stride + ahead));
+                }
+                for _ in 0..C::VECTORS_OF_LINE {
+                    step!(d);
+                    d += 1;
                 }
             }
+        }
+        while d < call.head_dim {
+            step!(d);
+            d += 1;
         }
         acc
     }
@@ -319,7 +338,7 @@ unsafe fn values<S: Simd, C: Stored, const R: usize, const V: usize>(
 ) {
     let call = &set.call;
     let len = state_len(call.head_dim);
-    // SAFETY: states are padded to 64 dimensions; a value row is read in whole vectors, the cache has a vector of slack.
+    // SAFETY: states are padded to 64 dimensions, values to whole vectors.
     unsafe {
         let wide = (call.head_dim - d).div_ceil(LANES).min(V);
         let mut acc = [[S::splat(0.0); V]; R];
@@ -331,35 +350,51 @@ unsafe fn values<S: Simd, C: Stored, const R: usize, const V: usize>(
                 );
             }
         }
-        let stride = call.head_dim * C::BYTES;
+        // Bytes of 16 dimensions of a value, and of the block's 16 values.
+        let vector = LANES * C::BYTES;
         let ahead = call.cache.run_bytes();
         for from in (0..keys).step_by(LANES) {
             let block = call
                 .cache
                 .value_block(set.kv_head, (key + from) / LANES)
                 .cast_const();
-            let mut at = block.add(d * C::BYTES);
-            for j in from..keys.min(from + LANES) {
-                if C::EARLY {
-                    S::prefetch(at.wrapping_add(ahead));
-                }
-                let mut v = [S::splat(0.0); V];
-                if wide == V {
+            let mut at = block.add(d * vector);
+            let mut p = weights.add(from);
+            let mut left = LANES.min(keys - from);
+            // A macro, since closures are not always inlined.
+            macro_rules! step {
+                () => {{
+                    let mut v = [S::splat(0.0); V];
                     for (i, v) in v.iter_mut().enumerate() {
-                        *v = C::load::<S>(at.add(i * LANES * C::BYTES));
+                        // A constant count is unrolled.
+                        if V == 1 || wide == V || i < wide {
+                            *v = C::load::<S>(at.add(i * LANES * vector));
+                        }
                     }
-                } else {
-                    for (i, v) in v.iter_mut().take(wide).enumerate() {
-                        *v = C::load::<S>(at.add(i * LANES * C::BYTES));
+                    for r in 0..R {
+                        let p = S::splat(*p.add(r * KEY_BLOCK));
+                        for i in 0..V {
+                            acc[r][i] = S::fma(p, v[i], acc[r][i]);
+                        }
                     }
-                }
-                for r in 0..R {
-                    let p = S::splat(*weights.add(r * KEY_BLOCK + j));
+                    at = at.add(vector);
+                    p = p.add(1);
+                }};
+            }
+            if C::EARLY {
+                while left >= C::VECTORS_OF_LINE {
                     for i in 0..V {
-                        acc[r][i] = S::fma(p, v[i], acc[r][i]);
+                        S::prefetch(at.wrapping_add(i * LANES * vector + ahead));
                     }
+                    for _ in 0..C::VECTORS_OF_LINE {
+                        step!();
+                    }
+                    left -= C::VECTORS_OF_LINE;
                 }
-                at = at.add(stride);
+            }
+            while left > 0 {
+                step!();
+                left -= 1;
             }
         }
         for r in 0..rows {

@@ -36,14 +36,6 @@ pub struct Timings {
     pub text_ms: f64,
 }
 
-/// Tokens computed by decode steps: the first token comes from the prefill, and one that ends the turn is not kept.
-fn decoded_tokens(generation: &Generation) -> usize {
-    match generation.finish {
-        Finish::EndOfGeneration => generation.tokens.len(),
-        _ => generation.tokens.len().saturating_sub(1),
-    }
-}
-
 impl Timings {
     /// Of a finished generation.
     pub fn of(generation: &Generation) -> Self {
@@ -60,7 +52,7 @@ impl Timings {
             ),
             first_token_ms: (times.first_token_ms > 0.0).then_some(times.first_token_ms),
             decode_ms: times.decode_ms,
-            decode_tokens_per_second: rate(decoded_tokens(generation), times.decode_ms),
+            decode_tokens_per_second: rate(times.decode_tokens, times.decode_ms),
             sample_ms: times.sample_ms,
             text_ms: times.text_ms,
         }

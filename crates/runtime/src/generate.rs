@@ -60,6 +60,8 @@ pub struct Timings {
     pub first_token_ms: f64,
     /// The model's part of all later tokens.
     pub decode_ms: f64,
+    /// Tokens computed in that time: not the first, which the prefill yields, and the last only where its successor was asked for.
+    pub decode_tokens: usize,
     /// Choosing tokens.
     pub sample_ms: f64,
     /// Turning tokens into text, listeners included.
@@ -226,6 +228,7 @@ fn generate_with<E: From<RuntimeError>>(
         let decoding = Instant::now();
         logits.copy_from_slice(session.decode(token)?);
         out.result.timings.decode_ms += ms(decoding);
+        out.result.timings.decode_tokens += 1;
     }
 }
 

@@ -70,7 +70,7 @@ pub(crate) fn prompt(
     })
 }
 
-/// Tokens behind `depth`; `None` where the model ends its turn at once, whatever the seed.
+/// Tokens behind `depth`; `None` where the model ends its turn before it decodes, whatever the seed.
 pub(crate) fn answer(
     bench: &mut Bench<'_>,
     depth: usize,
@@ -105,14 +105,16 @@ fn generated(
     let clock = Stopwatch::start();
     let done = generate(session, prompt, &mut sampler, &options, &mut |_| true)?;
     let wall_ms = clock.elapsed_ms();
-    if done.tokens.is_empty() {
+    let times = done.timings;
+    if times.decode_tokens == 0 {
         return Ok(None);
     }
+    // The first token is chosen and written here, and computed in the prefill.
     let per_token = 1.0 / done.tokens.len() as f64;
-    let times = done.timings;
+    let model_ms = times.decode_ms / times.decode_tokens as f64;
     Ok(Some(UserReading {
-        wall_ms: (wall_ms - times.prefill_ms) * per_token,
-        model_ms: times.decode_ms * per_token,
+        wall_ms: model_ms + (wall_ms - times.prefill_ms - times.decode_ms) * per_token,
+        model_ms,
         tokenise_ms: 0.0,
         sample_ms: times.sample_ms * per_token,
         text_ms: times.text_ms * per_token,

@@ -209,7 +209,8 @@ impl Team<'_> {
 
     /// Hands this thread its items in contiguous pieces: most of its equal share at once, then some of what is left of all shares,
     /// at least `least` at a time, for as long as there is any. So a thread that is slower, or was interrupted, gets fewer. Between
-    /// two barriers each `round` deals once, with the same items on all threads; beyond the rounds there are, shares are equal.
+    /// two barriers each `round` deals once, with the same items on all threads; beyond the rounds there are, and where a thread would
+    /// leave less than one piece, shares are equal.
     pub fn deal(
         &self,
         round: usize,
@@ -219,7 +220,8 @@ impl Team<'_> {
     ) {
         /// Pieces of what is left, for each thread.
         const PIECES: usize = 8;
-        let Some(Alone(dealt)) = self.shared.dealt.get(round).filter(|_| self.size > 1) else {
+        let is_worth_it = self.size > 1 && items / 4 / self.size >= least;
+        let Some(Alone(dealt)) = self.shared.dealt.get(round).filter(|_| is_worth_it) else {
             return take(self.share(items));
         };
         let parts = |index| {

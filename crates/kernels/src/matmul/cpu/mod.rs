@@ -91,6 +91,9 @@ impl Input<'_> {
     }
 }
 
+/// Weights of a piece that is dealt to a thread for one token.
+const ONE_TOKEN_PIECE_BYTES: usize = 128 << 10;
+
 /// This thread's part of all `products` of one input; `round` counts the calls since the last barrier.
 ///
 /// # Safety
@@ -132,14 +135,15 @@ pub(crate) unsafe fn matmul(
         }
     };
     let units = products.iter().map(units_of).sum();
-    if input.tokens == 1 {
-        // Memory bounds it: short pieces cost more in streams begun anew than they even out.
-        some(team.share(units));
+    let least = if input.tokens == 1 {
+        // Memory bounds it: shorter pieces cost more in streams begun anew than they even out.
+        let widest = products.iter().map(|p| p.weights.panel_bytes * unit).max();
+        ONE_TOKEN_PIECE_BYTES.div_ceil(widest.unwrap_or(1).max(1))
     } else {
-        /// With fewer, activations would be read from the second cache too often.
-        const LEAST: usize = 4;
-        team.deal(round, units, LEAST, some);
-    }
+        // With fewer panels, activations would be read from the second cache too often.
+        4
+    };
+    team.deal(round, units, least, some);
 }
 
 /// Some panels, and what is done to their outputs.

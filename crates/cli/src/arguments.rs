@@ -8,6 +8,7 @@ use crate::checkpoint::WeightArguments;
 use crate::commands::{
     bench, chat, convert, inspect, lens, models, perplexity, pull, run, tokenize,
 };
+use crate::placement::WeightsIn;
 
 const AFTER: &str = "\
 Without a command, sprag fetches its default model if need be, measures this machine, prints the first waterfall from \
@@ -76,6 +77,16 @@ pub struct EngineArguments {
     /// Instruction set of the kernels: portable, avx2, avx-vnni, avx512 or neon; by default the processor's best. All give the same numbers
     #[arg(long, value_name = "SET", value_parser = isa)]
     pub isa: Option<Isa>,
+    /// Where the weights are: auto (in memory if they fit, and kept on disk for the next start where packing takes more than a
+    /// second), memory, or disk (read as they are needed)
+    #[arg(
+        long = "weights",
+        value_name = "WHERE",
+        value_enum,
+        hide_possible_values = true,
+        default_value = "auto"
+    )]
+    pub weights_in: WeightsIn,
     /// How a checkpoint's weights are taken.
     #[command(flatten)]
     pub weights: WeightArguments,

@@ -15,6 +15,7 @@ mod failure;
 mod hint;
 mod interrupt;
 mod model_file;
+mod placement;
 mod progress;
 mod prompt;
 mod quantity;

@@ -6,16 +6,18 @@ use std::{
 };
 
 use formats::gguf::Gguf;
-use kernels::RuntimeProfile;
+use models::Placement;
 use runtime::Engine;
 use serde::Serialize;
 use silicon::probe::Machine;
 use store::{CatalogueEntry, ResolveError, Source, Store};
 
 use crate::{
+    arguments::EngineArguments,
     checkpoint,
     failure::Failure,
     interrupt::Interrupt,
+    placement,
     progress::{self, PullProgress},
     quantity,
     terminal::{Terminal, complain},
@@ -129,14 +131,6 @@ pub fn locate(
     }
 }
 
-/// Bytes that the weights take once packed: all tensors, but for a table of embeddings that no product reads.
-fn packed_bytes(gguf: &Gguf) -> u64 {
-    let is_looked_up =
-        |name: &str| name == "token_embd.weight" && gguf.tensor("output.weight").is_some();
-    let packed = gguf.tensors().iter().filter(|t| !is_looked_up(t.name()));
-    packed.filter_map(|t| t.byte_len()).map(|b| b as u64).sum()
-}
-
 fn pull_entry(
     entry: &CatalogueEntry,
     store: &Store,
@@ -165,27 +159,32 @@ pub fn open(path: &Path) -> Result<Arc<Gguf>, Failure> {
     checkpoint::open_as_stored(path)
 }
 
+/// A loaded model, and where its weights are.
+pub struct Loaded {
+    /// Ready to run.
+    pub engine: Engine,
+    placement: Placement,
+}
+
+impl Loaded {
+    /// See [`placement::keep`].
+    pub fn keep(&self, terminal: &Terminal, interrupt: &Interrupt) {
+        placement::keep(&self.engine, &self.placement, terminal, interrupt);
+    }
+}
+
 /// Loads the model with a bar, where that takes long enough to see one.
 ///
 /// # Errors
-/// The file can't be used, or there is no memory: then before any of it is taken, since a system that runs out of it kills
-/// without a word.
+/// The file can't be used, or there is no memory.
 pub fn load(
     gguf: &Arc<Gguf>,
-    profile: RuntimeProfile,
+    arguments: &EngineArguments,
     terminal: &Terminal,
-) -> Result<Engine, Failure> {
+) -> Result<Loaded, Failure> {
     let machine = Machine::probe();
-    let (needed, left) = (packed_bytes(gguf), &machine.memory.available_bytes);
-    if let Some(&available) = left.value()
-        && needed > available
-    {
-        return Err(Failure::NoRoom {
-            needed,
-            available,
-            known_from: left.why().to_owned(),
-        });
-    }
+    let profile = arguments.profile();
+    let placement = placement::decide(gguf, arguments.weights_in, &machine)?;
     if profile.threads > machine.cores.usable {
         complain(&format!(
             "warning: {} threads on {} processors wait for each other; --threads {} is faster",
@@ -197,9 +196,11 @@ pub fn load(
         gguf.file_len() as u64,
         "loading [{bar:30}] {bytes}/{total_bytes}",
     );
-    let engine = Engine::from_gguf(Arc::clone(gguf), profile, &mut |done, _| {
-        bar.set_position(done)
-    });
+    let mut progress = |done, _| bar.set_position(done);
+    let engine = Engine::placed(Arc::clone(gguf), profile, &placement, &mut progress);
     bar.finish_and_clear();
-    Ok(engine?)
+    Ok(Loaded {
+        engine: engine?,
+        placement,
+    })
 }

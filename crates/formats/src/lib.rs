@@ -3,6 +3,7 @@
 //! * [`gguf`]: the format that models run from. Read from a file, or made from something else.
 //! * [`safetensors`]: checkpoints as they are published, one file or several.
 //! * [`json`]: the documents beside a checkpoint.
+//! * [`packed`]: our own: packed weights, kept on disk.
 //!
 //! Everything else in Sprag may trust what this crate returns. So each format has one parser, with checked
 //! arithmetic throughout, an `attacks/` folder of hostile files, property tests and a fuzz target.
@@ -13,4 +14,5 @@
 pub mod gguf;
 pub mod json;
 mod mmap;
+pub mod packed;
 pub mod safetensors;

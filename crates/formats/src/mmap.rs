@@ -47,6 +47,16 @@ pub(crate) fn map(path: &Path) -> Result<Mmap, MapError> {
     Ok(map)
 }
 
+/// `len` bytes from `start`, a multiple of the page's size, of a file that this process writes.
+///
+/// # Errors
+/// The system refuses.
+pub(crate) fn map_part(file: &File, start: u64, len: usize) -> io::Result<Mmap> {
+    let mut options = memmap2::MmapOptions::new();
+    // SAFETY: as in `map`; the writer has written these bytes, and only appends.
+    unsafe { options.offset(start).len(len).map(file) }
+}
+
 /// Tells the system that these bytes will not be read soon: their pages leave this process and stay in the system's cache, as
 /// memory that it may take back. Read again, they are the file's bytes again.
 pub(crate) fn release(map: &Mmap, bytes: std::ops::Range<usize>) {

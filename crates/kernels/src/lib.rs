@@ -35,7 +35,7 @@ pub use attention::cache::KvCache;
 pub use embed::StoredRows;
 pub use gated_delta::cpu::DeltaShape;
 pub use mamba2::cpu::Mamba2Shape;
-pub use packed::{PackError, PackedMatrix, StoredMatrix};
+pub use packed::{PACKING, PackError, PackedMatrix, StoredMatrix};
 pub use pool::Pool;
 pub use profile::{KvType, MatMulVariant, RuntimeProfile};
 pub use simd::Isa;

@@ -40,7 +40,13 @@ enum Owner {
     Allocator { base: *mut u8 },
     /// A piece of a region, which no other piece overlaps.
     Region { _alive: Arc<Region> },
+    /// Somebody else's, to read only.
+    Lent { _alive: Arc<dyn Lender> },
 }
+
+/// Whoever has bytes, at one place as long as it lives.
+pub trait Lender: AsRef<[u8]> + Send + Sync {}
+impl<T: AsRef<[u8]> + Send + Sync> Lender for T {}
 
 // SAFETY: it owns its memory like a `Vec<T>` of `Send + Sync` numbers.
 unsafe impl<T: Plain> Send for Aligned<T> {}
@@ -95,6 +101,19 @@ impl<T: Plain> Aligned<T> {
         })
     }
 
+    /// The bytes of `lender`, to read where they lie; `None` unless they begin at a cache line.
+    ///
+    /// The lender must answer with the same bytes each time, as maps and vectors do.
+    pub(crate) fn lent(lender: Arc<dyn Lender>) -> Option<Aligned<u8>> {
+        let bytes = (*lender).as_ref();
+        let (pointer, len) = (bytes.as_ptr().cast_mut(), bytes.len());
+        (pointer.addr() % ALIGN == 0).then_some(Aligned {
+            pointer,
+            len,
+            owner: Owner::Lent { _alive: lender },
+        })
+    }
+
     /// Of the natural alignment, with room to move up to a line: for larger alignments the standard allocator writes the
     /// zeros itself, which touches every page.
     fn layout(len: usize) -> Option<Layout> {
@@ -122,8 +141,15 @@ impl<T: Plain> Aligned<T> {
     }
 
     /// All of it, to write.
+    ///
+    /// # Panics
+    /// If it is lent, which only packed weights are, and nobody writes those.
     #[must_use]
     pub fn as_mut_slice(&mut self) -> &mut [T] {
+        assert!(
+            !matches!(self.owner, Owner::Lent { .. }),
+            "lent memory is read only"
+        );
         // SAFETY: as above, and `self` is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.pointer, self.len) }
     }

@@ -11,6 +11,8 @@
 //!
 //! Every format keeps the bytes that it has in the file, but for Q4_K and Q5_K, whose 6-bit scales take a byte each (+2.8%).
 
+mod kept;
+
 use ops::{
     Dtype,
     dequantize::{Block, DequantizeError, dequantize, for_each_block},
@@ -93,6 +95,8 @@ pub enum PackError {
     },
     /// No memory for the packed copy.
     Memory(OutOfMemory),
+    /// Bytes that were kept are not what packing this matrix yields.
+    Kept,
 }
 
 impl std::fmt::Display for PackError {
@@ -104,11 +108,15 @@ impl std::fmt::Display for PackError {
                 "row {row} has a NaN or infinite weight or scale at column {col}; the file is damaged: pull it again"
             ),
             Self::Memory(error) => error.fmt(f),
+            Self::Kept => write!(f, "the copy kept on disk is another's"),
         }
     }
 }
 
 impl std::error::Error for PackError {}
+
+/// Of the layout above. A change to it is a change of this number, so that what was kept on disk before is packed anew.
+pub const PACKING: u32 = 1;
 
 /// A weight matrix in panels.
 pub struct PackedMatrix {
@@ -151,34 +159,13 @@ impl PackedMatrix {
         done: &mut dyn FnMut(usize),
     ) -> Result<Self, PackError> {
         let StoredMatrix { dtype, cols, .. } = stored;
-        let shape = DequantizeError::PartialBlock {
-            dtype,
-            elements: cols,
-        };
-        let row_bytes = dtype.bytes_for(cols).ok_or(PackError::Shape(shape))?;
-        let expected = row_bytes
-            .checked_mul(stored.rows)
-            .ok_or(PackError::Memory(OutOfMemory { bytes: None }))?;
-        if stored.bytes.len() != expected {
-            return Err(PackError::Shape(DequantizeError::WrongLength {
-                dtype,
-                elements: stored.rows * cols,
-                expected_bytes: expected,
-                got_bytes: stored.bytes.len(),
-            }));
-        }
+        let packer = Packer::new(stored, rows, from)?;
         let panel_bytes = panel_bytes(dtype, cols);
         let panels = rows.div_ceil(PANEL_ROWS);
         let total = panels
             .checked_mul(panel_bytes)
             .ok_or(PackError::Memory(OutOfMemory { bytes: None }))?;
         let mut data = arena.zeroed(total).map_err(PackError::Memory)?;
-        let packer = Packer {
-            stored,
-            row_bytes,
-            rows,
-            from,
-        };
         let threads = threads.max(1);
         let piece = (PIECE_BYTES / panel_bytes.max(1)).max(threads);
         let pieces = data.as_mut_slice().chunks_mut((piece * panel_bytes).max(1));
@@ -193,6 +180,12 @@ impl PackedMatrix {
             panel_bytes,
             data,
         })
+    }
+
+    /// The panels, one behind the other: what [`PackedMatrix::kept`] takes back.
+    #[must_use]
+    pub fn packed_bytes(&self) -> &[u8] {
+        self.data.as_slice()
     }
 
     /// A matrix of this shape without its weights: for costs and memory, from a file's header alone. A program with one
@@ -278,7 +271,39 @@ struct Packer<'a> {
     from: &'a (dyn Fn(usize) -> usize + Sync),
 }
 
-impl Packer<'_> {
+impl<'a> Packer<'a> {
+    /// # Errors
+    /// The bytes are not the shape's.
+    fn new(
+        stored: StoredMatrix<'a>,
+        rows: usize,
+        from: &'a (dyn Fn(usize) -> usize + Sync),
+    ) -> Result<Self, PackError> {
+        let StoredMatrix { dtype, cols, .. } = stored;
+        let shape = DequantizeError::PartialBlock {
+            dtype,
+            elements: cols,
+        };
+        let row_bytes = dtype.bytes_for(cols).ok_or(PackError::Shape(shape))?;
+        let expected = row_bytes
+            .checked_mul(stored.rows)
+            .ok_or(PackError::Memory(OutOfMemory { bytes: None }))?;
+        if stored.bytes.len() != expected {
+            return Err(PackError::Shape(DequantizeError::WrongLength {
+                dtype,
+                elements: stored.rows * cols,
+                expected_bytes: expected,
+                got_bytes: stored.bytes.len(),
+            }));
+        }
+        Ok(Self {
+            stored,
+            row_bytes,
+            rows,
+            from,
+        })
+    }
+
     /// The panels of `out`, of which the first is `first`.
     fn on_threads(
         &self,

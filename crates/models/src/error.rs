@@ -73,4 +73,14 @@ pub enum ModelError {
         /// How much was asked for.
         source: OutOfMemory,
     },
+    /// Packed weights could not be written to the disk.
+    #[error(
+        "{file}: its packed weights cannot be kept on disk: {source}; free some space, or let them be in memory with --weights memory"
+    )]
+    Keep {
+        /// Where.
+        file: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }

@@ -18,5 +18,5 @@ mod rope;
 
 pub use config::Config;
 pub use error::ModelError;
-pub use model::{Footprint, Model, TensorGroup};
+pub use model::{Footprint, Model, Placement, TensorGroup};
 pub use rope::Yarn;

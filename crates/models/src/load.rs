@@ -1,8 +1,13 @@
 //! Taking weights from a file into a program: names, shapes, permutations, packing.
 
+mod places;
+
 use std::{collections::HashSet, sync::Arc};
 
-use formats::gguf::{Gguf, TensorInfo, first_non_finite};
+use formats::{
+    gguf::{Gguf, TensorInfo, first_non_finite},
+    packed::{PackedFile, PackedWriter},
+};
 use kernels::{
     PackError, PackedMatrix, StoredMatrix, StoredRows,
     memory::{Arena, Pages},
@@ -10,6 +15,7 @@ use kernels::{
 };
 use ops::{Dtype, causal_conv::TAPS};
 
+use self::places::{Fault, Places};
 use crate::{Config, ModelError, config::file_name};
 
 /// Whether weights are packed or only described.
@@ -19,11 +25,26 @@ pub(crate) enum Weights {
     Hollow,
 }
 
+/// What was packed before, or is packed to be kept.
+pub(crate) enum Kept {
+    /// Nothing.
+    Nothing,
+    /// Matrices to be copied into memory, in the order of packing.
+    Copied(PackedFile),
+    /// Matrices to be used where they lie.
+    Lent(PackedFile),
+    /// Matrices go there as they are packed, and are used where they then lie.
+    Written(PackedWriter),
+}
+
 /// The file, the program that grows, and how far loading is.
 pub(crate) struct Loader<'a> {
     pub gguf: Arc<Gguf>,
     pub program: ProgramBuilder,
     weights: Weights,
+    kept: Kept,
+    /// Matrices so far.
+    packed: usize,
     arena: Arena,
     loaded: u64,
     taken: HashSet<String>,
@@ -44,6 +65,7 @@ impl<'a> Loader<'a> {
         gguf: Arc<Gguf>,
         config: &Config,
         weights: Weights,
+        kept: Kept,
         progress: &'a mut dyn FnMut(u64),
     ) -> Result<Self, ModelError> {
         let tensor = gguf.require(TABLE, &[config.hidden, config.vocabulary])?;
@@ -65,6 +87,8 @@ impl<'a> Loader<'a> {
             gguf,
             program,
             weights,
+            kept,
+            packed: 0,
             arena: Arena::new(match weights {
                 Weights::Packed { pages, .. } => pages,
                 Weights::Hollow => Pages::Small,
@@ -178,32 +202,39 @@ impl<'a> Loader<'a> {
                 let made = self.made(tensor)?;
                 let in_file = || self.gguf.bytes(tensor);
                 let bytes = made.as_ref().map_or_else(in_file, |bytes| bytes.as_slice());
-                let mut released = 0;
-                PackedMatrix::pack(
-                    StoredMatrix {
-                        dtype,
-                        rows: stored_rows,
-                        cols,
-                        bytes,
-                    },
-                    rows,
-                    map,
+                let stored = StoredMatrix {
+                    dtype,
+                    rows: stored_rows,
+                    cols,
+                    bytes,
+                };
+                let mut from = Places {
+                    arena: &mut self.arena,
+                    kept: &mut self.kept,
+                    turn: self.packed,
                     threads,
-                    &mut self.arena,
-                    &mut |done| {
-                        // A map moves rows within a head, or all of them from one half: what is given back too early is read again.
-                        let to = (done * stored_rows).div_ceil(rows.max(1));
-                        self.gguf.release(tensor, released..to);
-                        released = to;
+                };
+                let mut released = 0;
+                from.matrix(stored, rows, map, &mut |done| {
+                    // A map moves rows within a head, or all of them from one half: what is given back too early is read again.
+                    let to = (done * stored_rows).div_ceil(rows.max(1));
+                    self.gguf.release(tensor, released..to);
+                    released = to;
+                })
+                .map_err(|fault| match fault {
+                    Fault::Pack(source) => self.weights_error(name, source),
+                    Fault::Keep(source) => ModelError::Keep {
+                        file: file_name(&self.gguf),
+                        source,
                     },
-                )
-                .map_err(|source| self.weights_error(name, source))?
+                })?
             }
             Weights::Hollow => PackedMatrix::hollow(dtype, rows, cols).ok_or_else(|| {
                 let none = kernels::memory::OutOfMemory { bytes: None };
                 self.weights_error(name, PackError::Memory(none))
             })?,
         };
+        self.packed += 1;
         self.loaded += (dtype.bytes_for(cols).unwrap_or(0) * rows) as u64;
         (self.progress)(self.loaded);
         Ok(self.program.matrix(matrix))
@@ -308,6 +339,20 @@ impl<'a> Loader<'a> {
         ops::dequantize::dequantize(dtype, &bytes, &mut values)
             .map_err(|source| self.weights_error(name, PackError::Shape(source)))?;
         Ok(values)
+    }
+
+    /// What was kept is whole now.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub(crate) fn finish_keeping(&mut self) -> Result<(), ModelError> {
+        match std::mem::replace(&mut self.kept, Kept::Nothing) {
+            Kept::Written(writer) => writer.finish().map_err(|source| ModelError::Keep {
+                file: file_name(&self.gguf),
+                source,
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn weights_error(&self, tensor: &str, source: PackError) -> ModelError {

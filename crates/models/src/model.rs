@@ -1,10 +1,17 @@
 //! A model: its configuration, its program, and what it needs.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use formats::gguf::Gguf;
+use formats::{
+    gguf::Gguf,
+    packed::{PackedFile, PackedWriter, identity_of},
+};
 use kernels::{
-    KvCache, KvType, RuntimeProfile,
+    KvCache, KvType, PACKING, PackError, RuntimeProfile,
     program::{Program, StepShape},
 };
 use ops::Cost;
@@ -13,7 +20,7 @@ use crate::{
     Config, ModelError,
     arch::Architecture,
     config::file_name,
-    load::{Loader, Weights},
+    load::{Kept, Loader, Weights},
 };
 
 /// Tensors of one format.
@@ -46,6 +53,20 @@ pub struct Model {
     pub config: Config,
     /// What runs.
     pub program: Program,
+    /// Whether its weights come from what was kept on disk.
+    pub is_kept: bool,
+}
+
+/// Where packed weights are while a model runs. A checkpoint's are always in memory, packed anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// In memory, packed anew.
+    #[default]
+    Memory,
+    /// In memory; copied from this file where it holds them, which is faster than packing.
+    Kept(PathBuf),
+    /// In this file, which is written first where it does not hold them, and read as they are needed.
+    Disk(PathBuf),
 }
 
 impl Model {
@@ -58,30 +79,85 @@ impl Model {
         profile: &RuntimeProfile,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, ModelError> {
-        Self::build(
-            Arc::new(Gguf::open(path)?),
-            Weights::Packed {
-                threads: profile.threads,
-                pages: profile.pages,
-            },
-            progress,
-        )
+        let gguf = Arc::new(Gguf::open(path)?);
+        Self::from_gguf(gguf, profile, &Placement::Memory, progress)
     }
 
-    /// As [`Model::load`] for a file that is open already.
+    /// As [`Model::load`] for a file that is open already, with weights where `placement` wants them.
     ///
     /// # Errors
-    /// As [`Model::load`].
+    /// As [`Model::load`]; weights could not be written to the disk.
     pub fn from_gguf(
         gguf: Arc<Gguf>,
         profile: &RuntimeProfile,
+        placement: &Placement,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, ModelError> {
+        let identity = gguf.path().filter(|_| !gguf.is_derived());
+        let identity = identity.and_then(|path| identity_of(path).ok());
+        let (placement, identity) = match identity {
+            Some(identity) => (placement, identity),
+            None => (&Placement::Memory, String::new()),
+        };
+        let open = |path| PackedFile::open(path, PACKING, &identity);
+        let write = |path| {
+            let writer = PackedWriter::create(path, PACKING, &identity);
+            let file = file_name(&gguf);
+            writer.map_err(|source| ModelError::Keep { file, source })
+        };
+        let kept = match placement {
+            Placement::Memory => Kept::Nothing,
+            Placement::Kept(path) => open(path).map_or(Kept::Nothing, Kept::Copied),
+            Placement::Disk(path) => match open(path) {
+                Some(file) => Kept::Lent(file),
+                None => Kept::Written(write(path)?),
+            },
+        };
         let weights = Weights::Packed {
             threads: profile.threads,
             pages: profile.pages,
         };
-        Self::build(gguf, weights, progress)
+        let built = Self::build(Arc::clone(&gguf), weights, kept, progress);
+        let is_another = matches!(
+            built,
+            Err(ModelError::Weights {
+                source: PackError::Kept,
+                ..
+            })
+        );
+        if !is_another {
+            return built;
+        }
+        // Its identity is right and its content is not: whatever the reason, packing does without it.
+        let kept = match placement {
+            Placement::Disk(path) => Kept::Written(write(path)?),
+            _ => Kept::Nothing,
+        };
+        Self::build(gguf, weights, kept, progress)
+    }
+
+    /// Writes the packed weights to `path`, for [`Placement::Kept`] and [`Placement::Disk`]. `progress` hears how many bytes are
+    /// written, of how many, and answers `false` to give up, which leaves nothing.
+    ///
+    /// # Errors
+    /// The disk is full or refuses; the model is not from a file.
+    pub fn keep(&self, path: &Path, progress: &mut dyn FnMut(u64, u64) -> bool) -> io::Result<()> {
+        let Some(model) = self.gguf.path().filter(|_| !self.gguf.is_derived()) else {
+            return Err(io::Error::other("the model is not from one file"));
+        };
+        let mut writer = PackedWriter::create(path, PACKING, &identity_of(model)?)?;
+        let matrices = self.program.matrices();
+        let total = matrices.iter().map(|m| m.bytes() as u64).sum();
+        let mut done = 0;
+        for matrix in matrices {
+            if !progress(done, total) {
+                return Ok(());
+            }
+            let (rows, cols) = (matrix.rows(), matrix.cols());
+            writer.append(matrix.dtype(), rows, cols, matrix.packed_bytes())?;
+            done += matrix.bytes() as u64;
+        }
+        writer.finish()
     }
 
     /// Understands a file from its header alone, in milliseconds: costs and memory, but no weights to run.
@@ -89,14 +165,16 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn describe(gguf: Arc<Gguf>) -> Result<Self, ModelError> {
-        Self::build(gguf, Weights::Hollow, &mut |_| {})
+        Self::build(gguf, Weights::Hollow, Kept::Nothing, &mut |_| {})
     }
 
     fn build(
         gguf: Arc<Gguf>,
         weights: Weights,
+        kept: Kept,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, ModelError> {
+        let is_kept = !matches!(kept, Kept::Nothing);
         if let Some(parts) = gguf.metadata().opt_usize("split.count")?
             && parts > 1
         {
@@ -109,12 +187,13 @@ impl Model {
         let architecture =
             Architecture::named(gguf.metadata().str("general.architecture")?, &gguf)?;
         let config = Config::from_gguf(&gguf)?;
-        let mut loader = Loader::new(Arc::clone(&gguf), &config, weights, progress)?;
+        let mut loader = Loader::new(Arc::clone(&gguf), &config, weights, kept, progress)?;
         let logits = architecture.describe(&mut loader, &config)?;
         loader.check_complete(
             config.layers,
             config.optional(&gguf, "nextn_predict_layers")?.unwrap_or(0),
         )?;
+        loader.finish_keeping()?;
         let file = file_name(&gguf);
         let program = loader
             .program
@@ -124,6 +203,7 @@ impl Model {
             gguf,
             config,
             program,
+            is_kept,
         })
     }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use formats::gguf::{Gguf, Text, Value};
 use kernels::RuntimeProfile;
-use models::Model;
 use models::checkpoint::{Opened, Quantisation, open};
+use models::{Model, Placement};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
@@ -156,8 +156,13 @@ fn every_quantisation_gives_whole_tensors_that_load() {
             assert_eq!(!fallbacks.is_empty(), blocked, "{name} {quantisation}");
             let norm = gguf.tensor("output_norm.weight").expect("there");
             assert_eq!(norm.tensor_type().name(), "F32");
-            Model::from_gguf(Arc::new(gguf), &RuntimeProfile::default(), &mut |_| {})
-                .expect("a model we run");
+            Model::from_gguf(
+                Arc::new(gguf),
+                &RuntimeProfile::default(),
+                &Placement::Memory,
+                &mut |_| {},
+            )
+            .expect("a model we run");
         }
     }
 }

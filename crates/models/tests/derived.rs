@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use formats::gguf::{Gguf, TensorInfo, TensorSpec, Value};
 use kernels::RuntimeProfile;
-use models::Model;
+use models::{Model, Placement};
 
 fn fixture(name: &str) -> Gguf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models");
@@ -39,8 +39,13 @@ fn made(name: &str) -> BTreeMap<String, usize> {
         Ok(source.bytes(tensor).to_vec())
     };
     let gguf = Gguf::derived(Path::new("made"), &metadata, &specs, make).expect("valid");
-    Model::from_gguf(Arc::new(gguf), &RuntimeProfile::default(), &mut |_| {})
-        .expect("a model we run");
+    Model::from_gguf(
+        Arc::new(gguf),
+        &RuntimeProfile::default(),
+        &Placement::Memory,
+        &mut |_| {},
+    )
+    .expect("a model we run");
     let counts = counts.lock().expect("no panic");
     assert!(counts.len() > 20, "{name}: {counts:?}");
     counts.clone()

@@ -1,10 +1,14 @@
 //! A loaded model, ready to run.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use formats::gguf::{Gguf, Origin};
 use kernels::{Pool, RuntimeProfile, cpu::StepLimits};
-use models::{Model, ModelError};
+use models::{Model, ModelError, Placement};
 use text::Tokenizer;
 
 use crate::{Batch, RuntimeError, Session, UnusableTokenizer};
@@ -18,6 +22,7 @@ pub struct Engine {
     tokenizer: Tokenizer,
     profile: RuntimeProfile,
     pool: Pool,
+    packed_in: Duration,
 }
 
 impl Engine {
@@ -46,6 +51,19 @@ impl Engine {
         profile: RuntimeProfile,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, RuntimeError> {
+        Self::placed(gguf, profile, &Placement::Memory, progress)
+    }
+
+    /// As [`Engine::from_gguf`], with weights where `placement` wants them.
+    ///
+    /// # Errors
+    /// As [`Engine::open`]; weights could not be written to the disk.
+    pub fn placed(
+        gguf: Arc<Gguf>,
+        profile: RuntimeProfile,
+        placement: &Placement,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, RuntimeError> {
         // The tokenizer first: it fails in milliseconds where packing takes seconds.
         let tokenizer =
             Tokenizer::from_gguf(gguf.metadata()).map_err(|error| UnusableTokenizer {
@@ -54,7 +72,10 @@ impl Engine {
             })?;
         check_vocabulary(&tokenizer, &gguf)?;
         let total = gguf.file_len() as u64;
-        let model = Model::from_gguf(gguf, &profile, &mut |done| progress(done, total))?;
+        let packing = Instant::now();
+        let mut progress = |done| progress(done, total);
+        let model = Model::from_gguf(gguf, &profile, placement, &mut progress)?;
+        let packed_in = packing.elapsed();
         let threads = profile.threads;
         let pool = Pool::new(threads, profile.idle_spins, profile.barrier_spins)
             .map_err(|source| RuntimeError::Threads { threads, source })?;
@@ -63,6 +84,7 @@ impl Engine {
             tokenizer,
             profile,
             pool,
+            packed_in,
         })
     }
 
@@ -137,6 +159,12 @@ impl Engine {
     #[must_use]
     pub fn profile(&self) -> &RuntimeProfile {
         &self.profile
+    }
+
+    /// How long it took to pack the weights, or to take what was kept.
+    #[must_use]
+    pub fn packed_in(&self) -> Duration {
+        self.packed_in
     }
 
     /// The threads.

@@ -23,6 +23,13 @@ pub struct ParseDigestError {
     hex: usize,
 }
 
+impl Sha256 {
+    /// Of bytes in memory.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+}
+
 impl FromStr for Sha256 {
     type Err = ParseDigestError;
 

@@ -4,6 +4,7 @@
 //! HOME/models/NAME.gguf     a model; files put there by hand count as well
 //! HOME/models/NAME.json     its record, if it was pulled
 //! HOME/models/.pull/        downloads under way, and locks
+//! HOME/packed/NAME-SUM.packed   a model's weights as kernels read them; may be deleted at any time
 //! ```
 //!
 //! HOME is `SPRAG_HOME`, else `sprag` under the platform's data folder (`~/.local/share` on Linux, `~/Library/Application
@@ -139,6 +140,37 @@ impl Store {
     #[must_use]
     pub fn models_folder(&self) -> PathBuf {
         self.home.join("models")
+    }
+
+    /// The folder of packed weights.
+    #[must_use]
+    pub fn packed_folder(&self) -> PathBuf {
+        self.home.join("packed")
+    }
+
+    /// Where the packed weights of the model file at `model` are kept, whether it lies in the store or elsewhere.
+    ///
+    /// # Errors
+    /// There is no such file.
+    pub fn packed_path(&self, model: &Path) -> io::Result<PathBuf> {
+        let model = fs::canonicalize(model)?;
+        let sum = Sha256::of(model.as_os_str().as_encoded_bytes()).to_string();
+        let name = model.file_stem().unwrap_or_default().to_string_lossy();
+        // Names may be as long as the system allows; ours is longer by the sum.
+        let name: String = name.chars().take(60).collect();
+        let file = format!("{name}-{}.packed", &sum[..12]);
+        Ok(self.packed_folder().join(file))
+    }
+
+    /// What lies in the folder of packed weights, with sizes; nothing where it cannot be read.
+    #[must_use]
+    pub fn packed_files(&self) -> Vec<(PathBuf, u64)> {
+        let entries = fs::read_dir(self.packed_folder()).into_iter().flatten();
+        let files = entries.flatten().filter_map(|entry| {
+            let meta = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+            Some((entry.path(), meta.len()))
+        });
+        files.collect()
     }
 
     /// Bytes free for this user on the store's disk.

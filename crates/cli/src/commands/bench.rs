@@ -138,7 +138,8 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let interrupt = Interrupt::install();
     let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
     let gguf = checkpoint::open_for(&path, &arguments.engine)?;
-    let engine = model_file::load(&gguf, arguments.engine.profile(), terminal)?;
+    let loaded = model_file::load(&gguf, &arguments.engine, terminal)?;
+    let engine = &loaded.engine;
     let deepest = arguments.depth.iter().copied().max().unwrap_or(0);
     let context = deepest.saturating_add(arguments.prefill.max(arguments.decode));
     let widest = arguments.batch.iter().copied().max().unwrap_or(1) as usize;
@@ -200,7 +201,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         });
     }
     say(&table(
-        &engine,
+        engine,
         &Identity::of(&gguf, &path),
         &depths,
         terminal,

@@ -78,7 +78,8 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let interrupt = Interrupt::install();
     let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
     let gguf = checkpoint::open_for(&path, &arguments.engine)?;
-    let engine = model_file::load(&gguf, arguments.engine.profile(), terminal)?;
+    let loaded = model_file::load(&gguf, &arguments.engine, terminal)?;
+    let engine = &loaded.engine;
     let template = match prompt::template(&gguf, engine.tokenizer())? {
         Some(template) => template,
         None => ChatTemplate::chatml(engine.tokenizer())?,
@@ -90,7 +91,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     }
     let session = engine.session(arguments.context)?;
     let mut chat = Chat {
-        engine: &engine,
+        engine,
         model: arguments.model.clone(),
         template,
         session,
@@ -114,7 +115,9 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         );
         complain(&terminal.talk().paint(Style::Faint, &about));
     }
-    chat.converse(&mut lines)
+    chat.converse(&mut lines)?;
+    loaded.keep(terminal, &chat.interrupt);
+    Ok(())
 }
 
 impl Chat<'_> {

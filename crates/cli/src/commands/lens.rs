@@ -57,14 +57,15 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let interrupt = Interrupt::install();
     let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
     let gguf = checkpoint::open_for(&path, &arguments.engine)?;
-    let engine = model_file::load(&gguf, arguments.engine.profile(), terminal)?;
+    let loaded = model_file::load(&gguf, &arguments.engine, terminal)?;
+    let engine = &loaded.engine;
     let options = Options {
         depth: arguments.depth,
         prefill_tokens: arguments.prefill,
         spec_bandwidth_gb_s: arguments.spec_bandwidth,
         quick: !arguments.thorough,
     };
-    let found = measured(&engine, &options, terminal)?;
+    let found = measured(engine, &options, terminal)?;
     if let Some(path) = &arguments.html {
         report::file(path, &lens::render::html(&found))?;
     }

@@ -29,6 +29,15 @@ struct Report {
     folder: PathBuf,
     models: Vec<Stored>,
     available: Vec<Available>,
+    packed: Packed,
+}
+
+/// Weights that were kept as kernels read them, for faster starts; they may be deleted.
+#[derive(Debug, Serialize)]
+struct Packed {
+    folder: PathBuf,
+    files: usize,
+    bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -75,11 +84,17 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
             note: &e.note,
         })
         .collect();
+    let kept = store.packed_files();
     let report = Report {
         schema: "sprag.models/1",
         folder: store.models_folder(),
         models,
         available,
+        packed: Packed {
+            folder: store.packed_folder(),
+            files: kept.len(),
+            bytes: kept.iter().map(|(_, bytes)| bytes).sum(),
+        },
     };
     if arguments.json {
         report::json(&report)
@@ -141,6 +156,19 @@ fn table(report: &Report, terminal: &Terminal) -> String {
             "  {:width$}  {size:>8}  {}\n",
             harmless(&model.name),
             harmless(&what)
+        ));
+    }
+    let Packed {
+        folder,
+        files,
+        bytes,
+    } = &report.packed;
+    if *files > 0 {
+        out.push_str(&format!(
+            "{} {}\n  packed weights, {} in {files} files; they may be deleted\n",
+            paint.paint(Style::Heading, "kept for faster starts, in"),
+            folder.display(),
+            quantity::bytes(*bytes)
         ));
     }
     let missing: Vec<&Available> = report.available.iter().filter(|a| !a.here).collect();

@@ -65,14 +65,15 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let interrupt = Interrupt::install();
     let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
     let gguf = checkpoint::open_for(&path, &arguments.engine)?;
-    let engine = model_file::load(&gguf, arguments.engine.profile(), terminal)?;
+    let loaded = model_file::load(&gguf, &arguments.engine, terminal)?;
+    let engine = &loaded.engine;
     let ids = engine.tokenizer().encode(&text, Specials::Plain);
     let options = PerplexityOptions {
         window: arguments.window,
         windows: arguments.windows,
     };
     let bar = progress::bar(terminal, 0, "scoring [{bar:30}] {pos}/{len} windows {eta}");
-    let found = perplexity(&engine, &ids, options, &mut |done, windows| {
+    let found = perplexity(engine, &ids, options, &mut |done, windows| {
         bar.set_length(windows as u64);
         bar.set_position(done as u64);
     });

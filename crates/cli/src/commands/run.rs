@@ -128,8 +128,9 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let interrupt = Interrupt::install();
     let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
     let gguf = checkpoint::open_for(&path, &arguments.engine)?;
-    let engine = model_file::load(&gguf, arguments.engine.profile(), terminal)?;
-    let mut constraint = constraint(&engine, schema.as_deref(), arguments.json_object)?;
+    let loaded = model_file::load(&gguf, &arguments.engine, terminal)?;
+    let engine = &loaded.engine;
+    let mut constraint = constraint(engine, schema.as_deref(), arguments.json_object)?;
     let template = if arguments.raw {
         None
     } else {
@@ -143,7 +144,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
                 .into_iter()
                 .chain([Message::new("user", text)])
                 .collect();
-            prompt::of_conversation(&engine, &template, &messages)?
+            prompt::of_conversation(engine, &template, &messages)?
         }
         None => {
             if arguments.system.is_some() {
@@ -207,6 +208,9 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
             .talk()
             .paint(Style::Faint, &exchange::summary(&generation)),
     );
+    if generation.finish != Finish::Interrupted {
+        loaded.keep(terminal, &interrupt);
+    }
     finished(&generation)
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use kernels::RuntimeProfile;
 use lens::waterfall::Options;
 
 use crate::{
+    arguments::EngineArguments,
     commands::lens::{WIDTH, measured},
     failure::Failure,
     interrupt::Interrupt,
@@ -21,12 +21,13 @@ pub fn run(terminal: &Terminal) -> Result<(), Failure> {
     let interrupt = Interrupt::install();
     let path = model_file::locate("default", true, terminal, &interrupt)?;
     let gguf = model_file::open(&path)?;
-    let engine = model_file::load(&gguf, RuntimeProfile::default(), terminal)?;
+    let loaded = model_file::load(&gguf, &EngineArguments::default(), terminal)?;
+    let engine = &loaded.engine;
     complain(&terminal.talk().paint(
         Style::Faint,
         "measuring this machine and the model, about 15 seconds",
     ));
-    let found = measured(&engine, &Options::default(), terminal)?;
+    let found = measured(engine, &Options::default(), terminal)?;
     say(&lens::render::terminal(
         &found,
         terminal.data().is_on(),

@@ -85,6 +85,43 @@ fn one_processor_is_enough() {
     );
 }
 
+#[test]
+fn weights_on_the_disk_give_the_same_text() {
+    let (sandbox, model) = (Sandbox::new(), fixture(MODEL));
+    let run = |options: &[&str]| {
+        let common = [
+            "run", &model, "--raw", "-p", "the in", "--greedy", "-n", "24",
+        ];
+        sandbox.run(&[&common, options].concat())
+    };
+    let folder = sandbox.folder.path().join("home").join("packed");
+    let in_memory = run(&["--weights", "memory"]);
+    assert_eq!(text(&run(&[])), text(&in_memory));
+    assert!(!folder.exists(), "packing that takes no second is not kept");
+    assert_eq!(text(&run(&["--weights", "disk"])), text(&in_memory));
+    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().flatten().collect();
+    let [file] = &files[..] else {
+        panic!("one file is kept: {files:?}");
+    };
+    // What is there is used, by those who want the weights in memory too.
+    let before = file.metadata().unwrap().modified().unwrap();
+    assert_eq!(text(&run(&["--weights", "disk"])), text(&in_memory));
+    assert_eq!(text(&run(&[])), text(&in_memory));
+    assert_eq!(file.metadata().unwrap().modified().unwrap(), before);
+    // Its head and its index are right, its weights are another's.
+    let mut bytes = std::fs::read(file.path()).unwrap();
+    let (first, index) = (4096, bytes.len() - 24);
+    let index = u64::from_le_bytes(bytes[index..][..8].try_into().unwrap()) as usize;
+    bytes[first..index].fill(1);
+    std::fs::write(file.path(), &bytes).unwrap();
+    assert_eq!(text(&run(&[])), text(&in_memory));
+    assert_eq!(text(&run(&["--weights", "disk"])), text(&in_memory));
+    let mended = std::fs::read(file.path()).unwrap();
+    assert!(mended != bytes, "it is written anew");
+    let listed = sandbox.run(&["models"]);
+    assert!(text(&listed).contains("packed weights, "), "{}", listed.out);
+}
+
 /// A file whose only tensor is larger than any memory. The file is all hole: it takes no disk.
 #[test]
 fn weights_beyond_the_memory_are_refused_before_any_is_taken() {

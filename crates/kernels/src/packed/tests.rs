@@ -70,3 +70,44 @@ fn sizes_are_those_of_the_file_but_for_byte_sized_scales() {
         }
     }
 }
+
+/// Bytes on a cache line, as a map has them.
+struct Kept(crate::memory::Aligned<u8>);
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+}
+
+#[test]
+fn kept_bytes_are_taken_where_they_are_this_matrix() {
+    let (rows, cols) = (80, 64);
+    let bytes = ops::input::weights(1, Dtype::Q4_0, rows * cols);
+    let packed = pack(Dtype::Q4_0, rows, cols, &bytes).unwrap();
+    let mut copy = crate::memory::Aligned::zeroed(packed.packed_bytes().len()).unwrap();
+    copy.as_mut_slice().copy_from_slice(packed.packed_bytes());
+    let lender: std::sync::Arc<dyn crate::memory::Lender> = std::sync::Arc::new(Kept(copy));
+    let kept = |rows: usize, bytes: &[u8], is_copied: bool| {
+        let mut arena = Arena::new(Pages::Huge);
+        let stored = StoredMatrix {
+            dtype: Dtype::Q4_0,
+            rows,
+            cols,
+            bytes,
+        };
+        let copy = is_copied.then_some((2, &mut arena));
+        PackedMatrix::kept(stored, rows, &|r| r, &lender, copy, &mut |_| {})
+    };
+    for is_copied in [true, false] {
+        let again = kept(rows, &bytes, is_copied).unwrap();
+        assert_eq!(again.packed_bytes(), packed.packed_bytes());
+        let other = ops::input::weights(2, Dtype::Q4_0, rows * cols);
+        assert_eq!(kept(rows, &other, is_copied).err(), Some(PackError::Kept));
+        let fewer = &bytes[..bytes.len() / 5];
+        assert_eq!(
+            kept(rows / 5, fewer, is_copied).err(),
+            Some(PackError::Kept)
+        );
+    }
+}

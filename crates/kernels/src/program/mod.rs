@@ -108,6 +108,12 @@ impl Program {
         &self.kv
     }
 
+    /// All packed matrices, in the order in which they came.
+    #[must_use]
+    pub fn matrices(&self) -> &[PackedMatrix] {
+        &self.matrices
+    }
+
     /// Bytes of recurrent state (DeltaNet's, Mamba-2's and RWKV-7's matrices, convolutions' inputs, token shifts' rows), whatever
     /// the context.
     #[must_use]

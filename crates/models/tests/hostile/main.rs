@@ -10,7 +10,7 @@ mod tensors;
 
 use formats::gguf::{Text, Value};
 use kernels::RuntimeProfile;
-use models::Model;
+use models::{Model, Placement};
 
 use draft::Draft;
 
@@ -62,7 +62,12 @@ fn check_refused(fixture: &str, rows: &[Row]) {
             panic!("{fixture} is accepted; expected `{expected}`")
         };
         check_message(&described.to_string(), expected);
-        let Err(loaded) = Model::from_gguf(gguf, &RuntimeProfile::default(), &mut |_| {}) else {
+        let Err(loaded) = Model::from_gguf(
+            gguf,
+            &RuntimeProfile::default(),
+            &Placement::Memory,
+            &mut |_| {},
+        ) else {
             panic!("{fixture} loads; expected `{expected}`")
         };
         assert_eq!(described.to_string(), loaded.to_string());

@@ -2,7 +2,7 @@
 
 use formats::gguf::{TensorType, Value};
 use kernels::RuntimeProfile;
-use models::Model;
+use models::{Model, Placement};
 use ops::Dtype;
 
 use super::{Draft, Row, check_message, check_refused};
@@ -141,9 +141,14 @@ fn weights_that_are_no_numbers() {
         change(&mut draft);
         let gguf = draft.build();
         assert!(Model::describe(gguf.clone()).is_ok(), "{expected}");
-        let error = Model::from_gguf(gguf, &RuntimeProfile::default(), &mut |_| {})
-            .err()
-            .expect("weights that are no numbers");
+        let error = Model::from_gguf(
+            gguf,
+            &RuntimeProfile::default(),
+            &Placement::Memory,
+            &mut |_| {},
+        )
+        .err()
+        .expect("weights that are no numbers");
         check_message(&error.to_string(), expected);
     }
 }

@@ -415,8 +415,7 @@ impl Walk<'_> {
         if both.tokens == 0 {
             return;
         }
-        const MOST: usize = 4;
-        for (round, some) in projections.chunks(MOST).enumerate() {
+        for (round, some) in projections.chunks(matmul::cpu::PRODUCTS).enumerate() {
             let product = |p: &Projection| matmul::cpu::Product {
                 weights: self.program.matrix(p.matrix),
                 out: self.rows(p.out),
@@ -425,9 +424,10 @@ impl Walk<'_> {
                 add: p.add,
                 first_panel: 0,
                 function: p.function,
+                gate: p.gate.map(|(id, activation)| (self.rows(id), activation)),
                 quantised: self.quantised_if(p.quantise, p.out),
             };
-            let mut products = [product(&some[0]); MOST];
+            let mut products = [product(&some[0]); matmul::cpu::PRODUCTS];
             for (slot, p) in products.iter_mut().zip(some) {
                 *slot = product(p);
             }

@@ -55,12 +55,8 @@ impl Kernel for Run {
                 let (gate, up, out) = (g.gate.row(token), g.up.row(token), g.out.row(token));
                 let mut col = from;
                 while col < to {
-                    let x = S::load(gate.add(col));
-                    let x = match g.activation {
-                        Activation::Silu => math::silu::<S>(x),
-                        Activation::GeluTanh => math::gelu_tanh::<S>(x),
-                    };
-                    S::store(out.add(col), S::mul(x, S::load(up.add(col))));
+                    let (x, y) = (S::load(gate.add(col)), S::load(up.add(col)));
+                    S::store(out.add(col), gated::<S>(g.activation, x, y));
                     col += LANES;
                 }
                 if let Some(quantised) = g.quantised {
@@ -68,5 +64,18 @@ impl Kernel for Run {
                 }
             }
         }
+    }
+}
+
+/// `activation(gate) * up`.
+#[inline(always)]
+pub(crate) unsafe fn gated<S: Simd>(activation: Activation, gate: S::F, up: S::F) -> S::F {
+    // SAFETY: lane arithmetic only.
+    unsafe {
+        let x = match activation {
+            Activation::Silu => math::silu::<S>(gate),
+            Activation::GeluTanh => math::gelu_tanh::<S>(gate),
+        };
+        S::mul(x, up)
     }
 }

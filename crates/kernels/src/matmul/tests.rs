@@ -1,6 +1,7 @@
 //! Every format, instruction set and variant against the plain reference, and the same bits from all of them.
 
 use ops::{
+    glu::Activation,
     matmul::{self as reference, Shape},
     pointwise::Function,
 };
@@ -9,6 +10,7 @@ use super::cpu::{Input, Product, gathered_len, matmul};
 use crate::{
     Isa, PackedMatrix, Pool, StoredMatrix,
     fixture::{Matrix, QuantMatrix, assert_same_bits},
+    glu::cpu::{Glu, glu},
     memory::{Aligned, Arena, Pages},
     profile::{MatMulVariant, RuntimeProfile},
     quantize,
@@ -69,6 +71,7 @@ fn run(
                     add: false,
                     first_panel: 0,
                     function: None,
+                    gate: None,
                     quantised: None,
                 }],
                 input,
@@ -247,6 +250,7 @@ fn a_function_and_the_rounding_come_behind_the_product() {
                         add: false,
                         first_panel: 0,
                         function: None,
+                        gate: None,
                         quantised: None,
                     };
                     let products = [
@@ -281,6 +285,84 @@ fn a_function_and_the_rounding_come_behind_the_product() {
             assert_same_bits(&outs[0].values(), &want, &what);
             rounded.assert_rounds(&want);
             assert_same_bits(&outs[1].values(), &plain[1].values(), &what);
+        }
+    }
+}
+
+/// Gate and up as one call: the same columns of both are one thread's, and the result is the plain products', then the activation's.
+#[test]
+fn a_gate_of_the_same_call_multiplies_the_product() {
+    let (tokens, inputs, outputs) = (3, 64, 160);
+    let x = ops::input::normal(5, tokens * inputs);
+    let input = Matrix::of(&x, inputs);
+    let weights = [1, 2].map(|seed| {
+        let bytes = ops::input::weights(seed, ops::Dtype::F16, inputs * outputs);
+        let stored = StoredMatrix {
+            dtype: ops::Dtype::F16,
+            rows: outputs,
+            cols: inputs,
+            bytes: &bytes,
+        };
+        let mut arena = Arena::new(Pages::Small);
+        PackedMatrix::pack(stored, outputs, &|r| r, 1, &mut arena, &mut |_| {}).expect("weights")
+    });
+    for threads in [1, 3, 4] {
+        let pool = Pool::new(threads, 100, 100).expect("threads");
+        for isa in Isa::available() {
+            let profile = RuntimeProfile {
+                isa,
+                ..RuntimeProfile::default()
+            };
+            for activation in [Activation::Silu, Activation::GeluTanh] {
+                let outs = [(); 4].map(|()| Matrix::empty(tokens, outputs));
+                let rounded = QuantMatrix::empty(tokens, outputs);
+                let [gate, up, apart, together] = &outs;
+                pool.run(|team| {
+                    let product = |i: usize, out: &Matrix| Product {
+                        weights: &weights[i],
+                        out: out.rows(),
+                        bias: None,
+                        scale: 1.0,
+                        add: false,
+                        first_panel: 0,
+                        function: None,
+                        gate: None,
+                        quantised: None,
+                    };
+                    let gated = Product {
+                        gate: Some((gate.rows(), activation)),
+                        quantised: Some(rounded.rows()),
+                        ..product(1, together)
+                    };
+                    let scratch = Aligned::zeroed(gathered_len(inputs)).expect("memory");
+                    let input = Input {
+                        plain: input.rows(),
+                        quantised: rounded.rows(),
+                        tokens,
+                        slots: None,
+                        scratch: scratch.as_mut_pointer(),
+                    };
+                    // SAFETY: rows and columns are the matrices'; floats read no 8-bit form; a barrier lies between who writes and
+                    // who reads, but for the gate, which its reader writes.
+                    unsafe {
+                        matmul(&profile, &[product(1, up)], input, 0, team);
+                        matmul(&profile, &[product(0, gate), gated], input, 1, team);
+                        team.barrier();
+                        let plain = Glu {
+                            gate: gate.rows(),
+                            up: up.rows(),
+                            out: apart.rows(),
+                            activation,
+                            width: outputs,
+                            quantised: None,
+                        };
+                        glu(isa, plain, tokens, team);
+                    }
+                });
+                let what = format!("{} with {threads} threads", isa.name());
+                assert_same_bits(&together.values(), &apart.values(), &what);
+                rounded.assert_rounds(&apart.values());
+            }
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use ops::pointwise::Function;
+use ops::{glu::Activation, pointwise::Function};
 
 use crate::{
-    quantize,
+    glu, quantize,
     rows::{QuantRows, Rows},
     simd::{Isa, Kernel, LANES, Simd, dispatch, math},
 };
@@ -19,6 +19,8 @@ pub(crate) struct Finish {
     pub columns: Range<usize>,
     /// What the values go through, in place.
     pub function: Option<Function>,
+    /// Rows whose activation they are multiplied with then.
+    pub gate: Option<(Rows, Activation)>,
     /// Where they are rounded to 8 bits then.
     pub quantised: Option<QuantRows>,
 }
@@ -47,6 +49,19 @@ impl Kernel for Finish {
                     while col < self.columns.end {
                         let x = row.add(col);
                         S::store(x, value::<S>(function, S::load(x)));
+                        col += LANES;
+                    }
+                }
+                if let Some((gate, activation)) = self.gate {
+                    let gate = gate.row(token);
+                    let mut col = self.columns.start;
+                    while col < self.columns.end {
+                        let y = glu::cpu::gated::<S>(
+                            activation,
+                            S::load(gate.add(col)),
+                            S::load(row.add(col)),
+                        );
+                        S::store(row.add(col), y);
                         col += LANES;
                     }
                 }

@@ -14,6 +14,7 @@ use crate::{
     embed::StoredRows,
     gated_delta::cpu::DeltaShape,
     mamba2::cpu::Mamba2Shape,
+    matmul::cpu::PRODUCTS,
     memory::{Aligned, OutOfMemory},
     packed::PANEL_ROWS,
     wkv7::cpu::Wkv7Shape,
@@ -250,9 +251,13 @@ impl ProgramBuilder {
                 })
             }
             Node::Quantise { .. } => Ok(()),
-            Node::MatMul { input, projections } => projections
-                .iter()
-                .try_for_each(|p| self.check_projection(*input, p)),
+            Node::MatMul { input, projections } => {
+                let each = projections.iter().enumerate();
+                each.clone()
+                    .try_for_each(|(_, p)| self.check_projection(*input, p))?;
+                each.filter_map(|(i, p)| Some((i, p.gate?.0)))
+                    .try_for_each(|(i, gate)| self.check_gate(projections, i, gate))
+            }
             Node::Route {
                 logits,
                 out,
@@ -380,6 +385,27 @@ impl ProgramBuilder {
         self.width(input, matrix.cols())?;
         self.width(p.out, matrix.rows())?;
         p.bias.map_or(Ok(()), |b| self.len(b, matrix.rows()))
+    }
+
+    /// Projection `i` is multiplied with the activation of `gate`.
+    fn check_gate(
+        &self,
+        projections: &[Projection],
+        i: usize,
+        gate: BufferId,
+    ) -> Result<(), ProgramError> {
+        let rows = |p: &Projection| self.matrices[p.matrix.0].rows();
+        let fits = projections.len() <= PRODUCTS
+            && projections.iter().all(|p| rows(p) == rows(&projections[0]))
+            && projections[..i]
+                .iter()
+                .any(|p| p.out == gate && !p.quantise)
+            && projections[i].out != gate
+            && !projections[i].add
+            && projections[i].function.is_none();
+        self.expect(fits, || {
+            "expected a gate of the same width that the same node computes before".into()
+        })
     }
 
     fn check_experts(

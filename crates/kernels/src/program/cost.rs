@@ -245,6 +245,14 @@ impl Program {
             };
             cost.f32_flops += pointwise::cost(&shape).f32_flops;
         }
+        if let Some((_, activation)) = p.gate {
+            let shape = glu::Shape {
+                activation,
+                tokens,
+                width: self.matrix(p.matrix).rows(),
+            };
+            cost.f32_flops += glu::cost(&shape).f32_flops;
+        }
         cost
     }
 

@@ -72,6 +72,9 @@ pub struct Projection {
     pub add: bool,
     /// What the outputs go through at last; not where they are added.
     pub function: Option<Function>,
+    /// What the outputs are multiplied with at last: the activation of an output of the same shape that a projection before this one
+    /// in the same node makes. A thread then computes the same columns of all the node's outputs. Not where they are added.
+    pub gate: Option<(BufferId, Activation)>,
     /// Set by the builder: also round the outputs to 8 bits.
     pub quantise: bool,
 }
@@ -105,6 +108,7 @@ impl Projection {
             scale: 1.0,
             add: false,
             function: None,
+            gate: None,
             quantise: false,
         }
     }

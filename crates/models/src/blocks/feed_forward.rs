@@ -28,21 +28,18 @@ struct Names {
     gate: (&'static str, &'static str),
     up: (&'static str, &'static str),
     products: &'static str,
-    activation: &'static str,
 }
 
 const DENSE: Names = Names {
     gate: ("ffn_gate", "ffn_gate"),
     up: ("ffn_up", "ffn_up"),
     products: "ffn_gate_up",
-    activation: "ffn_act",
 };
 
 const SHARED: Names = Names {
     gate: ("ffn_gate_shexp", "ffn_shared_gate"),
     up: ("ffn_up_shexp", "ffn_shared_up"),
     products: "ffn_shared_gate_up",
-    activation: "ffn_shared_act",
 };
 
 impl FeedForward<'_> {
@@ -67,7 +64,7 @@ impl FeedForward<'_> {
         )
     }
 
-    /// `act(gate(x)) * up(x)`, a row per token.
+    /// `act(gate(x)) * up(x)`, a row per token: one node, whose threads compute the same columns of both.
     fn gated(
         &self,
         loader: &mut Loader<'_>,
@@ -77,33 +74,20 @@ impl FeedForward<'_> {
     ) -> Result<BufferId, ModelError> {
         let gate = loader.program.buffer(names.gate.1, width, Extent::Tokens);
         let up = loader.program.buffer(names.up.1, width, Extent::Tokens);
-        let mut projections = Vec::new();
-        for (out, part) in [(gate, names.gate.0), (up, names.up.0)] {
+        let mut matrix = |part| {
             let tensor = format!("blk.{layer}.{part}.weight");
-            let matrix = loader.matrix(&tensor, width, self.config.hidden)?;
-            projections.push(Projection::new(matrix, out));
-        }
+            loader.matrix(&tensor, width, self.config.hidden)
+        };
+        let projections = vec![
+            Projection::new(matrix(names.gate.0)?, gate),
+            Projection {
+                gate: Some((gate, self.activation)),
+                ..Projection::new(matrix(names.up.0)?, up)
+            },
+        ];
         let input = self.stream.normed;
         push(loader, names.products, Node::MatMul { input, projections })?;
-        self.activate(loader, names.activation, gate, up)
-    }
-
-    fn activate(
-        &self,
-        loader: &mut Loader<'_>,
-        part: &'static str,
-        gate: BufferId,
-        up: BufferId,
-    ) -> Result<BufferId, ModelError> {
-        let node = Node::Glu {
-            gate,
-            up,
-            out: gate,
-            activation: self.activation,
-            quantise: false,
-        };
-        push(loader, part, node)?;
-        Ok(gate)
+        Ok(up)
     }
 
     /// A matrix product of the normalised stream into a buffer of its own.
@@ -170,10 +154,17 @@ impl FeedForward<'_> {
             projections,
         };
         push(loader, "ffn_experts_gate_up", products(normed, projections))?;
-        let gated = self.activate(loader, "ffn_experts_act", gate, up)?;
+        let act = Node::Glu {
+            gate,
+            up,
+            out: gate,
+            activation: self.activation,
+            quantise: false,
+        };
+        push(loader, "ffn_experts_act", act)?;
         let matrix = loader.experts(&name("ffn_down_exps"), count, hidden, width)?;
         let projections = vec![ExpertProjection { matrix, out }];
-        push(loader, "ffn_experts_down", products(gated, projections))?;
+        push(loader, "ffn_experts_down", products(gate, projections))?;
 
         let sign = if self.shared_gate {
             "ffn_gate_inp_shexp"

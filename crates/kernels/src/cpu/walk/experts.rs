@@ -44,6 +44,7 @@ impl Walk<'_> {
                             add: false,
                             first_panel: 0,
                             function: None,
+                            gate: None,
                             quantised: None,
                         };
                         matmul::cpu::by_expert(

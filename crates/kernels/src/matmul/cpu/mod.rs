@@ -10,7 +10,7 @@ mod one_token;
 
 use std::ops::Range;
 
-use ops::{Dtype, pointwise::Function};
+use ops::{Dtype, glu::Activation, pointwise::Function};
 
 pub(crate) use activations::gathered_len;
 
@@ -40,6 +40,9 @@ pub(crate) struct Product<'a> {
     pub first_panel: usize,
     /// What the outputs go through at last; they are not added then.
     pub function: Option<Function>,
+    /// What the outputs are multiplied with at last: the activation of rows that a product before this one in the same call makes, of
+    /// the same width as all of them.
+    pub gate: Option<(Rows, Activation)>,
     /// Also rounds the outputs to 8 bits, which come in whole blocks of 32 then.
     pub quantised: Option<QuantRows>,
 }
@@ -91,6 +94,8 @@ impl Input<'_> {
     }
 }
 
+/// Products of one call at most.
+pub(crate) const PRODUCTS: usize = 4;
 /// Weights of a piece that is dealt to a thread for one token.
 const ONE_TOKEN_PIECE_BYTES: usize = 128 << 10;
 
@@ -113,6 +118,8 @@ pub(crate) unsafe fn matmul(
         1
     };
     let units_of = |product: &Product<'_>| product.weights.panels().div_ceil(unit);
+    // Then a share is the same panels of all products, else panels of one behind those of the other.
+    let is_gated = products.iter().any(|p| p.gate.is_some());
     let some = |share: Range<usize>| {
         let mut first = 0;
         for product in products {
@@ -120,7 +127,9 @@ pub(crate) unsafe fn matmul(
             let within =
                 |end: usize| ((end.clamp(first, first + units) - first) * unit).min(panels);
             let (from, to) = (within(share.start), within(share.end));
-            first += units;
+            if !is_gated {
+                first += units;
+            }
             if from < to {
                 let call = Panels {
                     profile,
@@ -134,14 +143,22 @@ pub(crate) unsafe fn matmul(
             }
         }
     };
-    let units = products.iter().map(units_of).sum();
+    let units = match products {
+        [first, ..] if is_gated => units_of(first),
+        _ => products.iter().map(units_of).sum(),
+    };
     let least = if input.tokens == 1 {
         // Memory bounds it: shorter pieces cost more in streams begun anew than they even out.
-        let widest = products.iter().map(|p| p.weights.panel_bytes * unit).max();
-        ONE_TOKEN_PIECE_BYTES.div_ceil(widest.unwrap_or(1).max(1))
+        let panels = products.iter().map(|p| p.weights.panel_bytes * unit);
+        let bytes = if is_gated {
+            panels.sum()
+        } else {
+            panels.max().unwrap_or(0)
+        };
+        ONE_TOKEN_PIECE_BYTES.div_ceil(bytes.max(1))
     } else {
-        // With fewer panels, activations would be read from the second cache too often.
-        4
+        // With fewer than 4 panels, activations would be read from the second cache too often.
+        4usize.div_ceil(unit)
     };
     team.deal(round, units, least, some);
 }
@@ -161,12 +178,13 @@ unsafe fn whole(call: Panels<'_>) {
     // SAFETY: the caller's contract.
     unsafe {
         dispatch_products(profile.isa, call);
-        if product.function.is_some() || product.quantised.is_some() {
+        if product.function.is_some() || product.gate.is_some() || product.quantised.is_some() {
             let call = Finish {
                 rows: product.out,
                 tokens: input.tokens,
                 columns: from * PANEL_ROWS..to * PANEL_ROWS,
                 function: product.function,
+                gate: product.gate,
                 quantised: product.quantised,
             };
             finish(profile.isa, call);

@@ -1,7 +1,7 @@
 //! The gated feed-forward layer, `down(act(gate(x)) * up(x))`, dense or as a mixture of experts.
 
 use kernels::program::{BufferId, ExpertProjection, Extent, Node, Projection};
-use ops::glu::Activation;
+use ops::{glu::Activation, route::Scoring};
 
 use super::stream::{Join, Stream, push};
 use crate::{
@@ -151,6 +151,8 @@ impl FeedForward<'_> {
             logits,
             out: routes,
             chosen,
+            scoring: Scoring::Softmax,
+            bias: None,
         };
         push(loader, "ffn_route", route)?;
 

@@ -133,6 +133,7 @@ impl FeedForward<'_> {
             chosen,
             width,
             shared_width,
+            scoring,
         }) = self.config.experts
         else {
             return Err(ModelError::Value {
@@ -151,8 +152,14 @@ impl FeedForward<'_> {
             logits,
             out: routes,
             chosen,
-            scoring: Scoring::Softmax,
-            bias: None,
+            scoring,
+            bias: match scoring {
+                Scoring::Softmax => None,
+                Scoring::Sigmoid { .. } => {
+                    let bias = format!("blk.{layer}.exp_probs_b.bias");
+                    loader.optional_vector(&bias, count)?
+                }
+            },
         };
         push(loader, "ffn_route", route)?;
 

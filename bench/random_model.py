@@ -37,6 +37,8 @@ class Shape:
     experts: tuple[int, int, int, int] | None = None
     # RWKV-7's low-rank projections: of decay, learning rate, value residual and gate.
     ranks: tuple[int, int, int, int] | None = None
+    # Latent attention's: latents, and keys that all heads share.
+    latents: tuple[int, int] | None = None
     vocabulary: int = VOCAB
 
 
@@ -47,6 +49,8 @@ SHAPES = {
     "qwen3.5-35b-a3b-4-layers": Shape("qwen35moe", 2048, 4, 16, 2, 256, 512, 4, 16, 32, (256, 8, 512, 512)),
     # Six layers of Qwen3-30B-A3B.
     "qwen3-30b-a3b-6-layers": Shape("qwen3moe", 2048, 6, 32, 4, 128, 768, experts=(128, 8, 768, 0)),
+    # The first four layers of Kimi-Linear-48B-A3B: the dense one, two of delta attention, one of latent attention; heads of 128.
+    "kimi-linear-48b-a3b-4-layers": Shape("kimi-linear", 2304, 4, 32, 1, 128, 9216, 4, experts=(256, 8, 1024, 1024), latents=(512, 64)),
     # RWKV-7 World 0.4B, with as many rows of logits; the low-rank matrices are F16, as converters leave them.
     "rwkv7-0.4b": Shape("rwkv7", 1024, 24, 16, 16, 64, 4096, ranks=(64, 64, 32, 128), vocabulary=65536),
 }
@@ -125,6 +129,81 @@ def feed_forward(w: Writer, prefix: str) -> None:
             w.matrix(f"{prefix}ffn_{part}_shexp.weight", shared, s.hidden)
         w.matrix(f"{prefix}ffn_down_shexp.weight", s.hidden, shared)
         w.floats(f"{prefix}ffn_gate_inp_shexp.weight", s.hidden, deviation=0.03)
+
+
+def kimi_linear(w: Writer) -> None:
+    s, f = w.shape, w.file
+    (latents, shared), values = s.latents, s.heads * s.head_dim
+    attends = [(layer + 1) % s.interval == 0 for layer in range(s.layers)]
+    f.add_context_length(CONTEXT)
+    f.add_vocab_size(VOCAB)
+    f.add_embedding_length(s.hidden)
+    f.add_block_count(s.layers)
+    f.add_feed_forward_length(s.feed_forward)
+    f.add_head_count(s.heads)
+    f.add_head_count_kv([int(attention) for attention in attends])
+    f.add_layer_norm_rms_eps(1e-5)
+    f.add_ssm_conv_kernel(4)
+    f.add_kda_head_dim(s.head_dim)
+    f.add_kv_lora_rank(latents)
+    f.add_rope_dimension_count(shared)
+    f.add_key_length(latents + shared)
+    f.add_key_length_mla(s.head_dim + shared)
+    f.add_value_length_mla(s.head_dim)
+    f.add_expert_count(s.experts[0])
+    f.add_expert_used_count(s.experts[1])
+    f.add_expert_feed_forward_length(s.experts[2])
+    f.add_expert_shared_count(s.experts[3] // s.experts[2])
+    f.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    f.add_expert_weights_scale(2.446)
+    f.add_leading_dense_block_count(1)
+    tokenizer(w)
+    w.norm("output_norm.weight", s.hidden)
+    for layer, attention in enumerate(attends):
+        prefix = f"blk.{layer}."
+        w.norm(f"{prefix}attn_norm.weight", s.hidden)
+        w.norm(f"{prefix}ffn_norm.weight", s.hidden)
+        w.matrix(f"{prefix}attn_output.weight", s.hidden, values)
+        if attention:
+            w.matrix(f"{prefix}attn_q.weight", s.heads * (s.head_dim + shared), s.hidden)
+            w.matrix(f"{prefix}attn_kv_a_mqa.weight", latents + shared, s.hidden)
+            w.norm(f"{prefix}attn_kv_a_norm.weight", latents)
+            w.matrix(f"{prefix}attn_k_b.weight", s.heads, latents, s.head_dim)
+            w.matrix(f"{prefix}attn_v_b.weight", s.heads, s.head_dim, latents)
+        else:
+            kimi_delta(w, prefix)
+        kimi_feed_forward(w, prefix, is_dense=layer == 0)
+
+
+def kimi_delta(w: Writer, prefix: str) -> None:
+    s = w.shape
+    values = s.heads * s.head_dim
+    for kind in "qkv":
+        w.matrix(f"{prefix}attn_{kind}.weight", values, s.hidden)
+        w.floats(f"{prefix}ssm_conv1d_{kind}.weight", values, 1, 4, deviation=0.5)
+    for kind in "fg":
+        w.matrix(f"{prefix}ssm_{kind}_a.weight", s.head_dim, s.hidden)
+        w.matrix(f"{prefix}ssm_{kind}_b.weight", values, s.head_dim)
+    w.matrix(f"{prefix}ssm_beta.weight", s.heads, s.hidden)
+    w.floats(f"{prefix}ssm_a", s.heads, 1, mean=-1.0)
+    w.floats(f"{prefix}ssm_dt.bias", values, mean=-1.0)
+    w.norm(f"{prefix}ssm_norm.weight", s.head_dim)
+
+
+def kimi_feed_forward(w: Writer, prefix: str, is_dense: bool) -> None:
+    s = w.shape
+    count, _, width, shared = s.experts
+    suffix, inner = ("", s.feed_forward) if is_dense else ("_shexp", shared)
+    for part in ("gate", "up"):
+        w.matrix(f"{prefix}ffn_{part}{suffix}.weight", inner, s.hidden)
+    w.matrix(f"{prefix}ffn_down{suffix}.weight", s.hidden, inner)
+    if is_dense:
+        return
+    w.floats(f"{prefix}ffn_gate_inp.weight", count, s.hidden, deviation=0.03)
+    w.floats(f"{prefix}exp_probs_b.bias", count)
+    for part in ("gate", "up"):
+        w.matrix(f"{prefix}ffn_{part}_exps.weight", count, width, s.hidden)
+    w.matrix(f"{prefix}ffn_down_exps.weight", count, s.hidden, width)
 
 
 def rwkv7(w: Writer, layer: int) -> None:
@@ -254,7 +333,7 @@ def main() -> None:
     w.file.add_name(f"random {sys.argv[1]}")
     w.matrix("token_embd.weight", shape.vocabulary, shape.hidden)
     w.matrix("output.weight", shape.vocabulary, shape.hidden)
-    (recurrent if shape.ranks else transformer)(w)
+    (recurrent if shape.ranks else kimi_linear if shape.latents else transformer)(w)
     w.file.write_header_to_file()
     w.file.write_kv_data_to_file()
     w.file.write_tensors_to_file()

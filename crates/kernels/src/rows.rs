@@ -33,6 +33,14 @@ impl Rows {
             ..self
         }
     }
+
+    /// The columns from `first` on.
+    pub(crate) fn columns(self, first: usize) -> Self {
+        Self {
+            pointer: self.pointer.wrapping_add(first),
+            ..self
+        }
+    }
 }
 
 /// Rows of 8-bit activations with a scale for every 32 columns.

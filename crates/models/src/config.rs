@@ -1,20 +1,28 @@
 //! A model's dimensions, read from `<architecture>.*` metadata and checked for sense.
 
+mod experts;
 mod rope;
 
 use formats::gguf::{Gguf, Metadata, Origin};
+
+pub use experts::Experts;
 
 use crate::{ModelError, rope::Yarn};
 
 /// Limits beyond which a file is damaged rather than large; they keep products of dimensions from overflowing.
 const MOST_LAYERS: usize = 4096;
 const MOST_WIDTH: usize = 1 << 24;
-/// The architecture whose files count key heads layer by layer.
-const PER_LAYER: &str = "granitehybrid";
+/// The architectures whose files count key heads layer by layer.
+const PER_LAYER: [&str; 2] = [GRANITE_HYBRID, LATENT];
+const GRANITE_HYBRID: &str = "granitehybrid";
+/// The architecture with latent attention, whose cache has one head of latents and shared keys.
+const LATENT: &str = "kimi-linear";
 /// The architecture without attention: its heads are those of its recurrence, its norms have a mean.
 const RECURRENT: &str = "rwkv7";
 /// Real models have 64. A state is this times as large as the values, so more would let a small file ask for much memory.
 const MOST_WKV_HEAD: usize = 1024;
+/// Real models have 512; a cached row is as wide.
+const MOST_LATENTS: usize = 4096;
 
 /// Dimensions that all supported architectures share.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,19 +61,6 @@ pub struct Config {
     pub experts: Option<Experts>,
 }
 
-/// Dimensions of a mixture of experts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Experts {
-    /// How many there are.
-    pub count: usize,
-    /// How many a token goes to.
-    pub chosen: usize,
-    /// Width of each.
-    pub width: usize,
-    /// Width of the one that all tokens share, where a file has it.
-    pub shared_width: usize,
-}
-
 impl Config {
     /// Reads and checks the dimensions.
     ///
@@ -91,6 +86,8 @@ impl Config {
             head_dim,
         } = if is_recurrent {
             fields.wkv_heads(hidden)?
+        } else if architecture == LATENT {
+            fields.latent_heads()?
         } else {
             fields.attention_heads(hidden)?
         };
@@ -308,6 +305,31 @@ impl Fields<'_> {
         })
     }
 
+    /// The one head of latents and shared keys, as wide as both; `attention.key_length` says the same where it is there, and files may have
+    /// an `attention.value_length` that nothing reads.
+    fn latent_heads(&self) -> Result<Heads, ModelError> {
+        const KEY: &str = "attention.head_count_kv";
+        let heads = self.required("attention.head_count")?;
+        let heads = self.within("attention.head_count", heads, MOST_WIDTH)?;
+        let of = |key| self.within(key, self.required(key)?, MOST_LATENTS);
+        let head_dim = of("attention.kv_lora_rank")? + of("rope.dimension_count")?;
+        let stated = self.optional("attention.key_length")?;
+        if let Some(found) = stated.filter(|&found| found != head_dim) {
+            let expected =
+                format!("{head_dim}: attention.kv_lora_rank and rope.dimension_count together");
+            return Err(self.value("attention.key_length", found, expected));
+        }
+        let kv_heads = self.kv_heads(1)?;
+        if kv_heads != 1 {
+            return Err(self.value(KEY, kv_heads, "1 where a layer attends, else 0".into()));
+        }
+        Ok(Heads {
+            heads,
+            kv_heads,
+            head_dim,
+        })
+    }
+
     /// The heads of a recurrence, which files tell by their width; `attention.head_count` is 0 in them.
     fn wkv_heads(&self, hidden: usize) -> Result<Heads, ModelError> {
         const KEY: &str = "wkv.head_size";
@@ -328,7 +350,7 @@ impl Fields<'_> {
     /// Key and value heads of the layers that attend. Hybrids may say so layer by layer: 0 where a layer does not.
     fn kv_heads(&self, heads: usize) -> Result<usize, ModelError> {
         const KEY: &str = "attention.head_count_kv";
-        if self.architecture != PER_LAYER {
+        if !PER_LAYER.contains(&self.architecture) {
             return Ok(self.optional(KEY)?.unwrap_or(heads));
         }
         let mut attending = self.per_layer(KEY)?.into_iter().filter(|&n| n > 0);
@@ -365,33 +387,5 @@ impl Fields<'_> {
             return Err(self.value("nextn_predict_layers", prediction, expected));
         }
         Ok(blocks - prediction)
-    }
-
-    /// The experts, unless there are none.
-    fn experts(&self) -> Result<Option<Experts>, ModelError> {
-        /// Larger than any real model's; an index fits the kernels' numbers.
-        const MOST_EXPERTS: usize = 1 << 16;
-        let count = self.optional("expert_count")?.unwrap_or(0);
-        if count == 0 {
-            return Ok(None);
-        }
-        let count = self.within("expert_count", count, MOST_EXPERTS)?;
-        let chosen = self.required("expert_used_count")?;
-        let width = match self.optional("expert_feed_forward_length")? {
-            // Granite's files have one width, which is the experts'.
-            None if self.architecture == PER_LAYER => self.required("feed_forward_length")?,
-            _ => self.required("expert_feed_forward_length")?,
-        };
-        let shared = self.optional("expert_shared_feed_forward_length")?;
-        Ok(Some(Experts {
-            count,
-            chosen: self.within("expert_used_count", chosen, count)?,
-            width: self.within("expert_feed_forward_length", width, MOST_WIDTH)?,
-            shared_width: self.within(
-                "expert_shared_feed_forward_length",
-                shared.unwrap_or(width),
-                MOST_WIDTH,
-            )?,
-        }))
     }
 }

@@ -282,7 +282,30 @@ impl<'a> Loader<'a> {
     /// A convolution's taps: from the file's (channel, tap) to (tap, channel), channels padded to whole vectors.
     pub(crate) fn taps(&mut self, name: &str, channels: usize) -> Result<VectorId, ModelError> {
         let stored = self.values(name, &[TAPS, channels])?;
-        let padded = channels.next_multiple_of(16);
+        self.keep_taps(&stored)
+    }
+
+    /// The taps of several convolutions of `channels` channels each as those of one.
+    pub(crate) fn joined_taps(
+        &mut self,
+        names: &[String],
+        channels: usize,
+    ) -> Result<VectorId, ModelError> {
+        let mut stored = Vec::new();
+        for name in names {
+            let shapes: [&[usize]; 3] = [
+                &[TAPS, 1, channels],
+                &[TAPS, 1, channels, 1],
+                &[TAPS, channels],
+            ];
+            let shape = self.stored_shape(name, &shapes);
+            stored.extend(self.values(name, shape)?);
+        }
+        self.keep_taps(&stored)
+    }
+
+    fn keep_taps(&mut self, stored: &[f32]) -> Result<VectorId, ModelError> {
+        let padded = (stored.len() / TAPS).next_multiple_of(16);
         let mut turned = vec![0.0; TAPS * padded];
         for (channel, taps) in stored.chunks_exact(TAPS).enumerate() {
             for (tap, &weight) in taps.iter().enumerate() {
@@ -304,11 +327,15 @@ impl<'a> Loader<'a> {
         name: &str,
         shapes: &[&[usize]],
     ) -> Result<VectorId, ModelError> {
+        let shape = self.stored_shape(name, shapes);
+        self.flat(name, shape)
+    }
+
+    /// Which of these shapes a tensor has; without one that fits, the usual one, which an error names then.
+    fn stored_shape<'s>(&self, name: &str, shapes: &[&'s [usize]]) -> &'s [usize] {
         let stored = self.gguf.tensor(name).map(TensorInfo::shape);
         let found = shapes.iter().find(|&&shape| stored == Some(shape));
-        // Without one that fits, the error names the usual one.
-        let shape = *found.or(shapes.first()).unwrap_or(&[].as_slice());
-        self.flat(name, shape)
+        found.or(shapes.first()).copied().unwrap_or(&[])
     }
 
     /// A tensor that files have and the program does not want.

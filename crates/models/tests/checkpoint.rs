@@ -146,7 +146,13 @@ fn a_checkpoint_gives_the_program_of_its_gguf_file() {
 #[test]
 fn every_quantisation_gives_whole_tensors_that_load() {
     for quantisation in Quantisation::names() {
-        for name in ["llama", "llama-llama3", "qwen35", "granitehybrid-moe"] {
+        for name in [
+            "llama",
+            "llama-llama3",
+            "qwen35",
+            "granitehybrid-moe",
+            "kimi-linear",
+        ] {
             let Opened { gguf, fallbacks } = opened(name, Some(quantisation));
             for tensor in gguf.tensors() {
                 gguf.check_finite(tensor).expect("finite");

@@ -43,6 +43,24 @@ fn granite() -> Value {
     config
 }
 
+fn kimi() -> Value {
+    let mut config = good();
+    config["model_type"] = json!("kimi_linear");
+    config["num_key_value_heads"] = json!(4);
+    config["num_experts"] = json!(8);
+    config["num_experts_per_token"] = json!(2);
+    config["linear_attn_config"] = json!({
+        "head_dim": 16, "num_heads": 4, "short_conv_kernel_size": 4, "kda_layers": [1, 2], "full_attn_layers": [3],
+    });
+    config
+}
+
+fn kimi_layers(key: &str, value: Value) -> Vec<u8> {
+    let mut config = kimi();
+    config["linear_attn_config"][key] = value;
+    serde_json::to_vec(&config).expect("JSON")
+}
+
 fn experts() -> Value {
     let mut config = good();
     for (key, value) in [
@@ -344,6 +362,79 @@ fn attacks() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "\"logits_scaling\" is 0",
         ),
         (
+            "kimi-heads-differ",
+            kimi_layers("num_heads", json!(8)),
+            "num_heads\" is 8",
+        ),
+        (
+            "kimi-layer-beyond",
+            kimi_layers("full_attn_layers", json!([4])),
+            "numbers of layers from 1 to 3",
+        ),
+        (
+            "kimi-layer-zero",
+            kimi_layers("full_attn_layers", json!([0])),
+            "numbers of layers from 1 to 3",
+        ),
+        (
+            "kimi-layer-type-unknown",
+            changed(
+                kimi(),
+                "layer_types",
+                json!(["linear_attention", "mamba", "full_attention"]),
+            ),
+            "\"layer_types\" is an array",
+        ),
+        (
+            "kimi-dense-last",
+            changed(
+                kimi(),
+                "mlp_layer_types",
+                json!(["dense", "sparse", "dense"]),
+            ),
+            "\"mlp_layer_types\" is an array",
+        ),
+        (
+            "kimi-queries-through-latents",
+            changed(kimi(), "q_lora_rank", json!(1536)),
+            "q_lora_rank",
+        ),
+        (
+            "kimi-turned",
+            changed(kimi(), "mla_use_nope", json!(false)),
+            "mla_use_nope",
+        ),
+        (
+            "kimi-key-heads",
+            changed(kimi(), "num_key_value_heads", json!(2)),
+            "\"num_key_value_heads\" is 2, where 4",
+        ),
+        (
+            "kimi-groups-do-not-divide",
+            changed(kimi(), "num_expert_group", json!(3)),
+            "\"num_expert_group\" is 3",
+        ),
+        (
+            "kimi-groups-huge",
+            changed(kimi(), "num_expert_group", json!(1_u64 << 40)),
+            "num_expert_group",
+        ),
+        (
+            "kimi-softmax",
+            changed(kimi(), "moe_router_activation_func", json!("softmax")),
+            "moe_router_activation_func",
+        ),
+        (
+            "kimi-scale-negative",
+            changed(kimi(), "routed_scaling_factor", json!(-1)),
+            "routed_scaling_factor",
+        ),
+        (
+            "kimi-latents-huge",
+            changed(kimi(), "kv_lora_rank", json!(1_u64 << 33)),
+            "kv_lora_rank",
+        ),
+        (
             "experts-some-layers",
             changed(experts(), "decoder_sparse_step", json!(2)),
             "dense and sparse",
@@ -410,7 +501,7 @@ fn every_attack_ends_in_its_error() {
             "{error:?}"
         );
     }
-    for config in [good(), hybrid(), windows(), granite(), experts()] {
+    for config in [good(), hybrid(), windows(), granite(), kimi(), experts()] {
         let bytes = serde_json::to_vec(&config).expect("JSON");
         understood(Path::new("good.json"), &bytes).expect("those that attacks change are good");
     }
@@ -442,7 +533,7 @@ fn every_file_is_known_and_explained() {
 
 #[test]
 fn every_single_byte_may_change_without_a_panic() {
-    for config in [good(), hybrid(), windows(), granite(), experts()] {
+    for config in [good(), hybrid(), windows(), granite(), kimi(), experts()] {
         let good = serde_json::to_vec(&config).expect("JSON");
         for at in 0..good.len() {
             for byte in [0, b'"', b'{', b'[', b'0', b'9', b'-', b'e', 0xff] {

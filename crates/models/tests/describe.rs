@@ -12,7 +12,7 @@ mod draft;
 
 use draft::{Draft, fixture_path};
 
-const FIXTURES: [&str; 12] = [
+const FIXTURES: [&str; 13] = [
     "llama",
     "qwen2",
     "qwen3",
@@ -25,6 +25,7 @@ const FIXTURES: [&str; 12] = [
     "granitehybrid",
     "granitehybrid-moe",
     "rwkv7",
+    "kimi-linear",
 ];
 
 fn described(fixture: &str) -> Model {
@@ -84,6 +85,9 @@ fn streamed(gguf: &Gguf) -> impl Iterator<Item = &TensorInfo> {
         name => {
             let vectors = [
                 "ssm_conv1d.weight",
+                "ssm_conv1d_q.weight",
+                "ssm_conv1d_k.weight",
+                "ssm_conv1d_v.weight",
                 "ssm_a",
                 "ssm_d",
                 "ssm_norm.weight",
@@ -194,6 +198,14 @@ fn memory_equals_sums_by_hand() {
     };
     assert_eq!(recurrent.footprint(1 << 20, KvType::F16), Some(want));
     assert!(recurrent.program.is_recurrent());
+    // kimi-linear: of 5 layers, 2 attend with one head of 80 + 16; 3 keep 3 matrices of 32 x 32 and 3 inputs of 288 channels.
+    let latent = described("kimi-linear");
+    let (kv, state) = (2 * 2 * 96 * 512, 3 * (3 * 32 * 32 + 3 * 288));
+    let want = Footprint {
+        kv_bytes: 2 * kv,
+        state_bytes: 4 * state,
+    };
+    assert_eq!(latent.footprint(512, KvType::F16), Some(want));
 }
 
 #[test]

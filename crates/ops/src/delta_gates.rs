@@ -8,8 +8,11 @@
 //! `decay_rate` is the GGUF tensor `ssm_a`, which is `-exp(A_log)` already. `softplus(x) = ln(1 + exp(x))`, and x itself above
 //! 20, as in the checkpoints' code (the two differ by 2e-9 there).
 //!
+//! Kimi Delta Attention has an alpha for each key channel of a head, with a bias of its own; the rate stays the head's.
+//!
 //! # Shape
-//! `a`, `b`, alpha and beta `(tokens, value_heads)`; `decay_rate` and `dt_bias` `(value_heads)`.
+//! `b` and beta `(tokens, value_heads)`; `a` and alpha `(tokens, value_heads, channels)`; `decay_rate` `(value_heads)`; `dt_bias`
+//! `(value_heads, channels)`.
 
 use crate::cost::{f32_bytes, product};
 use crate::{Case, Cost, glu};
@@ -24,9 +27,11 @@ pub struct Shape {
     pub tokens: usize,
     /// Value heads.
     pub value_heads: usize,
+    /// Decays of a head: 1, or one for each key channel.
+    pub channels: usize,
 }
 
-/// Both gates, each `(tokens, value_heads)`.
+/// Both gates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gates {
     /// What stays of the state.
@@ -56,20 +61,26 @@ pub fn reference(
     let Shape {
         tokens,
         value_heads,
+        channels,
     } = *shape;
+    let decays = value_heads * channels;
     assert_eq!(
         a.len(),
-        tokens * value_heads,
-        "a must be (tokens, value_heads)"
+        tokens * decays,
+        "a must be (tokens, value_heads, channels)"
     );
-    assert_eq!(b.len(), a.len(), "b must be (tokens, value_heads)");
+    assert_eq!(
+        b.len(),
+        tokens * value_heads,
+        "b must be (tokens, value_heads)"
+    );
     assert_eq!(
         (decay_rate.len(), dt_bias.len()),
-        (value_heads, value_heads),
-        "decay_rate and dt_bias must be (value_heads)"
+        (value_heads, decays),
+        "decay_rate must be (value_heads) and dt_bias (value_heads, channels)"
     );
-    let per_head = decay_rate.iter().zip(dt_bias).cycle();
-    let alpha = a.iter().zip(per_head).map(|(&a, (&rate, &bias))| {
+    let alpha = a.iter().enumerate().map(|(i, &a)| {
+        let (rate, bias) = (decay_rate[i % decays / channels], dt_bias[i % decays]);
         (f64::from(rate) * softplus(f64::from(a) + f64::from(bias))).exp()
     });
     Gates {
@@ -84,12 +95,14 @@ pub fn cost(shape: &Shape) -> Cost {
     let Shape {
         tokens,
         value_heads,
+        channels,
     } = *shape;
-    let gates = f32_bytes(&[2, tokens, value_heads]);
+    let gates = f32_bytes(&[1 + channels, tokens, value_heads]);
+    let alphas = product(&[6, tokens, value_heads, channels]);
     Cost {
-        read_bytes: gates.saturating_add(f32_bytes(&[2, value_heads])),
+        read_bytes: gates.saturating_add(f32_bytes(&[1 + channels, value_heads])),
         written_bytes: gates,
-        f32_flops: product(&[9, tokens, value_heads]),
+        f32_flops: alphas.saturating_add(product(&[3, tokens, value_heads])),
         int8_ops: 0,
     }
 }
@@ -97,17 +110,20 @@ pub fn cost(shape: &Shape) -> Cost {
 /// The hybrids' value heads.
 #[must_use]
 pub fn cases() -> Vec<Case<Shape>> {
-    let case = |name, tokens, value_heads| Case {
+    let case = |name, tokens, value_heads, channels| Case {
         name,
         shape: Shape {
             tokens,
             value_heads,
+            channels,
         },
     };
     vec![
-        case("one head", 1, 1),
-        case("Qwen3.5-0.8B, 1 token", 1, 16),
-        case("Qwen3.5-27B, 65 tokens", 65, 48),
+        case("one head", 1, 1, 1),
+        case("Qwen3.5-0.8B, 1 token", 1, 16, 1),
+        case("Qwen3.5-27B, 65 tokens", 65, 48, 1),
+        case("odd channels", 3, 2, 19),
+        case("Kimi-Linear-48B-A3B, 2 tokens", 2, 32, 128),
     ]
 }
 

@@ -23,15 +23,18 @@
 //! `D_i` is the recurrence's delta, so both forms agree but for rounding. Decays are products here, not exponentials of
 //! differences of logarithms: an alpha of 0 stays exact.
 //!
+//! Kimi Delta Attention is the same with a decay for each key channel ([`Decay::PerChannel`]): alpha is a vector, `alpha * S` scales the
+//! rows of S, and the products with an old state carry the decays on their key or query: `u = S^T (alpha * k)`, `k_j . (decay(i, j) * k_i)`.
+//!
 //! q and k come in ready: convolved, L2-normed, q scaled ([`l2_norm`](crate::l2_norm)); alpha and beta from
 //! [`delta_gates`](crate::delta_gates).
 //!
 //! # Shape
-//! `q` and `k` `(tokens, key_heads, key_dim)`; `v` and the result `(tokens, value_heads, value_dim)`; `alpha` and `beta`
-//! `(tokens, value_heads)`; `state` `(value_heads, key_dim, value_dim)`.
+//! `q` and `k` `(tokens, key_heads, key_dim)`; `v` and the result `(tokens, value_heads, value_dim)`; `beta` `(tokens, value_heads)`
+//! and `alpha` likewise, or with a decay per channel `(tokens, value_heads, key_dim)`; `state` `(value_heads, key_dim, value_dim)`.
 //!
 //! # Source
-//! Yang, Kautz and Hatamizadeh, *Gated Delta Networks*, 2024; its section on chunkwise training.
+//! Yang, Kautz and Hatamizadeh, *Gated Delta Networks*, 2024; its section on chunkwise training. Kimi Team, *Kimi Linear*, 2025.
 
 use crate::cost::{f32_bytes, product};
 use crate::{Case, Cost};
@@ -59,6 +62,26 @@ impl HeadMap {
     }
 }
 
+/// How finely a state forgets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decay {
+    /// One decay for a value head.
+    PerHead,
+    /// One for each of its key channels.
+    PerChannel,
+}
+
+impl Decay {
+    /// Decays of a value head.
+    #[must_use]
+    pub const fn count(self, key_dim: usize) -> usize {
+        match self {
+            Self::PerHead => 1,
+            Self::PerChannel => key_dim,
+        }
+    }
+}
+
 /// Dimensions of one call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
@@ -74,6 +97,8 @@ pub struct Shape {
     pub value_dim: usize,
     /// Which key head a value head uses.
     pub head_map: HeadMap,
+    /// How many decays a value head has.
+    pub decay: Decay,
 }
 
 /// What a call reads beside the state.
@@ -85,7 +110,7 @@ pub struct Inputs<'a> {
     pub k: &'a [f32],
     /// `(tokens, value_heads, value_dim)`.
     pub v: &'a [f32],
-    /// `(tokens, value_heads)`, 0..=1.
+    /// `(tokens, value_heads)` or `(tokens, value_heads, key_dim)`, 0..=1.
     pub alpha: &'a [f32],
     /// `(tokens, value_heads)`, 0..=1.
     pub beta: &'a [f32],
@@ -108,7 +133,7 @@ pub fn reference(shape: &Shape, inputs: &Inputs<'_>, state: &mut [f64]) -> Vec<f
     for (head, state) in state.chunks_exact_mut(key_dim * value_dim).enumerate() {
         for token in 0..tokens {
             let one = Token::of(shape, inputs, token, head);
-            state.iter_mut().for_each(|s| *s *= one.alpha);
+            scale_rows(state, &one.alpha, value_dim);
             let known = transposed_product(state, &one.k, value_dim);
             let delta: Vec<f64> = one
                 .v
@@ -116,7 +141,7 @@ pub fn reference(shape: &Shape, inputs: &Inputs<'_>, state: &mut [f64]) -> Vec<f
                 .zip(known)
                 .map(|(v, known)| one.beta * (v - known))
                 .collect();
-            add_outer_product(state, 1.0, &one.k, &delta);
+            add_outer_product(state, &one.k, &delta);
             let o = transposed_product(state, &one.q, value_dim);
             out[(token * value_heads + head) * value_dim..][..value_dim].copy_from_slice(&o);
         }
@@ -162,11 +187,11 @@ pub fn reference_chunked(
 
 /// Steps 1 to 3 of the chunked form; the outputs of the chunk's tokens.
 fn advance_by_chunk(state: &mut [f64], all: &[Token], value_dim: usize) -> Vec<Vec<f64>> {
-    // decays(i)[j] = alpha_{j+1} * ... * alpha_i
+    // decays(i)[j] = alpha_{j+1} * ... * alpha_i, for each key channel
     let decays = |i: usize| {
-        let mut row = vec![1.0; i + 1];
+        let mut row = vec![vec![1.0; all[i].k.len()]; i + 1];
         for j in (0..i).rev() {
-            row[j] = row[j + 1] * all[j + 1].alpha;
+            row[j] = scaled(&row[j + 1], &all[j + 1].alpha);
         }
         row
     };
@@ -176,13 +201,11 @@ fn advance_by_chunk(state: &mut [f64], all: &[Token], value_dim: usize) -> Vec<V
     );
     for (i, one) in all.iter().enumerate() {
         let decay = decays(i);
-        let carry = decay[0] * all[0].alpha;
-        let mut known: Vec<f64> = transposed_product(state, &one.k, value_dim)
-            .iter()
-            .map(|u| carry * u)
-            .collect();
+        let carry = scaled(&decay[0], &all[0].alpha);
+        let mut known = transposed_product(state, &scaled(&carry, &one.k), value_dim);
         for j in 0..i {
-            add_scaled(&mut known, decay[j] * dot(&all[j].k, &one.k), &deltas[j]);
+            let through = dot(&scaled(&decay[j], &all[j].k), &one.k);
+            add_scaled(&mut known, through, &deltas[j]);
         }
         deltas.push(
             one.v
@@ -191,21 +214,19 @@ fn advance_by_chunk(state: &mut [f64], all: &[Token], value_dim: usize) -> Vec<V
                 .map(|(v, known)| one.beta * (v - known))
                 .collect(),
         );
-        let mut o: Vec<f64> = transposed_product(state, &one.q, value_dim)
-            .iter()
-            .map(|w| carry * w)
-            .collect();
+        let mut o = transposed_product(state, &scaled(&carry, &one.q), value_dim);
         for j in 0..=i {
-            add_scaled(&mut o, decay[j] * dot(&all[j].k, &one.q), &deltas[j]);
+            let through = dot(&scaled(&decay[j], &all[j].k), &one.q);
+            add_scaled(&mut o, through, &deltas[j]);
         }
         out.push(o);
     }
     if let Some(last) = all.len().checked_sub(1) {
         let decay = decays(last);
-        let carry = decay[0] * all[0].alpha;
-        state.iter_mut().for_each(|s| *s *= carry);
+        let carry = scaled(&decay[0], &all[0].alpha);
+        scale_rows(state, &carry, value_dim);
         for ((one, delta), decay) in all.iter().zip(&deltas).zip(decay) {
-            add_outer_product(state, decay, &one.k, delta);
+            add_outer_product(state, &scaled(&decay, &one.k), delta);
         }
     }
     out
@@ -216,7 +237,8 @@ struct Token {
     q: Vec<f64>,
     k: Vec<f64>,
     v: Vec<f64>,
-    alpha: f64,
+    /// One for each key channel, all the same where the head has one decay.
+    alpha: Vec<f64>,
     beta: f64,
 }
 
@@ -228,11 +250,13 @@ impl Token {
             key_dim,
             value_dim,
             head_map,
+            decay,
             ..
         } = *shape;
+        let decays = decay.count(key_dim);
         let key_head = token * key_heads + head_map.key_head(head, key_heads, value_heads);
         let value_head = token * value_heads + head;
-        let wide = |x: &[f32], head: usize, dim: usize| {
+        let wide = |x: &[f32], head: usize, dim: usize| -> Vec<f64> {
             x[head * dim..][..dim]
                 .iter()
                 .copied()
@@ -243,7 +267,11 @@ impl Token {
             q: wide(inputs.q, key_head, key_dim),
             k: wide(inputs.k, key_head, key_dim),
             v: wide(inputs.v, value_head, value_dim),
-            alpha: f64::from(inputs.alpha[value_head]),
+            alpha: wide(inputs.alpha, value_head, decays)
+                .into_iter()
+                .cycle()
+                .take(key_dim)
+                .collect(),
             beta: f64::from(inputs.beta[value_head]),
         }
     }
@@ -256,6 +284,7 @@ fn check(shape: &Shape, inputs: &Inputs<'_>, state: &[f64]) {
         value_heads,
         key_dim,
         value_dim,
+        decay,
         ..
     } = *shape;
     assert!(
@@ -279,12 +308,12 @@ fn check(shape: &Shape, inputs: &Inputs<'_>, state: &[f64]) {
     );
     assert_eq!(
         inputs.alpha.len(),
-        tokens * value_heads,
-        "alpha must be (tokens, value_heads)"
+        tokens * value_heads * decay.count(key_dim),
+        "alpha must be (tokens, value_heads), with a decay per channel (tokens, value_heads, key_dim)"
     );
     assert_eq!(
         inputs.beta.len(),
-        inputs.alpha.len(),
+        tokens * value_heads,
         "beta must be (tokens, value_heads)"
     );
     assert_eq!(
@@ -305,6 +334,18 @@ fn add_scaled(sum: &mut [f64], factor: f64, x: &[f64]) {
         .for_each(|(sum, x)| *sum += factor * x);
 }
 
+/// `a * b`, channel by channel.
+fn scaled(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a * b).collect()
+}
+
+/// Scales each row of S by its own factor.
+fn scale_rows(state: &mut [f64], factors: &[f64], value_dim: usize) {
+    for (row, factor) in state.chunks_exact_mut(value_dim).zip(factors) {
+        row.iter_mut().for_each(|s| *s *= factor);
+    }
+}
+
 /// `S^T x`.
 fn transposed_product(state: &[f64], x: &[f64], value_dim: usize) -> Vec<f64> {
     let mut y = vec![0.0; value_dim];
@@ -314,15 +355,16 @@ fn transposed_product(state: &[f64], x: &[f64], value_dim: usize) -> Vec<f64> {
     y
 }
 
-/// `S += factor * k delta^T`.
-fn add_outer_product(state: &mut [f64], factor: f64, k: &[f64], delta: &[f64]) {
+/// `S += k delta^T`.
+fn add_outer_product(state: &mut [f64], k: &[f64], delta: &[f64]) {
     for (row, k) in state.chunks_exact_mut(delta.len()).zip(k) {
-        add_scaled(row, factor * k, delta);
+        add_scaled(row, *k, delta);
     }
 }
 
 /// The recurrence in its single-read form: reads and writes the f32 state once per call, however many tokens it takes; per
-/// token and state element two products with S (4 flops), a decay (1) and the update (2).
+/// token and state element two products with S (4 flops), a decay (1) and the update (2). Decays per channel scale the key and the
+/// query too.
 #[must_use]
 pub fn cost(shape: &Shape) -> Cost {
     let Shape {
@@ -331,12 +373,13 @@ pub fn cost(shape: &Shape) -> Cost {
         value_heads,
         key_dim,
         value_dim,
+        decay,
         ..
     } = *shape;
     let state = f32_bytes(&[value_heads, key_dim, value_dim]);
     let values = f32_bytes(&[tokens, value_heads, value_dim]);
     let keys = f32_bytes(&[2, tokens, key_heads, key_dim]);
-    let gates = f32_bytes(&[2, tokens, value_heads]);
+    let gates = f32_bytes(&[1 + decay.count(key_dim), tokens, value_heads]);
     let per_element = product(&[7, tokens, value_heads, key_dim, value_dim]);
     // k . q once per key head; delta and o for each value.
     let rest = product(&[2, tokens, key_heads, key_dim]).saturating_add(product(&[
@@ -345,18 +388,22 @@ pub fn cost(shape: &Shape) -> Cost {
         value_heads,
         value_dim,
     ]));
+    let decayed = match decay {
+        Decay::PerHead => 0,
+        Decay::PerChannel => product(&[2, tokens, value_heads, key_dim]),
+    };
     Cost {
         read_bytes: state
             .saturating_add(values)
             .saturating_add(keys)
             .saturating_add(gates),
         written_bytes: state.saturating_add(values),
-        f32_flops: per_element.saturating_add(rest),
+        f32_flops: per_element.saturating_add(rest).saturating_add(decayed),
         int8_ops: 0,
     }
 }
 
-/// Equal and shared heads in both maps, less than, exactly and more than a chunk of 64 tokens.
+/// Equal and shared heads in both maps, less than, exactly and more than a chunk of 64 tokens; both kinds of decay.
 #[must_use]
 pub fn cases() -> Vec<Case<Shape>> {
     let case = |name, tokens, key_heads, value_heads, dim, head_map| Case {
@@ -368,7 +415,15 @@ pub fn cases() -> Vec<Case<Shape>> {
             key_dim: dim,
             value_dim: dim,
             head_map,
+            decay: Decay::PerHead,
         },
+    };
+    let per_channel = |case: Case<Shape>| Case {
+        shape: Shape {
+            decay: Decay::PerChannel,
+            ..case.shape
+        },
+        ..case
     };
     let rectangular = Shape {
         tokens: 9,
@@ -377,6 +432,7 @@ pub fn cases() -> Vec<Case<Shape>> {
         key_dim: 32,
         value_dim: 48,
         head_map: HeadMap::Tiled,
+        decay: Decay::PerHead,
     };
     vec![
         case("one head, one token", 1, 1, 1, 16, HeadMap::Grouped),
@@ -384,6 +440,26 @@ pub fn cases() -> Vec<Case<Shape>> {
             name: "key and value sizes differ",
             shape: rectangular,
         },
+        per_channel(Case {
+            name: "key and value sizes differ, a decay per channel",
+            shape: rectangular,
+        }),
+        per_channel(case(
+            "Kimi-Linear-48B-A3B, 1 token",
+            1,
+            32,
+            32,
+            128,
+            HeadMap::Grouped,
+        )),
+        per_channel(case(
+            "Kimi-Linear heads, 67 tokens",
+            67,
+            3,
+            3,
+            128,
+            HeadMap::Grouped,
+        )),
         case("Qwen3.5-0.8B, 1 token", 1, 16, 16, 128, HeadMap::Tiled),
         case("Qwen3.5-4B, 3 tokens", 3, 16, 32, 128, HeadMap::Tiled),
         case("Qwen3-Next, 2 tokens", 2, 16, 32, 128, HeadMap::Grouped),

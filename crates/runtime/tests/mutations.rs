@@ -16,7 +16,14 @@ mod draft;
 
 use draft::{Draft, Part};
 
-const FIXTURES: [&str; 5] = ["llama", "gemma3", "qwen35", "qwen3next", "rwkv7"];
+const FIXTURES: [&str; 6] = [
+    "llama",
+    "gemma3",
+    "qwen35",
+    "qwen3next",
+    "rwkv7",
+    "kimi-linear",
+];
 
 #[derive(Clone, Debug)]
 enum Change {
@@ -89,11 +96,13 @@ fn recut(draft: &mut Draft, architecture: &str, times: u32) {
     else {
         return;
     };
+    // Told layer by layer, they are one of latents.
+    let Some(kv_heads) = integer(draft, "attention.head_count_kv") else {
+        return;
+    };
+    let kv_heads = kv_heads.min(1 << 20);
     let hidden = integer(draft, "embedding_length").unwrap_or(64);
     let width = integer(draft, "attention.key_length").unwrap_or(hidden / heads) >> times;
-    let kv_heads = integer(draft, "attention.head_count_kv")
-        .unwrap_or(heads)
-        .min(1 << 20);
     for (key, value) in [
         ("head_count", heads << times),
         ("head_count_kv", kv_heads << times),

@@ -13,7 +13,7 @@ mod draft;
 
 use draft::Draft;
 
-const FIXTURES: [&str; 7] = [
+const FIXTURES: [&str; 8] = [
     "llama",
     "qwen2",
     "qwen3",
@@ -21,6 +21,7 @@ const FIXTURES: [&str; 7] = [
     "qwen35",
     "qwen3next",
     "rwkv7",
+    "kimi-linear",
 ];
 
 fn open(draft: &Draft) -> Result<Engine, RuntimeError> {

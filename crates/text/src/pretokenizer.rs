@@ -10,6 +10,7 @@
 //! Source: the expressions and names are those of llama.cpp's `llama-vocab.cpp` (its reading of each model's
 //! `tokenizer.json`); names whose expressions need more (`gpt-4o`, `tekken`, `deepseek-v3`, ...) are refused by name.
 
+mod kimi;
 mod scan;
 
 use crate::error::TokenizerError;
@@ -40,6 +41,7 @@ const QWEN35: &[Stage] = &[Stage::Words {
     digits: 1,
     marks: true,
 }];
+const KIMI: &[Stage] = &[Stage::Kimi];
 const DEFAULT: &[Stage] = &[
     Stage::PunctuationRuns { backtick: false },
     Stage::Gpt2,
@@ -109,6 +111,7 @@ const FAMILIES: &[Family] = &[
     ),
     (&["qwen35"], QWEN35, false, false),
     (&["falcon"], FALCON, false, false),
+    (&["kimi-k2"], KIMI, false, false),
 ];
 
 impl Pretokenizer {

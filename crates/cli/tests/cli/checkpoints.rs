@@ -245,6 +245,7 @@ fn logits_equal_transformers() {
         "granite-attentive",
         "granitehybrid",
         "granitehybrid-moe",
+        "kimi-linear",
     ] {
         let opened = models::checkpoint::open(Path::new(&checkpoint(name)), None, 2).unwrap();
         let profile = kernels::RuntimeProfile {

@@ -2,12 +2,14 @@
 
 use ops::{
     Dtype, embed,
-    gated_delta::HeadMap,
+    gated_delta::{Decay, HeadMap},
+    gated_rms_norm::Gate,
     glu::{self, Activation},
     matmul, rms_norm,
 };
 
 mod batch;
+mod heads;
 mod rwkv7;
 
 use super::{
@@ -339,6 +341,7 @@ fn hybrid(dtype: Dtype) -> Program {
         key_dim: 16,
         value_dim: 32,
         head_map: HeadMap::Tiled,
+        decay: Decay::PerHead,
     };
     let channels = 2 * shape.keys() + shape.values();
     let tokens = |b: &mut ProgramBuilder, name, width| b.buffer(name, width, Extent::Tokens);
@@ -460,7 +463,7 @@ fn hybrid(dtype: Dtype) -> Program {
             weight: per_head,
             eps: EPS,
             width: 32,
-            gate: Some(z),
+            gate: Some((z, Gate::Silu)),
             add: false,
             quantise: false,
         },

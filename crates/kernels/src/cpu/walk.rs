@@ -1,6 +1,7 @@
 //! Walking a checked step: the fork, and each node's call of its kernel.
 
 mod experts;
+mod heads;
 mod recurrent;
 mod rwkv7;
 
@@ -8,7 +9,7 @@ use super::{ExecuteError, Member, Span, State, Step, Trace, Workspace, step::che
 use crate::{
     Pool, RuntimeProfile, attention, embed, glu, matmul,
     pool::Team,
-    program::{BufferId, HeadSpec, Node, Program, Projection},
+    program::{BufferId, Extent, HeadSpec, Node, Program, Projection},
     quantize, rms_norm, rope,
     rows::{QuantRows, Rows},
 };
@@ -217,6 +218,18 @@ impl Walk<'_> {
         self.workspace.rows(id)
     }
 
+    /// A row per token, its slots one behind the other where it has several (`ProgramBuilder::is_wide`).
+    fn wide_rows(&self, id: BufferId) -> Rows {
+        let rows = self.rows(id);
+        match self.program.buffers[id.0].extent {
+            Extent::Slots(count) => Rows {
+                stride: rows.stride * count,
+                ..rows
+            },
+            Extent::Tokens | Extent::Outputs => rows,
+        }
+    }
+
     fn quantised_if(&self, wanted: bool, id: BufferId) -> Option<QuantRows> {
         if wanted {
             self.workspace.quantised(id)
@@ -272,7 +285,7 @@ impl Walk<'_> {
                         } else {
                             *width
                         },
-                        gate: gate.map(|g| self.rows(g)),
+                        gate: gate.map(|(z, gate)| (self.rows(z), gate)),
                         then: if *add {
                             rms_norm::cpu::Then::Add
                         } else {
@@ -340,7 +353,7 @@ impl Walk<'_> {
                 } => {
                     let calls = self.parts().map(|part| attention::cpu::Attention {
                         q: self.rows(*q).from(part.first_row),
-                        out: self.rows(*out).from(part.first_row),
+                        out: self.wide_rows(*out).from(part.first_row),
                         gate: gate.map(|g| self.rows(g).from(part.first_row)),
                         cache: &part.state.kv[cache.0],
                         heads: *heads,
@@ -388,6 +401,13 @@ impl Walk<'_> {
                 Node::Route { .. } | Node::ExpertMatMul { .. } | Node::Mix { .. } => {
                     self.experts(node, team);
                 }
+                Node::HeadMatMul {
+                    input,
+                    rest,
+                    out,
+                    heads,
+                    matrix,
+                } => self.head_products((*input, *rest, *out), *heads, *matrix, team),
             }
         }
     }
@@ -418,7 +438,7 @@ impl Walk<'_> {
         for (round, some) in projections.chunks(matmul::cpu::PRODUCTS).enumerate() {
             let product = |p: &Projection| matmul::cpu::Product {
                 weights: self.program.matrix(p.matrix),
-                out: self.rows(p.out),
+                out: self.wide_rows(p.out).columns(p.column.unwrap_or(0)),
                 bias: p.bias.map(|id| self.program.vector(id)),
                 scale: p.scale,
                 add: p.add,

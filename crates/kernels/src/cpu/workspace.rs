@@ -51,6 +51,8 @@ pub struct Workspace {
     splits: Aligned<f32>,
     /// The order of a layer's slots.
     plan: Aligned<i32>,
+    /// The same of each number of heads that have matrices of their own; it depends on a step's tokens alone.
+    head_plans: Vec<(usize, Aligned<i32>)>,
     pub(crate) layout: Layout,
     pub(crate) limits: StepLimits,
     /// Of one sequence.
@@ -101,6 +103,7 @@ impl Workspace {
             });
         }
         let (mut splits_len, mut plan_len) = (0, 0);
+        let mut head_plans: Vec<(usize, Aligned<i32>)> = Vec::new();
         let quantised = program.buffers.iter().filter(|buffer| buffer.quantised);
         let mut scratch_len = quantised
             .map(|buffer| matmul::cpu::gathered_len(buffer.width))
@@ -110,6 +113,11 @@ impl Workspace {
             if let Node::Route { logits, chosen, .. } = &labelled.node {
                 let experts = program.buffers[logits.0].width;
                 plan_len = plan_len.max(Plan::len(experts, tokens * chosen));
+            }
+            if let Node::HeadMatMul { heads, .. } = &labelled.node
+                && head_plans.iter().all(|(known, _)| known != heads)
+            {
+                head_plans.push((*heads, Aligned::zeroed(Plan::len(*heads, tokens * heads))?));
             }
             if let Node::Attention {
                 cache,
@@ -140,6 +148,7 @@ impl Workspace {
             scratch,
             splits: Aligned::zeroed(all_splits)?,
             plan: Aligned::zeroed(plan_len)?,
+            head_plans,
             layout: Layout {
                 tokens: Vec::with_capacity(tokens),
                 positions: Vec::with_capacity(tokens),
@@ -172,6 +181,15 @@ impl Workspace {
             outputs.extend(tokens.len() - step.output_rows()..tokens.len());
         }
         self.filled = outputs.len();
+        for (heads, _) in &self.head_plans {
+            let plan = self.head_plan(*heads);
+            // SAFETY: the plan has room for the step's slots, and no thread runs yet.
+            unsafe {
+                if !plan.is_filled() {
+                    plan.fill(|slot| slot % heads);
+                }
+            }
+        }
     }
 
     /// Logits of the last step's output `i`, in the order of its sequences and their tokens.
@@ -203,7 +221,8 @@ impl Workspace {
             .map(|s| 4 * s.plain.len() + s.quantised.as_ref().map_or(0, Aligned::len))
             .sum();
         let scratch: usize = self.scratch.iter().map(Aligned::len).sum();
-        slots + 4 * (scratch + self.splits.len() + self.plan.len())
+        let head_plans: usize = self.head_plans.iter().map(|(_, plan)| plan.len()).sum();
+        slots + 4 * (scratch + self.splits.len() + self.plan.len() + head_plans)
     }
 
     pub(crate) fn threads(&self) -> usize {
@@ -236,6 +255,18 @@ impl Workspace {
             pointer: self.plan.as_mut_pointer(),
             experts,
             slots,
+        }
+    }
+
+    /// The plan in which slot s is head s mod `heads` of token s / `heads`, of the step laid out.
+    pub(crate) fn head_plan(&self, heads: usize) -> Plan {
+        let none = std::ptr::null_mut();
+        let mut plans = self.head_plans.iter();
+        let found = plans.find(|(known, _)| *known == heads);
+        Plan {
+            pointer: found.map_or(none, |(_, plan)| plan.as_mut_pointer()),
+            experts: heads,
+            slots: self.layout.tokens.len() * heads,
         }
     }
 

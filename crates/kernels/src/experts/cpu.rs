@@ -1,5 +1,10 @@
 //! Routing and mixing on the lanes. Both are small beside the products; a token is one thread's.
 
+mod choose;
+
+use ops::route::{LEAST, Scoring};
+
+use self::choose::{by_score, largest};
 use super::plan::Plan;
 use crate::{
     pool::Team,
@@ -7,22 +12,28 @@ use crate::{
     simd::{Isa, Kernel, LANES, Simd, dispatch, math, store_first},
 };
 
+/// Groups of experts that a choice can keep apart: the bits of a mask. Real models have up to 8.
+pub(crate) const MOST_GROUPS: usize = 64;
+
 /// Inputs of [`route`].
 #[derive(Clone, Copy)]
-pub(crate) struct Route {
+pub(crate) struct Route<'a> {
     /// `(tokens, experts)`.
     pub logits: Rows,
     /// `(tokens, 2 chosen)`: the experts' indices, which f32 holds exactly, then their weights.
     pub out: Rows,
     pub plan: Plan,
     pub chosen: usize,
+    pub scoring: Scoring,
+    /// Added to scores for the choice; one for each expert, padded to whole vectors.
+    pub bias: Option<&'a [f32]>,
 }
 
 /// Chooses each token's experts, and orders all slots by expert. The team meets once inside.
 ///
 /// # Safety
-/// The views have `tokens` rows; the plan has `tokens * chosen` slots; all threads call it.
-pub(crate) unsafe fn route(isa: Isa, call: Route, tokens: usize, team: &Team<'_>) {
+/// The views have `tokens` rows, padded to whole vectors; groups fit the experts, at most [`MOST_GROUPS`]; the plan has `tokens * chosen` slots; all threads call it.
+pub(crate) unsafe fn route(isa: Isa, call: Route<'_>, tokens: usize, team: &Team<'_>) {
     let share = team.share(tokens);
     // SAFETY: the caller's contract; tokens are disjoint.
     unsafe { dispatch(isa, RunRoute { call, share }) }
@@ -37,12 +48,12 @@ pub(crate) unsafe fn route(isa: Isa, call: Route, tokens: usize, team: &Team<'_>
     }
 }
 
-struct RunRoute {
-    call: Route,
+struct RunRoute<'a> {
+    call: Route<'a>,
     share: std::ops::Range<usize>,
 }
 
-impl Kernel for RunRoute {
+impl Kernel for RunRoute<'_> {
     type Out = ();
 
     #[inline(always)]
@@ -52,59 +63,72 @@ impl Kernel for RunRoute {
             out,
             plan,
             chosen,
+            scoring,
+            bias,
         } = self.call;
         for token in self.share {
             // SAFETY: the contract of `route`.
             unsafe {
                 let (row, out) = (logits.row(token).cast_const(), out.row(token));
-                choose(row, plan.experts, out, chosen);
-                let weights = out.add(chosen);
-                let largest = S::splat(*weights);
-                let mut sum = 0.0;
-                for j in 0..chosen {
-                    let mut lanes = [0.0f32; LANES];
-                    let e = math::exp::<S>(S::sub(S::splat(*weights.add(j)), largest));
-                    S::store(lanes.as_mut_ptr(), e);
-                    *weights.add(j) = lanes[0];
-                    sum += lanes[0];
-                }
-                for j in 0..chosen {
-                    *weights.add(j) /= sum;
+                match scoring {
+                    Scoring::Softmax => {
+                        largest(row, plan.experts, out, chosen);
+                        softmax::<S>(out.add(chosen), chosen);
+                    }
+                    Scoring::Sigmoid {
+                        groups,
+                        renormalise,
+                        scale,
+                    } => {
+                        by_score::<S>((row, bias), plan.experts, groups, out, chosen);
+                        let weights = out.add(chosen);
+                        let mut sum = if renormalise { LEAST } else { 1.0 };
+                        for j in 0..chosen {
+                            let logit = S::splat(*row.add(*out.add(j) as usize));
+                            *weights.add(j) = first_lane::<S>(math::sigmoid::<S>(logit));
+                            if renormalise {
+                                sum += *weights.add(j);
+                            }
+                        }
+                        for j in 0..chosen {
+                            *weights.add(j) *= scale / sum;
+                        }
+                    }
                 }
             }
         }
     }
 }
 
-/// The indices and the logits of the `chosen` largest, largest first, into `out`: a list that stays sorted.
+/// The softmax of `count` logits, the first of which is the largest, in place.
 ///
 /// # Safety
-/// `row` holds `experts` logits, `out` has room for `2 chosen` numbers; `chosen` is 1 to `experts`.
+/// There are as many.
 #[inline(always)]
-unsafe fn choose(row: *const f32, experts: usize, out: *mut f32, chosen: usize) {
-    // SAFETY: the caller's contract; `at` stays below `chosen`.
+unsafe fn softmax<S: Simd>(weights: *mut f32, count: usize) {
+    // SAFETY: the caller's contract.
     unsafe {
-        let values = out.add(chosen);
-        // A NaN counts as the smallest; its weight stays a NaN, so that the logits show it.
-        let key_of = |v: f32| if v.is_nan() { f32::NEG_INFINITY } else { v };
-        let mut held = 0;
-        for expert in 0..experts {
-            let value = *row.add(expert);
-            let key = key_of(value);
-            if held == chosen && key <= key_of(*values.add(chosen - 1)) {
-                continue;
-            }
-            let mut at = held.min(chosen - 1);
-            while at > 0 && key > key_of(*values.add(at - 1)) {
-                *values.add(at) = *values.add(at - 1);
-                *out.add(at) = *out.add(at - 1);
-                at -= 1;
-            }
-            *values.add(at) = value;
-            *out.add(at) = expert as f32;
-            held = (held + 1).min(chosen);
+        let largest = S::splat(*weights);
+        let mut sum = 0.0;
+        for j in 0..count {
+            let e = math::exp::<S>(S::sub(S::splat(*weights.add(j)), largest));
+            *weights.add(j) = first_lane::<S>(e);
+            sum += *weights.add(j);
+        }
+        for j in 0..count {
+            *weights.add(j) /= sum;
         }
     }
+}
+
+/// # Safety
+/// None beyond the instruction set.
+#[inline(always)]
+unsafe fn first_lane<S: Simd>(x: S::F) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    // SAFETY: there is room for a vector.
+    unsafe { S::store(lanes.as_mut_ptr(), x) };
+    lanes[0]
 }
 
 /// Inputs of [`mix`].

@@ -3,7 +3,7 @@
 use ops::{
     Dtype,
     mix::{self, SharedExpert},
-    route,
+    route::{self, Scoring},
 };
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Isa, PackedMatrix, Pool, RuntimeProfile, StoredMatrix,
-    fixture::{Matrix, QuantMatrix, assert_near, same_everywhere},
+    fixture::{Matrix, QuantMatrix, assert_near, padded, same_everywhere},
     matmul::cpu::{Input, Product, by_expert, gathered_len, matmul},
     memory::{Aligned, Arena, Pages},
     quantize,
@@ -39,13 +39,21 @@ fn routes_are_right_and_slots_are_ordered_by_expert() {
             tokens,
             experts,
             chosen,
+            scoring,
         } = case.shape;
         // Rounded, so that there are ties.
         let logits: Vec<f32> = ops::input::normal(3, tokens * experts)
             .iter()
             .map(|x| (x * 16.0).round() / 8.0)
             .collect();
-        let want = route::reference(&case.shape, &logits);
+        // Steps that sigmoids' rounding does not reach decide between equal logits.
+        let is_scored = scoring != Scoring::Softmax;
+        let bias: Vec<f32> = (0..experts)
+            .map(|i| (i * 7 % experts) as f32 / 50.0)
+            .collect();
+        let bias = is_scored.then_some(bias);
+        let want = route::reference(&case.shape, &logits, bias.as_deref());
+        let padded_bias = bias.as_deref().map(padded);
         let got = same_everywhere(case.name, |isa, pool| {
             let out = Matrix::empty(tokens, 2 * chosen);
             let input = Matrix::of(&logits, experts);
@@ -56,6 +64,8 @@ fn routes_are_right_and_slots_are_ordered_by_expert() {
                     out: out.rows(),
                     plan,
                     chosen,
+                    scoring,
+                    bias: padded_bias.as_deref(),
                 };
                 // SAFETY: the views have the rows, the plan the slots.
                 unsafe { route_kernel(isa, call, tokens, team) }
@@ -94,6 +104,8 @@ fn numbers_that_are_none_are_chosen_last_and_stay_visible() {
             out: out.rows(),
             plan,
             chosen: 3,
+            scoring: Scoring::Softmax,
+            bias: None,
         };
         // SAFETY: the views have the rows, the plan the slots.
         unsafe { route_kernel(Isa::detect(), call, 1, team) }
@@ -190,8 +202,9 @@ fn products_by_expert_have_the_bits_of_each_token_alone() {
                 tokens,
                 experts,
                 chosen,
+                scoring: Scoring::Softmax,
             };
-            let routes = route::reference(&shape, &logits);
+            let routes = route::reference(&shape, &logits, None);
             let slots = tokens * chosen;
 
             let alone = Pool::new(1, 10, 10).expect("threads");

@@ -1,12 +1,15 @@
 //! Lanes over value columns; work is split over (value head, tile of 32 columns).
 
-use ops::gated_delta::HeadMap;
+mod channels;
 
+use ops::gated_delta::{Decay, HeadMap};
+
+use self::channels::RunChannels;
 use crate::{
     pool::Team,
     rms_norm::cpu::sum_of_squares,
     rows::Rows,
-    simd::{Isa, Kernel, LANES, Simd, dispatch},
+    simd::{Isa, Kernel, LANES, Simd, dispatch, math},
 };
 
 /// Vectors of value columns in a tile: with 128 rows the tile of S is 16 KiB.
@@ -19,12 +22,14 @@ pub struct DeltaShape {
     pub key_heads: usize,
     /// Value heads.
     pub value_heads: usize,
-    /// Width of a key head.
+    /// Width of a key head; a multiple of 16 where its channels have decays.
     pub key_dim: usize,
     /// Width of a value head; a multiple of 16.
     pub value_dim: usize,
     /// Which key head a value head uses.
     pub head_map: HeadMap,
+    /// How many decays a value head has.
+    pub decay: Decay,
 }
 
 impl DeltaShape {
@@ -38,6 +43,12 @@ impl DeltaShape {
     #[must_use]
     pub const fn values(&self) -> usize {
         self.value_heads * self.value_dim
+    }
+
+    /// Columns of decays.
+    #[must_use]
+    pub const fn decays(&self) -> usize {
+        self.value_heads * self.decay.count(self.key_dim)
     }
 
     /// Elements of the state.
@@ -58,22 +69,47 @@ pub(crate) struct Prepare<'a> {
     pub b: Rows,
     /// -exp(A_log) per value head.
     pub decay_rate: &'a [f32],
+    /// One for each decay.
     pub dt_bias: &'a [f32],
     pub eps: f32,
     pub shape: DeltaShape,
 }
 
 impl Prepare<'_> {
-    /// Pieces of a token: each query and key head, and the gates.
+    /// Pieces of a token: each query and key head, the gates of a value each, and each head's decays where its channels have some.
     fn pieces(shape: DeltaShape) -> usize {
-        2 * shape.key_heads + 1
+        let of_channels = match shape.decay {
+            Decay::PerHead => 0,
+            Decay::PerChannel => shape.value_heads,
+        };
+        2 * shape.key_heads + 1 + of_channels
+    }
+
+    /// The decays of a head's key channels.
+    ///
+    /// # Safety
+    /// As [`prepare`]; `head` is a value head, and heads have whole vectors of channels.
+    #[inline(always)]
+    unsafe fn channels<S: Simd>(&self, token: usize, head: usize) {
+        let dim = self.shape.key_dim;
+        // SAFETY: the caller's contract.
+        unsafe {
+            let a = self.a.row(token).add(head * dim);
+            let bias = self.dt_bias.as_ptr().add(head * dim);
+            let rate = S::splat(self.decay_rate[head]);
+            for i in (0..dim).step_by(LANES) {
+                let x = S::add(S::load(a.add(i)), S::load(bias.add(i)));
+                let alpha = math::exp::<S>(S::mul(rate, math::softplus::<S>(x)));
+                S::store(a.add(i), alpha);
+            }
+        }
     }
 }
 
 /// Normalises queries and keys, turns `a` and `b` into alpha and beta: this thread's heads of the tokens.
 ///
 /// # Safety
-/// The views have `tokens` rows, padded to whole vectors.
+/// The views have `tokens` rows, padded to whole vectors; `key_dim` is a multiple of 16 where channels have decays.
 pub(crate) unsafe fn prepare(isa: Isa, call: Prepare<'_>, tokens: usize, team: &Team<'_>) {
     let share = team.share(tokens * Prepare::pieces(call.shape));
     // SAFETY: the caller's contract; heads and gates of tokens are disjoint.
@@ -108,13 +144,19 @@ impl Kernel for RunPrepare<'_> {
                     for i in 0..shape.key_dim {
                         *x.add(i) *= factor;
                     }
-                } else {
+                } else if head == 2 * shape.key_heads {
                     let (a, b) = (self.call.a.row(token), self.call.b.row(token));
                     for head in 0..shape.value_heads {
-                        let (a, b) = (a.add(head), b.add(head));
-                        *a = alpha(*a + self.call.dt_bias[head], self.call.decay_rate[head]);
+                        if shape.decay == Decay::PerHead {
+                            let a = a.add(head);
+                            *a = alpha(*a + self.call.dt_bias[head], self.call.decay_rate[head]);
+                        }
+                        let b = b.add(head);
                         *b = 1.0 / (1.0 + (-*b).exp());
                     }
+                } else {
+                    self.call
+                        .channels::<S>(token, head - 2 * shape.key_heads - 1);
                 }
             }
         }
@@ -155,7 +197,12 @@ pub(crate) unsafe fn step(isa: Isa, call: Step, team: &Team<'_>) {
     let tiles = call.shape.value_dim.div_ceil(VECTORS * LANES);
     let share = team.share(call.shape.value_heads * tiles);
     // SAFETY: the caller's contract; tiles are disjoint.
-    unsafe { dispatch(isa, RunStep { call, tiles, share }) }
+    unsafe {
+        match call.shape.decay {
+            Decay::PerHead => dispatch(isa, RunStep { call, tiles, share }),
+            Decay::PerChannel => dispatch(isa, RunChannels { call, tiles, share }),
+        }
+    }
 }
 
 struct RunStep {

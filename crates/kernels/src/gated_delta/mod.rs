@@ -6,9 +6,10 @@
 //!    the last token's update and reads this token's products: `S = alpha' S + k' delta'`, `u += k S`, `w += q S`; then
 //!    `delta = beta (v - alpha u)`, `o = alpha w + (k.q) delta`.
 //!
+//! With a decay for each key channel (Kimi Delta Attention) alpha is on the key and the query instead ([`cpu`]'s `channels`).
 //! The update is applied when a pass ends, so the bits do not depend on where passes are cut.
 //! The chunked form for prefill is the next step; it will be a second variant under the same tests.
-//! Source: Yang, Kautz and Hatamizadeh, *Gated Delta Networks*, 2024.
+//! Sources: Yang, Kautz and Hatamizadeh, *Gated Delta Networks*, 2024; Kimi Team, *Kimi Linear*, 2025.
 
 pub(crate) mod cpu;
 #[cfg(test)]

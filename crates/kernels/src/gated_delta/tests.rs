@@ -2,14 +2,14 @@
 
 use ops::{
     delta_gates,
-    gated_delta::{self as reference, HeadMap, Inputs, Shape},
+    gated_delta::{self as reference, Decay, HeadMap, Inputs, Shape},
     l2_norm,
 };
 
 use super::cpu::{DeltaShape, Prepare, Step, prepare, step};
 use crate::{
     Isa, Pool,
-    fixture::{Matrix, assert_near, assert_same_bits, same_everywhere},
+    fixture::{Matrix, assert_near, assert_same_bits, padded, same_everywhere},
     memory::Aligned,
 };
 
@@ -33,6 +33,7 @@ impl Sequence {
             value_heads,
             key_dim,
             value_dim,
+            decay,
             ..
         } = shape;
         let unit = |seed, scale| {
@@ -51,7 +52,7 @@ impl Sequence {
             q: unit(1, 1.0 / (key_dim as f32).sqrt()),
             k: unit(2, 1.0),
             v: ops::input::normal(3, tokens * value_heads * value_dim),
-            alpha: ops::input::uniform(4, tokens * value_heads, 0.5, 1.0),
+            alpha: ops::input::uniform(4, tokens * value_heads * decay.count(key_dim), 0.5, 1.0),
             beta: ops::input::uniform(5, tokens * value_heads, 0.0, 1.0),
             state: ops::input::normal(6, value_heads * key_dim * value_dim),
         }
@@ -64,6 +65,7 @@ impl Sequence {
             key_dim: self.shape.key_dim,
             value_dim: self.shape.value_dim,
             head_map: self.shape.head_map,
+            decay: self.shape.decay,
         }
     }
 
@@ -96,7 +98,7 @@ impl Sequence {
             let part =
                 |x: &[f32], width: usize| Matrix::of(&x[from * width..][..tokens * width], width);
             let qkv = part(&rows, width);
-            let alpha = part(&self.alpha, shape.value_heads);
+            let alpha = part(&self.alpha, shape.decays());
             let beta = part(&self.beta, shape.value_heads);
             let out = Matrix::empty(tokens, shape.values());
             pool.run(|team| {
@@ -145,7 +147,11 @@ fn the_table_is_right() {
 #[test]
 fn every_width_and_head_map_is_right_and_cuts_do_not_matter() {
     for value_dim in [16, 32, 48, 128] {
-        for head_map in [HeadMap::Grouped, HeadMap::Tiled] {
+        for (head_map, decay) in [
+            (HeadMap::Grouped, Decay::PerHead),
+            (HeadMap::Tiled, Decay::PerHead),
+            (HeadMap::Grouped, Decay::PerChannel),
+        ] {
             let sequence = Sequence::of(Shape {
                 tokens: 130,
                 key_heads: 2,
@@ -153,8 +159,9 @@ fn every_width_and_head_map_is_right_and_cuts_do_not_matter() {
                 key_dim: 24,
                 value_dim,
                 head_map,
+                decay,
             });
-            let what = format!("{value_dim} columns, {head_map:?}");
+            let what = format!("{value_dim} columns, {head_map:?}, {decay:?}");
             sequence.check(&what);
             let pool = Pool::new(2, 100, 100).expect("threads");
             let whole = sequence.run(Isa::detect(), &pool, 130);
@@ -177,7 +184,7 @@ fn prepared(
     let width = 2 * shape.keys() + shape.values();
     let rows = Matrix::of(qkv, width);
     let (a, b) = (
-        Matrix::of(a, shape.value_heads),
+        Matrix::of(a, shape.decays()),
         Matrix::of(b, shape.value_heads),
     );
     pool.run(|team| {
@@ -185,8 +192,8 @@ fn prepared(
             qkv: rows.rows(),
             a: a.rows(),
             b: b.rows(),
-            decay_rate,
-            dt_bias,
+            decay_rate: &padded(decay_rate),
+            dt_bias: &padded(dt_bias),
             eps: 1e-6,
             shape,
         };
@@ -198,23 +205,28 @@ fn prepared(
 
 #[test]
 fn norms_and_gates_are_right() {
-    for (key_heads, value_heads, key_dim, tokens) in
-        [(1, 1, 19, 5), (2, 6, 24, 9), (16, 48, 128, 65)]
-    {
+    for (key_heads, value_heads, key_dim, tokens, decay) in [
+        (1, 1, 19, 5, Decay::PerHead),
+        (2, 6, 24, 9, Decay::PerHead),
+        (16, 48, 128, 65, Decay::PerHead),
+        (3, 3, 48, 5, Decay::PerChannel),
+        (32, 32, 128, 9, Decay::PerChannel),
+    ] {
         let shape = DeltaShape {
             key_heads,
             value_heads,
             key_dim,
             value_dim: 16,
             head_map: HeadMap::Tiled,
+            decay,
         };
         let width = 2 * shape.keys() + shape.values();
         let qkv = ops::input::normal(1, tokens * width);
-        let mut a = ops::input::normal(2, tokens * value_heads);
+        let mut a = ops::input::normal(2, tokens * shape.decays());
         a[0] = 50.0;
         let b = ops::input::normal(3, tokens * value_heads);
         let decay_rate = ops::input::uniform(4, value_heads, -8.0, -0.1);
-        let dt_bias = ops::input::normal(5, value_heads);
+        let dt_bias = ops::input::normal(5, shape.decays());
         let got = same_everywhere("prepare", |isa, pool| {
             prepared((isa, pool), shape, &qkv, (&a, &b), (&decay_rate, &dt_bias))
         });
@@ -223,6 +235,7 @@ fn norms_and_gates_are_right() {
         let gate_shape = delta_gates::Shape {
             tokens,
             value_heads,
+            channels: decay.count(key_dim),
         };
         let want = delta_gates::reference(&gate_shape, &a, &b, &decay_rate, &dt_bias);
         assert_near(alpha, &want.alpha, delta_gates::TOLERANCE, "alpha");

@@ -1,6 +1,7 @@
 //! Building a program: shapes are checked as nodes are added, 8-bit forms are placed at the end.
 
 mod extents;
+mod heads;
 mod recurrent;
 mod rounding;
 mod rwkv7;
@@ -238,6 +239,7 @@ impl ProgramBuilder {
                 weight,
                 width,
                 gate,
+                add,
                 ..
             } => {
                 let columns = self.buffers[input.0].width;
@@ -245,8 +247,10 @@ impl ProgramBuilder {
                 let apart = self.vectors[weight.0].1 == columns && width.is_multiple_of(16);
                 self.len(*weight, if apart { columns } else { *width })?;
                 self.width(*out, columns)?;
-                gate.map_or(Ok(()), |g| self.width(g, columns))?;
-                self.expect(*width > 0 && columns.is_multiple_of(*width), || {
+                gate.map_or(Ok(()), |(z, _)| self.width(z, columns))?;
+                let leading = input == out && columns / 2 < *width && *width <= columns && !add;
+                let whole = columns.checked_rem(*width) == Some(0);
+                self.expect(whole || leading && gate.is_none(), || {
                     format!("{columns} columns are not whole norms of {width}")
                 })
             }
@@ -262,6 +266,8 @@ impl ProgramBuilder {
                 logits,
                 out,
                 chosen,
+                scoring,
+                bias,
             } => {
                 let experts = self.buffers[logits.0].width;
                 self.expect((1..=experts).contains(chosen), || {
@@ -269,8 +275,16 @@ impl ProgramBuilder {
                 })?;
                 // Indices are kept as f32, which holds integers up to 2^24 exactly.
                 self.expect(experts <= 1 << 24, || format!("{experts} experts"))?;
+                self.check_scoring(*scoring, *bias, experts, *chosen)?;
                 self.width(*out, 2 * chosen)
             }
+            Node::HeadMatMul {
+                input,
+                rest,
+                out,
+                heads,
+                matrix,
+            } => self.check_head_products((*input, *rest, *out), *heads, *matrix),
             Node::ExpertMatMul {
                 input,
                 experts,
@@ -342,7 +356,10 @@ impl ProgramBuilder {
                 self.expect(*window != Some(0), || "a sliding window of 0 keys".into())?;
                 gate.map_or(Ok(()), |g| self.width(g, heads * head_dim))?;
                 self.width(*q, heads * head_dim)?;
-                self.width(*out, heads * head_dim)
+                let got = self.row_width(*out);
+                self.expect(got == heads * head_dim, || {
+                    format!("expected {heads} heads of {head_dim} columns, got {got} columns")
+                })
             }
             Node::Glu { gate, up, out, .. } => {
                 let width = self.buffers[gate.0].width;
@@ -383,7 +400,7 @@ impl ProgramBuilder {
             "a function of what is added to a buffer".into()
         })?;
         self.width(input, matrix.cols())?;
-        self.width(p.out, matrix.rows())?;
+        self.check_columns(p, matrix.rows())?;
         p.bias.map_or(Ok(()), |b| self.len(b, matrix.rows()))
     }
 

@@ -49,10 +49,11 @@ impl Program {
             } => {
                 let rows = rows(*input) * (width(*input) / norm);
                 let mut cost = match gate {
-                    Some(_) => gated_rms_norm::cost(&gated_rms_norm::Shape {
+                    Some((_, gate)) => gated_rms_norm::cost(&gated_rms_norm::Shape {
                         rows,
                         width: *norm,
                         eps: *eps,
+                        gate: *gate,
                     }),
                     None => rms_norm::cost(&rms_norm::Shape {
                         rows,
@@ -102,11 +103,23 @@ impl Program {
                 .iter()
                 .map(|p| self.projection_cost(p, rows(*input)))
                 .sum(),
-            Node::Route { logits, chosen, .. } => route::cost(&route::Shape {
+            Node::Route {
+                logits,
+                chosen,
+                scoring,
+                ..
+            } => route::cost(&route::Shape {
                 tokens: step.tokens,
                 experts: width(*logits),
                 chosen: *chosen,
+                scoring: *scoring,
             }),
+            Node::HeadMatMul {
+                rest,
+                heads,
+                matrix,
+                ..
+            } => self.heads_cost(*rest, *heads, *matrix, step.tokens),
             Node::ExpertMatMul { .. } => self.experts_cost(node, step),
             Node::Mix {
                 input,
@@ -201,6 +214,7 @@ impl Program {
                 let gates = delta_gates::cost(&delta_gates::Shape {
                     tokens: step.tokens,
                     value_heads: shape.value_heads,
+                    channels: shape.decay.count(shape.key_dim),
                 });
                 norms + gates
             }
@@ -211,6 +225,7 @@ impl Program {
                 key_dim: shape.key_dim,
                 value_dim: shape.value_dim,
                 head_map: shape.head_map,
+                decay: shape.decay,
             }),
             Node::TimeSteps { dt, .. } => time_steps::cost(&time_steps::Shape {
                 tokens: step.tokens,
@@ -274,6 +289,29 @@ impl Program {
         };
         cost.read_bytes = cost.read_bytes - matmul::weight_bytes(&shape) + matrix.bytes() as u64;
         cost
+    }
+
+    /// The products of each token's heads with their matrices, all of which are read, and what is copied behind them.
+    fn heads_cost(
+        &self,
+        rest: Option<super::BufferId>,
+        heads: usize,
+        id: super::MatrixId,
+        tokens: usize,
+    ) -> Cost {
+        if tokens == 0 {
+            return Cost::default();
+        }
+        let (rows, heads) = (tokens as u64, heads as u64);
+        let weights = self.matrix(id).bytes() as u64;
+        let all = self.product_cost(id, 1);
+        let copied = rest.map_or(0, |id| 4 * self.buffers[id.0].width as u64) * rows * heads;
+        Cost {
+            read_bytes: weights + (all.read_bytes - weights) * rows * heads + copied,
+            written_bytes: all.written_bytes * rows + copied,
+            f32_flops: all.f32_flops * rows,
+            int8_ops: all.int8_ops * rows,
+        }
     }
 
     /// The products of the slots with their experts.

@@ -1,6 +1,6 @@
 //! What a program is made of: buffers, the operations over them, and what the operations are told.
 
-use ops::{glu::Activation, pointwise::Function};
+use ops::{gated_rms_norm::Gate, glu::Activation, pointwise::Function, route::Scoring};
 
 use crate::{gated_delta::cpu::DeltaShape, mamba2::cpu::Mamba2Shape, wkv7::cpu::Wkv7Shape};
 
@@ -40,7 +40,8 @@ pub enum Extent {
     Tokens,
     /// One per token whose logits are asked for.
     Outputs,
-    /// One per expert that a token goes to: this many per token.
+    /// One per expert that a token goes to, or per head: this many per token. Where rows are whole vectors, a token's are one wide row
+    /// to the products and the attention that write them.
     Slots(usize),
 }
 
@@ -64,6 +65,8 @@ pub struct Projection {
     pub matrix: MatrixId,
     /// Where the outputs go.
     pub out: BufferId,
+    /// Column of the first output, a multiple of 16, where others are beside them; else they are the whole row.
+    pub column: Option<usize>,
     /// Added to the outputs.
     pub bias: Option<VectorId>,
     /// Multiplies the outputs, bias included.
@@ -104,6 +107,7 @@ impl Projection {
         Self {
             matrix,
             out,
+            column: None,
             bias: None,
             scale: 1.0,
             add: false,
@@ -159,7 +163,7 @@ pub enum Node {
         /// Multiplies them.
         scale: f32,
     },
-    /// RMS norm of each `width` columns, times SiLU of `gate` where given, written or added.
+    /// RMS norm of each `width` columns, times a gate where given, written or added.
     RmsNorm {
         /// What is normalised.
         input: BufferId,
@@ -169,10 +173,10 @@ pub enum Node {
         weight: VectorId,
         /// Added to the mean of squares.
         eps: f32,
-        /// Columns of one norm; the buffer holds a whole number of them.
+        /// Columns of one norm; the buffer holds a whole number of them, or one in place and columns behind it, which stay.
         width: usize,
-        /// Its SiLU multiplies the result.
-        gate: Option<BufferId>,
+        /// What multiplies the result, and the function that it goes through first.
+        gate: Option<(BufferId, Gate)>,
         /// Whether the result is added to `out`.
         add: bool,
         /// Set by the builder: also round to 8 bits.
@@ -213,6 +217,23 @@ pub enum Node {
         out: BufferId,
         /// Experts of a token.
         chosen: usize,
+        /// How logits become choices and weights.
+        scoring: Scoring,
+        /// Added to scores for the choice, not for the weights.
+        bias: Option<VectorId>,
+    },
+    /// Products of each head with a matrix of its own.
+    HeadMatMul {
+        /// A row per head: the matrix reads its first columns.
+        input: BufferId,
+        /// A row per head, copied behind the head's outputs.
+        rest: Option<BufferId>,
+        /// A row per token, head by head.
+        out: BufferId,
+        /// How many heads.
+        heads: usize,
+        /// Weights of all heads: each head's rows lie behind those of the head before it.
+        matrix: MatrixId,
     },
     /// Products of one input with the weights of the experts that the last route chose.
     ExpertMatMul {
@@ -311,7 +332,7 @@ pub enum Node {
     DeltaPrepare {
         /// `q | k | v`.
         qkv: BufferId,
-        /// Becomes alpha.
+        /// Becomes alpha, a decay or several per value head.
         a: BufferId,
         /// Becomes beta.
         b: BufferId,
@@ -328,7 +349,7 @@ pub enum Node {
     GatedDelta {
         /// `q | k | v`.
         qkv: BufferId,
-        /// Alpha per value head.
+        /// Alpha, of a value head or of each of its key channels.
         alpha: BufferId,
         /// Beta per value head.
         beta: BufferId,

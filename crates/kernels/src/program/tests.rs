@@ -1,6 +1,9 @@
 //! What a builder refuses, where it places the rounding to 8 bits, and costs by hand.
 
-use ops::{Cost, Dtype, gated_delta::HeadMap};
+use ops::{
+    Cost, Dtype,
+    gated_delta::{Decay, HeadMap},
+};
 
 use super::{
     BufferId, Extent, HeadSpec, KvSpec, MatrixId, Node, Program, ProgramBuilder, Projection,
@@ -10,6 +13,7 @@ use ops::glu::Activation;
 
 use crate::{DeltaShape, KvType, Mamba2Shape, PackedMatrix, fixture::Table};
 
+mod heads;
 mod rwkv7;
 
 const VOCABULARY: usize = 40;
@@ -351,6 +355,7 @@ fn delta_layers_that_do_not_fit_are_refused() {
         key_dim: 16,
         value_dim: 32,
         head_map: HeadMap::Grouped,
+        decay: Decay::PerHead,
     };
     let qkv = b.buffer("qkv", 2 * shape.keys() + shape.values(), Extent::Tokens);
     let out = b.buffer("out", shape.values(), Extent::Tokens);
@@ -387,6 +392,14 @@ fn delta_layers_that_do_not_fit_are_refused() {
     ] {
         assert_eq!(problem(&mut b, delta(shape)), want);
     }
+    // Decays of channels are read as whole vectors.
+    let narrow = DeltaShape {
+        key_dim: 24,
+        decay: Decay::PerChannel,
+        ..shape
+    };
+    let want = "expected decays of a multiple of 16 key channels, got 24";
+    assert_eq!(problem(&mut b, delta(narrow)), want);
     let conv = b.conv_state(64);
     let weight = ones(&mut b, 64);
     let node = Node::CausalConv {

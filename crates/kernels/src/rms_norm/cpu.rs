@@ -1,5 +1,7 @@
 //! Normalisation on the lanes, two passes over a row that stays in L1.
 
+use ops::gated_rms_norm::Gate;
+
 use crate::{
     packed::BLOCK,
     pool::Team,
@@ -29,8 +31,8 @@ pub(crate) struct Norm<'a> {
     pub groups: usize,
     /// Weights from one group's to the next's: 0 or `width`.
     pub weight_step: usize,
-    /// Multiplies by SiLU of these rows.
-    pub gate: Option<Rows>,
+    /// Multiplies by these rows, gone through the gate's function.
+    pub gate: Option<(Rows, Gate)>,
     pub then: Then,
     /// Also rounds the output row to 8 bits.
     pub quantised: Option<QuantRows>,
@@ -78,7 +80,9 @@ impl Kernel for Run<'_> {
             unsafe {
                 for group in first..first + groups {
                     let at = group * n.width;
-                    let gate = n.gate.map(|g| g.row(token).add(at).cast_const());
+                    let gate = n
+                        .gate
+                        .map(|(rows, gate)| (rows.row(token).add(at).cast_const(), gate));
                     let out = n.out.row(token).add(at);
                     row::<S>(
                         n.input.row(token).add(at),
@@ -139,7 +143,7 @@ unsafe fn row<S: Simd>(
     weight: *const f32,
     eps: f32,
     width: usize,
-    gate: Option<*const f32>,
+    gate: Option<(*const f32, Gate)>,
     then: Then,
 ) {
     // SAFETY: the contract of `rms_norm`; a partial last vector is stored only up to `width`.
@@ -149,8 +153,13 @@ unsafe fn row<S: Simd>(
         while col < width {
             let w = S::load(weight.add(col));
             let mut y = S::mul(S::mul(S::load(x.add(col)), scale), w);
-            if let Some(gate) = gate {
-                y = S::mul(y, math::silu::<S>(S::load(gate.add(col))));
+            if let Some((z, gate)) = gate {
+                let z = S::load(z.add(col));
+                let factor = match gate {
+                    Gate::Silu => math::silu::<S>(z),
+                    Gate::Sigmoid => math::sigmoid::<S>(z),
+                };
+                y = S::mul(y, factor);
             }
             if then == Then::Add {
                 y = S::add(S::load(out.add(col)), y);

@@ -1,6 +1,9 @@
 //! Against the references of the plain and the gated norm, and what comes with them: groups, residuals, 8-bit rows.
 
-use ops::{gated_rms_norm, rms_norm as reference};
+use ops::{
+    gated_rms_norm::{self, Gate},
+    rms_norm as reference,
+};
 
 use super::cpu::{Norm, Then, rms_norm};
 use crate::{
@@ -15,7 +18,7 @@ struct Case<'a> {
     weight_rows: usize,
     eps: f32,
     groups: usize,
-    gate: Option<&'a [f32]>,
+    gate: Option<(&'a [f32], Gate)>,
     /// What the output holds before, when it is added to.
     residual: Option<&'a [f32]>,
 }
@@ -26,7 +29,7 @@ impl Case<'_> {
         let columns = self.groups * width;
         let tokens = self.x.len() / columns;
         let input = Matrix::of(self.x, columns);
-        let gate = self.gate.map(|g| Matrix::of(g, columns));
+        let gate = self.gate.map(|(z, gate)| (Matrix::of(z, columns), gate));
         let out = self.residual.map_or_else(
             || Matrix::empty(tokens, columns),
             |r| Matrix::of(r, columns),
@@ -41,7 +44,7 @@ impl Case<'_> {
                 width,
                 groups: self.groups,
                 weight_step: if self.weight_rows == 1 { 0 } else { width },
-                gate: gate.as_ref().map(Matrix::rows),
+                gate: gate.as_ref().map(|(z, gate)| (z.rows(), *gate)),
                 then: match self.residual {
                     Some(_) => Then::Add,
                     None => Then::Write,
@@ -85,7 +88,12 @@ fn the_table_is_right_whether_groups_are_rows_or_share_one() {
 #[test]
 fn the_gated_table_is_right() {
     for case in gated_rms_norm::cases() {
-        let gated_rms_norm::Shape { rows, width, eps } = case.shape;
+        let gated_rms_norm::Shape {
+            rows,
+            width,
+            eps,
+            gate,
+        } = case.shape;
         let x = ops::input::normal(1, rows * width);
         let z = ops::input::normal(3, rows * width);
         let weight = ops::input::normal(2, width);
@@ -97,7 +105,7 @@ fn the_gated_table_is_right() {
                 weight_rows: 1,
                 eps,
                 groups,
-                gate: Some(&z),
+                gate: Some((&z, gate)),
                 residual: None,
             };
             let got = same_everywhere(case.name, |isa, pool| gated.run(isa, pool, None));
@@ -184,7 +192,7 @@ fn the_8_bit_row_is_the_written_row_rounded() {
                 weight_rows: 1,
                 eps: 1e-6,
                 groups,
-                gate: gate.map(Vec::as_slice),
+                gate: gate.map(|z| (z.as_slice(), Gate::Silu)),
                 residual: residual.map(Vec::as_slice),
             };
             same_everywhere("8 bits", |isa, pool| {

@@ -52,6 +52,23 @@ pub(crate) unsafe fn silu<S: Simd>(x: S::F) -> S::F {
     }
 }
 
+/// ln(1 + e^x), as max(x, 0) + ln(1 + y) with y = e^-|x|; and ln(1 + y) = 2 artanh(s) with s = y / (2 + y), at most 1/3: an odd series.
+#[inline(always)]
+pub(crate) unsafe fn softplus<S: Simd>(x: S::F) -> S::F {
+    // SAFETY: lane arithmetic only.
+    unsafe {
+        let zero = S::splat(0.0);
+        let y = exp::<S>(S::sub(zero, S::abs(x)));
+        let s = S::div(y, S::add(S::splat(2.0), y));
+        let square = S::mul(s, s);
+        let mut p = S::splat(2.0 / 15.0);
+        for n in [13.0, 11.0, 9.0, 7.0, 5.0, 3.0, 1.0] {
+            p = S::fma(p, square, S::splat(2.0 / n));
+        }
+        S::fma(p, s, S::max(x, zero))
+    }
+}
+
 /// Hyperbolic tangent as 1 - 2 / (e^2x + 1).
 #[inline(always)]
 pub(crate) unsafe fn tanh<S: Simd>(x: S::F) -> S::F {

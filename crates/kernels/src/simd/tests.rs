@@ -21,6 +21,7 @@ impl Kernel for Functions<'_> {
                 math::silu::<S>(x),
                 math::tanh::<S>(x),
                 math::gelu_tanh::<S>(x),
+                math::softplus::<S>(x),
                 S::keep(x, S::splat(7.0), 3, 11),
                 S::keep(x, S::splat(7.0), 0, 16),
                 S::round(x),
@@ -74,6 +75,7 @@ fn elementary_functions_are_near_f64() {
         };
         close(got[0], v.exp(), 4e-7);
         close(got[LANES], 1.0 / (1.0 + (-v).exp()), 6e-7);
+        close(got[5 * LANES], v.max(0.0) + (-v.abs()).exp().ln_1p(), 5e-7);
         assert!((f64::from(got[3 * LANES]) - v.tanh()).abs() <= 2e-7);
     }
 }

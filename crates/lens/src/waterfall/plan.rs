@@ -199,6 +199,7 @@ fn streamed_bytes(program: &Program, node: &Node, shape: StepShape, cost: &Cost)
                 .map(|p| program.matrix(p.matrix).bytes() as u64);
             if rows == 0 { 0 } else { weights.sum() }
         }
+        Node::HeadMatMul { matrix, .. } => program.matrix(*matrix).bytes() as u64,
         Node::Attention {
             gate,
             heads,

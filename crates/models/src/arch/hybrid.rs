@@ -4,7 +4,7 @@
 //! Norm weights have their +1 already, and `ssm_a` is -exp(A_log). Prediction layers for later tokens are left out.
 
 use kernels::{DeltaShape, program::BufferId};
-use ops::gated_delta::HeadMap;
+use ops::gated_delta::{Decay, HeadMap};
 use ops::glu::Activation;
 
 use super::Architecture;
@@ -133,5 +133,6 @@ fn delta_shape(
         key_dim,
         value_dim,
         head_map,
+        decay: Decay::PerHead,
     })
 }

@@ -3,6 +3,7 @@
 mod gemma3;
 mod granite;
 mod hybrid;
+mod kimi_linear;
 mod llama;
 mod rwkv7;
 
@@ -27,10 +28,11 @@ pub(crate) enum Architecture {
     Granite,
     GraniteHybrid,
     Rwkv7,
+    KimiLinear,
 }
 
 impl Architecture {
-    const ALL: [(&'static str, Self); 11] = [
+    const ALL: [(&'static str, Self); 12] = [
         ("llama", Self::Llama),
         ("qwen2", Self::Qwen2),
         ("qwen3", Self::Qwen3),
@@ -42,6 +44,7 @@ impl Architecture {
         ("granite", Self::Granite),
         ("granitehybrid", Self::GraniteHybrid),
         ("rwkv7", Self::Rwkv7),
+        ("kimi-linear", Self::KimiLinear),
     ];
 
     /// The architecture that a file names.
@@ -56,17 +59,24 @@ impl Architecture {
             })
     }
 
-    /// Whether its mixtures route as ours do: the largest logits, with their softmax as weights.
+    /// Whether its mixtures route as ours do: the largest logits, with their softmax as weights; or as the file says, scored one by one.
     fn has_experts(self) -> bool {
         matches!(
             self,
-            Self::Qwen3Moe | Self::Qwen35Moe | Self::Qwen3Next | Self::GraniteHybrid
+            Self::Qwen3Moe
+                | Self::Qwen35Moe
+                | Self::Qwen3Next
+                | Self::GraniteHybrid
+                | Self::KimiLinear
         )
     }
 
     /// Whether all that turns turns alike, so that one extension is meant for all.
     fn has_one_rotation(self) -> bool {
-        !matches!(self, Self::Gemma3 | Self::GraniteHybrid | Self::Rwkv7)
+        !matches!(
+            self,
+            Self::Gemma3 | Self::GraniteHybrid | Self::Rwkv7 | Self::KimiLinear
+        )
     }
 
     /// Adds all nodes; returns the logits' buffer.
@@ -99,6 +109,7 @@ impl Architecture {
             }
             Self::Granite | Self::GraniteHybrid => granite::describe(self, loader, config),
             Self::Rwkv7 => rwkv7::describe(loader, config),
+            Self::KimiLinear => kimi_linear::describe(loader, config),
         }
     }
 }

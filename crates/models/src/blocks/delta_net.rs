@@ -4,12 +4,13 @@ use kernels::{
     DeltaShape,
     program::{BufferId, Extent, Node, Projection},
 };
+use ops::gated_rms_norm::Gate;
 
 use super::stream::{Join, Stream, push};
 use crate::{Config, ModelError, load::Loader};
 
 /// Of the L2 norms of queries and keys.
-const L2_EPS: f32 = 1e-6;
+pub(super) const L2_EPS: f32 = 1e-6;
 
 /// How the file stores the projections of the two gates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +118,7 @@ impl DeltaNet<'_> {
             weight,
             eps,
             width,
-            gate: Some(z),
+            gate: Some((z, Gate::Silu)),
             add: false,
             quantise: false,
         };

@@ -1,7 +1,7 @@
 //! The gated feed-forward layer, `down(act(gate(x)) * up(x))`, dense or as a mixture of experts.
 
 use kernels::program::{BufferId, ExpertProjection, Extent, Node, Projection};
-use ops::glu::Activation;
+use ops::{glu::Activation, route::Scoring};
 
 use super::stream::{Join, Stream, push};
 use crate::{
@@ -117,6 +117,7 @@ impl FeedForward<'_> {
             chosen,
             width,
             shared_width,
+            scoring,
         }) = self.config.experts
         else {
             return Err(ModelError::Value {
@@ -135,6 +136,14 @@ impl FeedForward<'_> {
             logits,
             out: routes,
             chosen,
+            scoring,
+            bias: match scoring {
+                Scoring::Softmax => None,
+                Scoring::Sigmoid { .. } => {
+                    let bias = format!("blk.{layer}.exp_probs_b.bias");
+                    loader.optional_vector(&bias, count)?
+                }
+            },
         };
         push(loader, "ffn_route", route)?;
 

@@ -4,6 +4,7 @@
 //! the computation in a way that Sprag does not know is refused by name.
 
 mod granite;
+mod kimi_linear;
 mod rope;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use super::CheckpointError;
 use super::family::Family;
 use granite::Granite;
 pub(super) use granite::Mamba;
+pub(super) use kimi_linear::KimiLinear;
 pub(super) use rope::Rope;
 
 /// The whole of a configuration is a few kilobytes; those that carry label names are larger.
@@ -45,6 +47,7 @@ pub(super) struct Dimensions {
     pub delta: Option<Delta>,
     pub experts: Option<Experts>,
     pub granite: Option<Granite>,
+    pub kimi: Option<KimiLinear>,
 }
 
 /// Layers that attend to the last tokens only, all but every `pattern`-th.
@@ -118,20 +121,26 @@ impl Dimensions {
             let expected = format!("a divisor of the {heads} query heads");
             return Err(fields.0.wrong("num_key_value_heads", expected).into());
         }
+        let layers = fields.count("num_hidden_layers", MOST_LAYERS, None)?;
+        let kimi = fields.kimi_linear(family, layers, heads)?;
         let head_default = match family {
             Family::Gemma3 | Family::Qwen35 | Family::Qwen35Moe | Family::Qwen3Next => 256,
             Family::Qwen3 => 128,
             _ => hidden / heads,
         };
-        let head_dim = fields.count("head_dim", MOST_HEAD_DIM, Some(head_default))?;
+        let head_dim = match &kimi {
+            // Its heads have widths of their own.
+            Some(kimi) => kimi.row(),
+            None => fields.count("head_dim", MOST_HEAD_DIM, Some(head_default))?,
+        };
         if head_dim == 0 || !head_dim.is_multiple_of(2) {
             return Err(fields.0.wrong("head_dim", "an even number").into());
         }
-        let layers = fields.count("num_hidden_layers", MOST_LAYERS, None)?;
         let granite = fields.granite(family, layers, hidden)?;
-        let experts = match &granite {
-            Some(granite) => fields.granite_experts(granite)?,
-            None => fields.experts(family, layers)?,
+        let experts = match (&granite, &kimi) {
+            (Some(granite), _) => fields.granite_experts(granite)?,
+            (_, Some(kimi)) => Some(fields.kimi_experts(kimi)?),
+            _ => fields.experts(family, layers)?,
         };
         let is_fused = granite.as_ref().is_some_and(|granite| granite.is_fused);
         // Without Mamba layers it is the simpler architecture, whatever its configuration is called.
@@ -144,7 +153,10 @@ impl Dimensions {
         let tied = fields.0.flag("tie_word_embeddings")?;
         let tied = tied.or(outer.flag("tie_word_embeddings")?);
         let longest = default(131_072);
-        let context = fields.count("max_position_embeddings", 1 << 32, longest)?;
+        let context = match &kimi {
+            Some(_) => fields.kimi_context()?,
+            None => fields.count("max_position_embeddings", 1 << 32, longest)?,
+        };
         let dimensions = Self {
             family,
             layers,
@@ -162,12 +174,14 @@ impl Dimensions {
             tied,
             rope: match &granite {
                 Some(granite) if !granite.turns => fields.rope(family, head_dim, context)?.still(),
+                _ if kimi.is_some() => fields.rope(family, head_dim, context)?.still(),
                 _ => fields.rope(family, head_dim, context)?,
             },
             window: fields.window(family, layers, (hidden, heads, head_dim))?,
             delta: fields.delta(family, layers)?,
             experts,
             granite,
+            kimi,
         };
         Ok(dimensions)
     }
@@ -190,15 +204,20 @@ impl Dimensions {
         pairs.count("block_count", self.layers);
         pairs.count("feed_forward_length", self.feed_forward);
         pairs.count("attention.head_count", self.heads);
-        pairs.count("attention.key_length", self.head_dim);
-        pairs.count("attention.value_length", self.head_dim);
         pairs.float("attention.layer_norm_rms_epsilon", self.eps);
-        self.rope.metadata(&mut pairs);
+        match &self.kimi {
+            Some(kimi) => kimi.metadata(&mut pairs),
+            None => {
+                pairs.count("attention.key_length", self.head_dim);
+                pairs.count("attention.value_length", self.head_dim);
+                self.rope.metadata(&mut pairs);
+            }
+        }
         let is_per_layer = self
             .granite
             .as_ref()
             .is_some_and(|granite| granite.mamba.is_some());
-        if !is_per_layer {
+        if !is_per_layer && self.kimi.is_none() {
             pairs.count("attention.head_count_kv", self.kv_heads);
         }
         if let Some(granite) = &self.granite {
@@ -222,7 +241,7 @@ impl Dimensions {
             pairs.count("expert_count", experts.count);
             pairs.count("expert_used_count", experts.used);
             pairs.count("expert_feed_forward_length", experts.width);
-            if let Some(width) = experts.shared_width {
+            if let Some(width) = experts.shared_width.filter(|_| self.kimi.is_none()) {
                 pairs.count("expert_shared_feed_forward_length", width);
             }
         }

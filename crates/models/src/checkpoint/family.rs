@@ -13,10 +13,11 @@ pub(super) enum Family {
     Qwen3Next,
     Granite,
     GraniteHybrid,
+    KimiLinear,
 }
 
 /// `model_type` of the language model, alone or inside a multi-modal one, and `general.architecture`.
-const FAMILIES: [(&[&str], &str, Family); 10] = [
+const FAMILIES: [(&[&str], &str, Family); 11] = [
     (&["llama"], "llama", Family::Llama),
     (&["qwen2"], "qwen2", Family::Qwen2),
     (&["qwen3"], "qwen3", Family::Qwen3),
@@ -35,6 +36,7 @@ const FAMILIES: [(&[&str], &str, Family); 10] = [
         "granitehybrid",
         Family::GraniteHybrid,
     ),
+    (&["kimi_linear"], "kimi-linear", Family::KimiLinear),
 ];
 
 impl Family {
@@ -89,6 +91,6 @@ impl Family {
 
     /// Queries and keys have norms of their own.
     pub(super) fn has_head_norms(self) -> bool {
-        !matches!(self, Self::Llama | Self::Qwen2) && !self.is_granite()
+        !matches!(self, Self::Llama | Self::Qwen2 | Self::KimiLinear) && !self.is_granite()
     }
 }

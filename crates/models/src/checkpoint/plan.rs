@@ -5,6 +5,7 @@
 //! needs not (a vision tower, prediction heads for later tokens), or is an error: a variant would run, but wrongly.
 
 mod granite;
+mod kimi_linear;
 mod layers;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -15,7 +16,7 @@ use ops::Dtype;
 
 use super::config::Dimensions;
 use super::quantisation::{Quantisation, Role, choose};
-use super::recipe::{Change, Heads, Making, Recipe, Rows};
+use super::recipe::{Change, Heads, Making, Recipe, Rows, Turned};
 use super::{CheckpointError, Fallback};
 
 /// What the names of a language model's tensors begin with, alone or inside a multi-modal model.
@@ -94,6 +95,7 @@ struct Item {
     shape: Vec<usize>,
     order: Rows,
     columns: Option<Heads>,
+    turned: Option<Turned>,
     change: Change,
 }
 
@@ -105,6 +107,7 @@ impl Item {
             shape: shape.to_vec(),
             order: Rows::Same,
             columns: None,
+            turned: None,
             change: Change::None,
         }
     }
@@ -220,6 +223,7 @@ impl Planner<'_> {
             cols,
             order: item.order,
             columns: item.columns,
+            turned: item.turned,
             change: item.change,
             to: choice.dtype,
         };

@@ -61,6 +61,15 @@ impl Heads {
     }
 }
 
+/// Heads whose leading rows become columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turned {
+    /// Rows of a head in the source, of which as many as the output has columns are turned.
+    pub group: usize,
+    /// Columns of the source, which are a head's rows of the output.
+    pub cols: usize,
+}
+
 impl Rows {
     fn source(&self, row: usize) -> usize {
         match self {
@@ -150,6 +159,8 @@ pub(super) struct Recipe {
     pub order: Rows,
     /// The order of columns, where it changes.
     pub columns: Option<Heads>,
+    /// Where rows and columns change places; their order stays then.
+    pub turned: Option<Turned>,
     pub change: Change,
     pub to: Dtype,
 }
@@ -189,7 +200,8 @@ impl Recipe {
     }
 
     fn source<'a>(&self, checkpoint: &'a Checkpoint) -> Result<Source<'a>, MakeError> {
-        let row_bytes = self.from.bytes_for(self.cols).filter(|&len| len > 0);
+        let cols = self.turned.map_or(self.cols, |turned| turned.cols);
+        let row_bytes = self.from.bytes_for(cols).filter(|&len| len > 0);
         let row_bytes = row_bytes.ok_or(MakeError::Recipe)?;
         let mut parts = Vec::with_capacity(self.sources.len());
         for &index in &self.sources {
@@ -212,8 +224,8 @@ impl Recipe {
         row_bytes: usize,
         out: &mut [u8],
     ) -> Result<(), MakeError> {
-        let as_bytes =
-            self.from == self.to && self.columns.is_none() && self.change == Change::None;
+        let in_rows = self.columns.is_none() && self.turned.is_none();
+        let as_bytes = self.from == self.to && in_rows && self.change == Change::None;
         if as_bytes {
             for (row, out) in (first..).zip(out.chunks_exact_mut(row_bytes)) {
                 let row = source
@@ -228,12 +240,17 @@ impl Recipe {
         }
         let batch = (BATCH_WEIGHTS / self.cols).max(1);
         let mut decoded = vec![0.0; self.cols];
+        let mut head = (usize::MAX, Vec::new());
         let mut values = Vec::with_capacity(batch * self.cols);
         let mut encoded = Vec::new();
         for (index, out) in out.chunks_mut(batch * row_bytes).enumerate() {
             values.clear();
             let first = first + index * batch;
             for row in first..first + out.len() / row_bytes {
+                if let Some(turned) = self.turned {
+                    self.turn(source, turned, row, &mut head, &mut values)?;
+                    continue;
+                }
                 let row = source
                     .row(self.order.source(row))
                     .ok_or(MakeError::Recipe)?;
@@ -258,6 +275,29 @@ impl Recipe {
             }
             out.copy_from_slice(&encoded);
         }
+        Ok(())
+    }
+
+    /// Adds row `row` of turned heads to `values`; `head` is the head decoded last, and its rows.
+    fn turn(
+        &self,
+        source: &Source<'_>,
+        Turned { group, cols }: Turned,
+        row: usize,
+        head: &mut (usize, Vec<f32>),
+        values: &mut Vec<f32>,
+    ) -> Result<(), MakeError> {
+        let wanted = row.checked_div(cols).ok_or(MakeError::Recipe)?;
+        if head.0 != wanted {
+            head.1.resize(self.cols * cols, 0.0);
+            for (i, to) in head.1.chunks_exact_mut(cols).enumerate() {
+                let row = source.row(wanted * group + i).ok_or(MakeError::Recipe)?;
+                ops::dequantize::dequantize(self.from, row, to).map_err(|_| MakeError::Recipe)?;
+            }
+            head.0 = wanted;
+        }
+        let column = head.1.iter().skip(row % cols).step_by(cols);
+        values.extend(column.map(|&x| self.change.of(x)));
         Ok(())
     }
 }

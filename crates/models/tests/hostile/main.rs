@@ -4,6 +4,7 @@
 #[path = "../draft/mod.rs"]
 mod draft;
 mod families;
+mod kimi_linear;
 mod metadata;
 mod rwkv7;
 mod tensors;

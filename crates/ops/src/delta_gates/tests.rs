@@ -7,6 +7,7 @@ fn gates_by_hand() {
     let shape = Shape {
         tokens: 2,
         value_heads: 2,
+        channels: 1,
     };
     // softplus(0) = ln 2, so a rate of -1 halves; the second head's bias moves it to softplus(30) = 30.
     let gates = reference(
@@ -47,6 +48,7 @@ fn strong_decay_underflows_to_zero() {
         &Shape {
             tokens: 1,
             value_heads: 1,
+            channels: 1,
         },
         &[100.0],
         &[0.0],
@@ -61,6 +63,7 @@ fn costs_by_hand() {
     let shape = Shape {
         tokens: 3,
         value_heads: 2,
+        channels: 1,
     };
     assert_eq!(
         cost(&shape),
@@ -70,5 +73,50 @@ fn costs_by_hand() {
             f32_flops: 54,
             int8_ops: 0
         }
+    );
+    let apart = Shape {
+        channels: 5,
+        ..shape
+    };
+    assert_eq!(
+        cost(&apart),
+        Cost {
+            read_bytes: 6 * 24 + 6 * 8,
+            written_bytes: 6 * 24,
+            f32_flops: 6 * 30 + 3 * 6,
+            int8_ops: 0
+        }
+    );
+}
+
+/// The rate is the head's, the bias the channel's.
+#[test]
+fn channels_share_a_rate_and_have_their_biases() {
+    let shape = Shape {
+        tokens: 1,
+        value_heads: 2,
+        channels: 2,
+    };
+    let gates = reference(
+        &shape,
+        &[0.0, 0.0, 0.0, 0.0],
+        &[0.0, 0.0],
+        &[-1.0, -0.5],
+        &[0.0, 30.0, 40.0, 0.0],
+    );
+    let want = [
+        0.5,
+        (-30f64).exp(),
+        (-20f64).exp(),
+        std::f64::consts::FRAC_1_SQRT_2,
+    ];
+    assert!(
+        gates
+            .alpha
+            .iter()
+            .zip(want)
+            .all(|(got, want)| (got - want).abs() <= 1e-15),
+        "{:?}",
+        gates.alpha
     );
 }

@@ -22,6 +22,7 @@ impl Owned {
             value_heads,
             key_dim,
             value_dim,
+            decay,
             ..
         } = *shape;
         let unit = |seed, scale| {
@@ -41,7 +42,7 @@ impl Owned {
             q: unit(1, 1.0 / (key_dim as f32).sqrt()),
             k: unit(2, 1.0),
             v: input::normal(3, tokens * value_heads * value_dim),
-            alpha: input::uniform(4, tokens * value_heads, 0.5, 1.0),
+            alpha: input::uniform(4, tokens * value_heads * decay.count(key_dim), 0.5, 1.0),
             beta: input::uniform(5, tokens * value_heads, 0.0, 1.0),
             state: input::normal(6, value_heads * key_dim * value_dim)
                 .iter()
@@ -69,7 +70,7 @@ impl Owned {
             q: &self.q[keys.clone()],
             k: &self.k[keys],
             v: &self.v[rows(shape.value_heads * shape.value_dim)],
-            alpha: &self.alpha[gates.clone()],
+            alpha: &self.alpha[rows(shape.value_heads * shape.decay.count(shape.key_dim))],
             beta: &self.beta[gates],
         }
     }
@@ -94,6 +95,7 @@ fn two_tokens_by_hand() {
         key_dim: 2,
         value_dim: 1,
         head_map: HeadMap::Tiled,
+        decay: Decay::PerHead,
     };
     let inputs = Inputs {
         q: &[1.0, 1.0, 0.0, 1.0],
@@ -117,6 +119,7 @@ fn a_full_write_is_read_back() {
         key_dim: 16,
         value_dim: 8,
         head_map: HeadMap::Tiled,
+        decay: Decay::PerHead,
     };
     let mut own = Owned::of(&shape);
     own.beta = vec![1.0];
@@ -155,6 +158,7 @@ fn chunks_survive_a_decay_to_zero() {
         key_dim: 32,
         value_dim: 32,
         head_map: HeadMap::Grouped,
+        decay: Decay::PerHead,
     };
     let mut own = Owned::of(&shape);
     own.alpha
@@ -176,6 +180,7 @@ fn the_single_read_form_is_the_recurrence() {
         key_dim: 32,
         value_dim: 16,
         head_map: HeadMap::Tiled,
+        decay: Decay::PerHead,
     };
     let own = Owned::of(&shape);
     let mut state = own.state.clone();
@@ -187,9 +192,66 @@ fn the_single_read_form_is_the_recurrence() {
     );
     let kq = dot(&one.k, &one.q);
     let o: Vec<f64> = (0..16)
-        .map(|i| one.alpha * w[i] + kq * one.beta * (one.v[i] - one.alpha * u[i]))
+        .map(|i| one.alpha[0] * w[i] + kq * one.beta * (one.v[i] - one.alpha[0] * u[i]))
         .collect();
     assert!(distance(&o, &want) <= 1e-14);
+}
+
+/// Of a state whose two rows forget at different speeds.
+#[test]
+fn channels_decay_apart_by_hand() {
+    let shape = Shape {
+        tokens: 1,
+        key_heads: 1,
+        value_heads: 1,
+        key_dim: 2,
+        value_dim: 1,
+        head_map: HeadMap::Grouped,
+        decay: Decay::PerChannel,
+    };
+    let inputs = Inputs {
+        q: &[1.0, 2.0],
+        k: &[1.0, 1.0],
+        v: &[8.0],
+        alpha: &[0.5, 0.25],
+        beta: &[0.5],
+    };
+    let mut state = [4.0, 8.0];
+    // Decayed to (2, 2); the key reads 4 of 8, half of what is missing is written to both rows.
+    let o = reference(&shape, &inputs, &mut state);
+    assert_eq!((o, state), (vec![12.0], [4.0, 4.0]));
+}
+
+/// Channels that decay alike are a head that decays.
+#[test]
+fn equal_channels_are_one_head() {
+    for Case { name, shape } in cases() {
+        let own = Owned::of(&Shape {
+            decay: Decay::PerHead,
+            ..shape
+        });
+        let per_head = Shape {
+            decay: Decay::PerHead,
+            ..shape
+        };
+        let per_channel = Shape {
+            decay: Decay::PerChannel,
+            ..shape
+        };
+        let spread: Vec<f32> = own
+            .alpha
+            .iter()
+            .flat_map(|&alpha| vec![alpha; shape.key_dim])
+            .collect();
+        let inputs = Inputs {
+            alpha: &spread,
+            ..own.inputs()
+        };
+        let (mut one, mut other) = (own.state.clone(), own.state.clone());
+        let want = reference(&per_head, &own.inputs(), &mut one);
+        let got = reference(&per_channel, &inputs, &mut other);
+        assert_eq!((got, other), (want, one), "{name}");
+    }
 }
 
 #[test]
@@ -221,6 +283,7 @@ fn head_maps_differ_by_a_permutation() {
         key_dim: dim,
         value_dim: dim,
         head_map: HeadMap::Tiled,
+        decay: Decay::PerHead,
     };
     let grouped = Shape {
         head_map: HeadMap::Grouped,
@@ -261,6 +324,7 @@ fn costs_by_hand() {
         key_dim: 8,
         value_dim: 5,
         head_map: HeadMap::Tiled,
+        decay: Decay::PerHead,
     };
     let (state, values, keys, gates) = (
         4 * 8 * 5 * 4,
@@ -275,4 +339,14 @@ fn costs_by_hand() {
         int8_ops: 0,
     };
     assert_eq!(cost(&shape), want);
+    let apart = Shape {
+        decay: Decay::PerChannel,
+        ..shape
+    };
+    let want = Cost {
+        read_bytes: want.read_bytes + 3 * 4 * 7 * 4,
+        f32_flops: want.f32_flops + 2 * 3 * 4 * 8,
+        ..want
+    };
+    assert_eq!(cost(&apart), want);
 }

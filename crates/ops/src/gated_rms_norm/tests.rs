@@ -8,6 +8,7 @@ fn the_gate_comes_after_the_norm() {
         rows: 1,
         width: 2,
         eps: 0.0,
+        gate: Gate::Silu,
     };
     let y = reference(&shape, &[2.0, -2.0], &[0.0, 1.0], &[1.0, 3.0]);
     assert_eq!(y[0], 0.0);
@@ -24,6 +25,7 @@ fn costs_by_hand() {
         rows: 2,
         width: 5,
         eps: 0.0,
+        gate: Gate::Silu,
     };
     assert_eq!(
         cost(&shape),
@@ -34,4 +36,17 @@ fn costs_by_hand() {
             int8_ops: 0
         }
     );
+}
+
+#[test]
+fn a_sigmoid_gate_at_zero_halves() {
+    let shape = Shape {
+        rows: 1,
+        width: 2,
+        eps: 0.0,
+        gate: Gate::Sigmoid,
+    };
+    let y = reference(&shape, &[2.0, -2.0], &[0.0, 0.0], &[1.0, 3.0]);
+    assert_eq!(y, [0.5, -1.5]);
+    assert_eq!(cost(&shape).f32_flops, 16);
 }

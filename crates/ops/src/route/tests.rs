@@ -7,8 +7,9 @@ fn route(chosen: usize, logits: &[f32]) -> Routes {
         tokens: 1,
         experts: logits.len(),
         chosen,
+        scoring: Scoring::Softmax,
     };
-    reference(&shape, logits)
+    reference(&shape, logits, None)
 }
 
 #[test]
@@ -31,6 +32,7 @@ fn costs_by_hand() {
         tokens: 2,
         experts: 8,
         chosen: 3,
+        scoring: Scoring::Softmax,
     };
     assert_eq!(
         cost(&shape),
@@ -41,4 +43,63 @@ fn costs_by_hand() {
             int8_ops: 0
         }
     );
+    let scored = Shape {
+        scoring: scored(Groups::NONE, true, 1.0),
+        ..shape
+    };
+    assert_eq!(cost(&scored).f32_flops, 80 + 18);
+}
+
+fn scored(groups: Groups, renormalise: bool, scale: f32) -> Scoring {
+    Scoring::Sigmoid {
+        groups,
+        renormalise,
+        scale,
+    }
+}
+
+/// Logits whose sigmoids are 1/2, 3/4, 1/4 and 1/10.
+fn quarters() -> [f32; 4] {
+    [0.0, 3f32.ln(), -(3f32.ln()), -(9f32.ln())]
+}
+
+#[test]
+fn a_bias_chooses_and_does_not_weigh() {
+    let shape = Shape {
+        tokens: 1,
+        experts: 4,
+        chosen: 2,
+        scoring: scored(Groups::NONE, false, 2.0),
+    };
+    let bias = [0.0, -0.5, 0.5, 0.0];
+    let routes = reference(&shape, &quarters(), Some(&bias));
+    assert_eq!(routes.experts, [2, 0]);
+    assert!((routes.weights[0] - 0.5).abs() <= 1e-7 && (routes.weights[1] - 1.0).abs() <= 1e-7);
+    let shape = Shape {
+        scoring: scored(Groups::NONE, true, 3.0),
+        ..shape
+    };
+    let routes = reference(&shape, &quarters(), Some(&bias));
+    assert!((routes.weights[0] - 1.0).abs() <= 1e-6 && (routes.weights[1] - 2.0).abs() <= 1e-6);
+}
+
+#[test]
+fn the_best_two_of_a_group_rank_it() {
+    // Sums of three would keep the first group, the single best expert is in the second; the best pair is in the third.
+    let logits = [0.6, 0.6, 0.6, 2.0, -9.0, -9.0, 1.0, 0.9, -9.0];
+    let shape = Shape {
+        tokens: 1,
+        experts: 9,
+        chosen: 2,
+        scoring: scored(Groups { count: 3, used: 1 }, true, 1.0),
+    };
+    assert_eq!(reference(&shape, &logits, None).experts, [6, 7]);
+}
+
+#[test]
+fn groups_that_fit() {
+    let fit = |count, used, experts, chosen| Groups { count, used }.fit(experts, chosen);
+    assert!(fit(1, 1, 1, 1) && fit(3, 2, 9, 6) && fit(4, 4, 8, 8));
+    assert!(!fit(0, 0, 4, 1) && !fit(1, 0, 4, 1) && !fit(1, 2, 4, 1) && !fit(2, 3, 4, 1));
+    assert!(!fit(3, 1, 8, 1) && !fit(4, 2, 4, 1) && !fit(3, 1, 9, 4));
 }

@@ -120,6 +120,7 @@ fn with_one_decay_and_one_key_it_is_the_gated_delta_rule() {
         key_dim: 8,
         value_dim: 8,
         head_map: gated_delta::HeadMap::Grouped,
+        decay: gated_delta::Decay::PerHead,
     };
     let inputs = gated_delta::Inputs {
         q: &own.receptance,

@@ -3,6 +3,7 @@
 //! Invariants: the answer is positive for non-empty text, lies on a character boundary, and depends on the text from
 //! here on only. Each scanner reads a character at most twice, so that a whole text costs linear time.
 
+use super::kimi::kimi;
 use crate::character::{Class, class};
 
 /// One expression of a pre-tokenizer. A piece is a match, or the text between two matches.
@@ -13,6 +14,8 @@ pub(super) enum Stage {
     /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,digits}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`;
     /// with `marks`, `\p{M}` counts as a letter wherever `\p{L}` stands (but may still be the optional first character).
     Words { digits: usize, marks: bool },
+    /// See [`kimi`].
+    Kimi,
     /// `\p{N}`
     EachNumber,
     /// `\p{N}+`
@@ -29,6 +32,7 @@ impl Stage {
         match self {
             Self::Gpt2 => gpt2(text),
             Self::Words { digits, marks } => words(text, digits, marks),
+            Self::Kimi => kimi(text),
             Self::EachNumber => match text.chars().next() {
                 Some(first) if class(first) == Class::Number => first.len_utf8(),
                 _ => run(text, |c| class(c) != Class::Number),
@@ -43,7 +47,7 @@ impl Stage {
 }
 
 /// Bytes of the longest prefix whose characters all pass.
-fn run(text: &str, passes: impl Fn(char) -> bool) -> usize {
+pub(super) fn run(text: &str, passes: impl Fn(char) -> bool) -> usize {
     text.char_indices()
         .find(|&(_, c)| !passes(c))
         .map_or(text.len(), |(at, _)| at)
@@ -86,18 +90,27 @@ fn words(text: &str, digits: usize, marks: bool) -> usize {
     };
     let second = characters.next();
     if class(first) == Class::Number {
-        return text
-            .chars()
-            .take(digits)
-            .take_while(|&c| class(c) == Class::Number)
-            .map(char::len_utf8)
-            .sum();
+        return numbers(text, digits);
     }
     if !matches!(first, '\r' | '\n') && (letter(first) || second.is_some_and(letter)) {
         let start = first.len_utf8();
         return start + run(&text[start..], letter);
     }
-    let start = usize::from(first == ' ');
+    symbols_and_spaces(text, marks)
+}
+
+/// `\p{N}{1,digits}`
+pub(super) fn numbers(text: &str, digits: usize) -> usize {
+    text.chars()
+        .take(digits)
+        .take_while(|&c| class(c) == Class::Number)
+        .map(char::len_utf8)
+        .sum()
+}
+
+/// ` ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`; with `marks`, `\p{M}` counts as a letter.
+pub(super) fn symbols_and_spaces(text: &str, marks: bool) -> usize {
+    let start = usize::from(text.starts_with(' '));
     let length = start + run(&text[start..], |c| is_symbol(c, marks));
     if length > start {
         return length + run(&text[length..], |c| matches!(c, '\r' | '\n'));
@@ -130,7 +143,7 @@ fn spaces(text: &str) -> usize {
 }
 
 /// An English contraction at the start of the text: its length in bytes.
-fn contraction(text: &str, any_case: bool) -> Option<usize> {
+pub(super) fn contraction(text: &str, any_case: bool) -> Option<usize> {
     let tail = text.as_bytes().strip_prefix(b"'")?;
     let letter = |at: usize| {
         tail.get(at).map(|&byte| {

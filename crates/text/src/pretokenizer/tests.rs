@@ -76,3 +76,48 @@ fn an_unknown_name_lists_the_known_ones() {
         "{message}"
     );
 }
+
+/// What the regular expression gives, by an engine that has set differences (Python's `regex`).
+#[test]
+fn kimi_cuts_at_case_and_around_han() {
+    assert_eq!(
+        words(
+            "kimi-k2",
+            "I'm HelloWorld's JSONData, isn't IT'S 12345 你好,世界 abc中文def  \n\n x"
+        ),
+        [
+            "I'm",
+            " Hello",
+            "World's",
+            " JSONData",
+            ",",
+            " isn't",
+            " IT'S",
+            " ",
+            "123",
+            "45",
+            " ",
+            "你好",
+            ",",
+            "世界",
+            " abc",
+            "中文",
+            "def",
+            "  \n\n",
+            " x"
+        ]
+    );
+    // A letter without case ends a word or begins the next one.
+    assert_eq!(words("kimi-k2", "ABあC aあB"), ["ABあ", "C", " aあ", "B"]);
+    assert_eq!(words("kimi-k2", "ǅa ʰA"), ["ǅa", " ʰ", "A"]);
+    // Marks are letters, and may stand before a word too.
+    assert_eq!(
+        words("kimi-k2", "e\u{301}A\u{301}b\u{301}"),
+        ["e\u{301}", "A\u{301}b\u{301}"]
+    );
+    assert_eq!(
+        words("kimi-k2", "\u{301}A!\u{301}"),
+        ["\u{301}", "A", "!\u{301}"]
+    );
+    assert_eq!(words("kimi-k2", "々〇⺀x ⺀"), ["々〇⺀", "x", " ⺀"]);
+}

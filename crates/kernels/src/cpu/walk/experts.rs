@@ -15,6 +15,8 @@ impl Walk<'_> {
                     logits,
                     out,
                     chosen,
+                    scoring,
+                    bias,
                 } => {
                     let experts = self.program.buffers[logits.0].width;
                     let call = experts::cpu::Route {
@@ -22,6 +24,8 @@ impl Walk<'_> {
                         out: self.rows(*out),
                         plan: self.workspace.plan(experts, tokens * chosen),
                         chosen: *chosen,
+                        scoring: *scoring,
+                        bias: bias.map(|id| self.program.vector(id)),
                     };
                     experts::cpu::route(isa, call, tokens, team);
                 }

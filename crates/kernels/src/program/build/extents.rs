@@ -13,11 +13,22 @@ impl ProgramBuilder {
             Node::Embed { out, .. } | Node::RopeTable { out, .. } => per_token(&[*out]),
             Node::RmsNorm {
                 input, out, gate, ..
-            } => alike(&[*input, *out, gate.unwrap_or(*out)]),
+            } => alike(&[*input, *out, gate.map_or(*out, |(z, _)| z)]),
             Node::LayerNorm { input, out, .. } => alike(&[*input, *out]),
             Node::Quantise { .. } => true,
-            Node::MatMul { input, projections } => {
-                projections.iter().all(|p| alike(&[*input, p.out]))
+            Node::MatMul { input, projections } => projections
+                .iter()
+                .all(|p| alike(&[*input, p.out]) || per_token(&[*input]) && self.is_wide(p.out)),
+            Node::HeadMatMul {
+                input,
+                rest,
+                out,
+                heads,
+                ..
+            } => {
+                let slots = Extent::Slots(*heads);
+                let per_head = |id: &BufferId| extent(id) == slots;
+                per_head(input) && rest.iter().all(per_head) && per_token(&[*out])
             }
             Node::Route { logits, out, .. } => per_token(&[*logits, *out]),
             Node::ExpertMatMul {
@@ -45,7 +56,16 @@ impl ProgramBuilder {
             Node::Heads { q, k, v, table, .. } => {
                 per_token(&[q.buffer, k.buffer, *v, table.map_or(*v, |(id, _)| id)])
             }
-            Node::Attention { q, out, gate, .. } => per_token(&[*q, *out, gate.unwrap_or(*out)]),
+            Node::Attention {
+                q,
+                out,
+                gate,
+                heads,
+                ..
+            } => {
+                let wide = extent(out) == Extent::Slots(*heads) && self.is_wide(*out);
+                per_token(&[*q, gate.unwrap_or(*q)]) && (per_token(&[*out]) || wide)
+            }
             Node::Glu { gate, up, out, .. } => alike(&[*gate, *up, *out]),
             Node::CausalConv { input, out, .. } => per_token(&[*input, *out]),
             Node::DeltaPrepare { qkv, a, b, .. } => per_token(&[*qkv, *a, *b]),
@@ -74,5 +94,20 @@ impl ProgramBuilder {
         self.expect(holds, || {
             "its buffers mix a row per token with a row per output".into()
         })
+    }
+
+    /// Whether a token's slots of the buffer are one row without gaps.
+    pub(super) fn is_wide(&self, id: BufferId) -> bool {
+        let buffer = &self.buffers[id.0];
+        matches!(buffer.extent, Extent::Slots(_)) && buffer.width.is_multiple_of(16)
+    }
+
+    /// Columns of a token's row, its slots one behind the other where it has several.
+    pub(super) fn row_width(&self, id: BufferId) -> usize {
+        let buffer = &self.buffers[id.0];
+        match buffer.extent {
+            Extent::Slots(count) => buffer.width.saturating_mul(count),
+            Extent::Tokens | Extent::Outputs => buffer.width,
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The checks of nodes that carry a state from token to token.
 
+use ops::gated_delta::Decay;
+
 use super::{BufferId, DeltaShape, Mamba2Shape, Node, ProgramBuilder, ProgramError};
 use crate::causal_conv::cpu::TAPS;
 
@@ -30,10 +32,10 @@ impl ProgramBuilder {
                 ..
             } => {
                 self.check_delta(*qkv, shape)?;
-                self.width(*a, shape.value_heads)?;
+                self.width(*a, shape.decays())?;
                 self.width(*b, shape.value_heads)?;
                 self.len(*decay_rate, shape.value_heads)?;
-                self.len(*dt_bias, shape.value_heads)
+                self.len(*dt_bias, shape.decays())
             }
             Node::GatedDelta {
                 qkv,
@@ -44,7 +46,7 @@ impl ProgramBuilder {
                 shape,
             } => {
                 self.check_delta(*qkv, shape)?;
-                self.width(*alpha, shape.value_heads)?;
+                self.width(*alpha, shape.decays())?;
                 self.width(*beta, shape.value_heads)?;
                 self.width(*out, shape.values())?;
                 self.expect(self.deltas[state.0] == *shape, || {
@@ -102,6 +104,13 @@ impl ProgramBuilder {
                 )
             },
         )?;
+        let whole = shape.decay == Decay::PerHead || shape.key_dim.is_multiple_of(16);
+        self.expect(whole, || {
+            format!(
+                "expected decays of a multiple of 16 key channels, got {}",
+                shape.key_dim
+            )
+        })?;
         self.width(qkv, 2 * shape.keys() + shape.values())
     }
 

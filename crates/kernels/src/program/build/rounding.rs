@@ -1,6 +1,6 @@
 //! Where the inputs of integer products are rounded to 8 bits.
 
-use super::{BufferId, Label, Labelled, MatrixId, Node, ProgramBuilder, ProgramError};
+use super::{BufferId, Label, Labelled, MatrixId, Node, ProgramBuilder, ProgramError, Projection};
 
 impl ProgramBuilder {
     /// Gives every input of an integer product its 8-bit form: from the node that writes it where that can, else by a node
@@ -21,7 +21,8 @@ impl ProgramBuilder {
                 let writer = self.nodes[..index]
                     .iter()
                     .rposition(|n| writes(&n.node, input));
-                if !writer.is_some_and(|w| set_quantise(&mut self.nodes[w].node, input)) {
+                let whole = writer.is_some_and(|w| self.writes_all(&self.nodes[w].node, input));
+                if !writer.is_some_and(|w| whole && set_quantise(&mut self.nodes[w].node, input)) {
                     let part = "quantise";
                     let node = Labelled {
                         label: Label { part, ..label },
@@ -50,8 +51,19 @@ impl ProgramBuilder {
                 .iter()
                 .any(|p| is_integer(p.matrix))
                 .then_some(*input),
+            Node::HeadMatMul { input, matrix, .. } => is_integer(*matrix).then_some(*input),
             _ => None,
         }
+    }
+
+    /// Whether products write the buffer's rows as they are: neither a part of them, nor several as one.
+    fn writes_all(&self, node: &Node, id: BufferId) -> bool {
+        let Node::MatMul { projections, .. } = node else {
+            return true;
+        };
+        let rows = |p: &Projection| self.matrices[p.matrix.0].rows();
+        let mut into = projections.iter().filter(|p| p.out == id);
+        into.all(|p| p.column.is_none() && rows(p) == self.buffers[id.0].width)
     }
 
     /// Whether the last thing that happened to `input` before `index` was being rounded.
@@ -76,6 +88,7 @@ fn writes(node: &Node, id: BufferId) -> bool {
         | Node::LayerNorm { out, .. }
         | Node::RopeTable { out, .. }
         | Node::Route { out, .. }
+        | Node::HeadMatMul { out, .. }
         | Node::Mix { out, .. }
         | Node::Attention { out, .. }
         | Node::Glu { out, .. }

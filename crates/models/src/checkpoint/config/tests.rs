@@ -224,3 +224,86 @@ fn a_granite_whose_layers_all_attend_is_the_simpler_architecture() {
     assert_eq!(mamba.attends, [true, false, true]);
     assert_eq!((mamba.head_dim, mamba.channels()), (16, 128 + 2 * 256));
 }
+
+/// The fields of the published configuration, in small.
+fn kimi_linear() -> Json {
+    let mut config = llama();
+    for (key, value) in [
+        ("model_type", json!("kimi_linear")),
+        ("num_key_value_heads", json!(4)),
+        ("head_dim", json!(72)),
+        ("kv_lora_rank", json!(48)),
+        ("q_lora_rank", json!(null)),
+        ("qk_nope_head_dim", json!(32)),
+        ("qk_rope_head_dim", json!(16)),
+        ("v_head_dim", json!(32)),
+        ("mla_use_nope", json!(true)),
+        ("num_experts", json!(8)),
+        ("num_experts_per_token", json!(2)),
+        ("num_shared_experts", json!(1)),
+        ("num_expert_group", json!(1)),
+        ("topk_group", json!(1)),
+        ("moe_intermediate_size", json!(32)),
+        ("moe_renormalize", json!(true)),
+        ("moe_router_activation_func", json!("sigmoid")),
+        ("moe_layer_freq", json!(1)),
+        ("first_k_dense_replace", json!(1)),
+        ("routed_scaling_factor", json!(2.446)),
+        ("model_max_length", json!(1024)),
+        (
+            "linear_attn_config",
+            json!({
+                "head_dim": 16, "num_heads": 4, "short_conv_kernel_size": 4, "kda_layers": [1, 2],
+                "full_attn_layers": [3],
+            }),
+        ),
+    ] {
+        config[key] = value;
+    }
+    config
+}
+
+#[test]
+fn published_and_saved_forms_of_kimi_linear_say_the_same() {
+    let published = parse(&kimi_linear()).unwrap();
+    let kimi = published.kimi.as_ref().unwrap();
+    assert_eq!(kimi.attends, [false, false, true]);
+    assert_eq!((kimi.dense, kimi.delta, kimi.row()), (1, 16, 64));
+    assert_eq!((published.context, published.head_dim), (1024, 64));
+    let mut saved = kimi_linear();
+    let fields = saved.as_object_mut().unwrap();
+    for key in [
+        "linear_attn_config",
+        "first_k_dense_replace",
+        "moe_router_activation_func",
+    ] {
+        fields.remove(key);
+    }
+    for (from, to) in [
+        ("num_experts", "num_local_experts"),
+        ("num_experts_per_token", "num_experts_per_tok"),
+        ("num_shared_experts", "n_shared_experts"),
+        ("num_expert_group", "n_group"),
+        ("moe_renormalize", "norm_topk_prob"),
+        ("model_max_length", "max_position_embeddings"),
+    ] {
+        let value = fields.remove(from).unwrap();
+        fields.insert(to.to_owned(), value);
+    }
+    for (key, value) in [
+        ("linear_head_dim", json!(16)),
+        ("linear_num_heads", json!(4)),
+        (
+            "layer_types",
+            json!(["linear_attention", "linear_attention", "full_attention"]),
+        ),
+        ("mlp_layer_types", json!(["dense", "sparse", "sparse"])),
+    ] {
+        saved[key] = value;
+    }
+    assert_eq!(parse(&saved).unwrap(), published);
+    // Without either, every fifth attends, as in transformers; in so short a model none does.
+    saved.as_object_mut().unwrap().remove("layer_types");
+    let kimi = parse(&saved).unwrap().kimi.unwrap();
+    assert_eq!(kimi.attends, [false; 3]);
+}

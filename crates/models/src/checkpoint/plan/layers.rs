@@ -30,7 +30,8 @@ impl Planner<'_> {
             | Family::Qwen3
             | Family::Qwen3Moe
             | Family::Granite
-            | Family::GraniteHybrid => &[
+            | Family::GraniteHybrid
+            | Family::KimiLinear => &[
                 ("input_layernorm", "attn_norm"),
                 ("post_attention_layernorm", "ffn_norm"),
             ],
@@ -38,6 +39,9 @@ impl Planner<'_> {
         for (source, name) in norms {
             let source = format!("{from}{source}.weight");
             self.norm(format!("{to}{name}.weight"), &source, hidden)?;
+        }
+        if let Some(kimi) = &self.dimensions.kimi {
+            return self.kimi_layer(layer, (&from, &to), kimi);
         }
         let granite = self.dimensions.granite.as_ref();
         let mamba = granite.and_then(|granite| granite.mamba.as_ref());
@@ -59,7 +63,7 @@ impl Planner<'_> {
     }
 
     /// Gate, up and down; `suffix` tells whose in the GGUF name.
-    fn feed_forward(
+    pub(super) fn feed_forward(
         &mut self,
         from: &str,
         to: &str,
@@ -218,39 +222,19 @@ impl Planner<'_> {
     }
 
     fn experts(&mut self, from: &str, to: &str, experts: &Experts) -> Result<(), CheckpointError> {
-        let (hidden, count, width) = (self.dimensions.hidden, experts.count, experts.width);
+        let hidden = self.dimensions.hidden;
         let from = format!("{from}mlp.");
-        let shape = [count, hidden];
+        let shape = [experts.count, hidden];
         let item = Item::new(format!("{to}ffn_gate_inp.weight"), Role::Precise, &shape);
         self.add(item, &format!("{from}gate.weight"))?;
-        let names = |kind| format!("{to}ffn_{kind}_exps.weight");
-        let (wide, narrow) = ([count, width, hidden], [count, hidden, width]);
         let fused = format!("{from}experts.gate_up_proj");
         if self.has(&fused) {
             let down = format!("{from}experts.down_proj");
             self.fused_experts(&fused, &down, to, experts)?;
         } else {
-            for (kind, shape) in [("gate", wide), ("up", wide), ("down", narrow)] {
-                let mut sources = Vec::new();
-                let mut formats = None;
-                for expert in 0..count {
-                    let source = format!("{from}experts.{expert}.{kind}_proj.weight");
-                    let (index, dtype) = self.take(&source, &shape[1..])?;
-                    if formats.is_some_and(|format| format != dtype) {
-                        return Err(CheckpointError::Unsupported {
-                            file: self.file(),
-                            feature: format!(
-                                "{source:?} in another format than the experts before it"
-                            ),
-                            remedy: "take a checkpoint in one format".to_owned(),
-                        });
-                    }
-                    formats = Some(dtype);
-                    sources.push(index);
-                }
-                let item = Item::new(names(kind), Role::Matrix, &shape);
-                self.push(item, sources, formats.unwrap_or(Dtype::F32));
-            }
+            self.each_expert(to, experts, &|kind, expert| {
+                format!("{from}experts.{expert}.{kind}_proj.weight")
+            })?;
         }
         if let Some(width) = experts.shared_width {
             self.feed_forward(&format!("{from}shared_expert."), to, "_shexp", width)?;
@@ -258,6 +242,37 @@ impl Planner<'_> {
             let name = format!("{to}ffn_gate_inp_shexp.weight");
             let item = Item::new(name, Role::Precise, &shape);
             self.add(item, &format!("{from}shared_expert_gate.weight"))?;
+        }
+        Ok(())
+    }
+
+    /// Experts in tensors of their own, whose names `source` gives by kind and number.
+    pub(super) fn each_expert(
+        &mut self,
+        to: &str,
+        experts: &Experts,
+        source: &dyn Fn(&str, usize) -> String,
+    ) -> Result<(), CheckpointError> {
+        let (hidden, count, width) = (self.dimensions.hidden, experts.count, experts.width);
+        let (wide, narrow) = ([count, width, hidden], [count, hidden, width]);
+        for (kind, shape) in [("gate", wide), ("up", wide), ("down", narrow)] {
+            let mut sources = Vec::new();
+            let mut formats = None;
+            for expert in 0..count {
+                let source = source(kind, expert);
+                let (index, dtype) = self.take(&source, &shape[1..])?;
+                if formats.is_some_and(|format| format != dtype) {
+                    return Err(CheckpointError::Unsupported {
+                        file: self.file(),
+                        feature: format!("{source:?} in another format than the experts before it"),
+                        remedy: "take a checkpoint in one format".to_owned(),
+                    });
+                }
+                formats = Some(dtype);
+                sources.push(index);
+            }
+            let item = Item::new(format!("{to}ffn_{kind}_exps.weight"), Role::Matrix, &shape);
+            self.push(item, sources, formats.unwrap_or(Dtype::F32));
         }
         Ok(())
     }

@@ -63,6 +63,7 @@ fn recipe(rows: usize, cols: usize, to: Dtype) -> Recipe {
         cols,
         order: Rows::Same,
         columns: None,
+        turned: None,
         change: Change::None,
         to,
     }
@@ -112,6 +113,37 @@ fn a_recipe_that_does_not_fit_is_an_error() {
         recipe(2, 33, Dtype::Q8_0),
         recipe(usize::MAX, 32, Dtype::F32),
     ] {
+        assert_eq!(bad.make(&checkpoint, 1), Err(MakeError::Recipe));
+    }
+}
+
+/// Of two heads of five rows each the first three are turned, whatever rows a thread begins with.
+#[test]
+fn leading_rows_of_heads_become_columns() {
+    let (heads, group, rows, cols) = (2, 5, 3, 4);
+    let values: Vec<f32> = (0..heads * group * cols).map(|i| i as f32).collect();
+    let checkpoint = checkpoint(&values, "[10,4]");
+    let recipe = Recipe {
+        turned: Some(Turned { group, cols }),
+        ..recipe(heads * cols, rows, Dtype::F32)
+    };
+    let made = recipe.make(&checkpoint, 1).unwrap();
+    let (made, _) = made.as_chunks();
+    let made: Vec<f32> = made.iter().map(|&b| f32::from_le_bytes(b)).collect();
+    let at = |head, col, row| values[(head * group + row) * cols + col];
+    let want: Vec<f32> = (0..heads * cols * rows)
+        .map(|i| at(i / rows / cols, i / rows % cols, i % rows))
+        .collect();
+    assert_eq!(made, want);
+    let source = recipe.source(&checkpoint).unwrap();
+    let mut part = vec![0; 4 * rows * 3];
+    recipe.part(&source, 2, 4 * rows, &mut part).unwrap();
+    assert!(part == recipe.make(&checkpoint, 1).unwrap()[4 * rows * 2..][..4 * rows * 3]);
+    for turned in [Turned { group: 9, cols }, Turned { group, cols: 0 }] {
+        let bad = Recipe {
+            turned: Some(turned),
+            ..recipe.clone()
+        };
         assert_eq!(bad.make(&checkpoint, 1), Err(MakeError::Recipe));
     }
 }

@@ -34,6 +34,7 @@ impl Walk<'_> {
             add: false,
             first_panel: 0,
             function: None,
+            gate: None,
             quantised: None,
         };
         // SAFETY: as `node`; slots are rows of both buffers, the workspace's plan is of this step, and what is copied lies

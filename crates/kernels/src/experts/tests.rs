@@ -281,6 +281,7 @@ fn products(
                 add: false,
                 first_panel: 0,
                 function: None,
+                gate: None,
                 quantised: None,
             };
             match by {

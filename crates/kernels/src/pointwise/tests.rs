@@ -24,6 +24,7 @@ fn run(
             tokens: shape.tokens,
             columns: 32 * share.start..to,
             function: Some(shape.function),
+            gate: None,
             quantised: quantised.map(QuantMatrix::rows),
         };
         // SAFETY: the view has the rows, padded; shares are disjoint.

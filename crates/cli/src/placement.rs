@@ -115,11 +115,21 @@ pub fn keep(engine: &Engine, placement: &Placement, terminal: &Terminal, interru
         listening.check().is_ok()
     });
     bar.finish_and_clear();
-    if let Err(error) = kept {
-        complain(&format!(
+    match kept {
+        Ok(()) => {
+            // Given up, there is none.
+            if let Ok(meta) = std::fs::metadata(path) {
+                complain(&format!(
+                    "note: packed weights are kept for the next start ({} in {}); --weights memory keeps none",
+                    quantity::bytes(meta.len()),
+                    path.display()
+                ));
+            }
+        }
+        Err(error) => complain(&format!(
             "note: the packed weights are not kept for the next start: {}: {error}",
             path.display()
-        ));
+        )),
     }
 }
 

@@ -14,9 +14,9 @@ struct Folder(PathBuf);
 impl Folder {
     fn new(test: &str, fixture: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("sprag-kept-{test}-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(&folder).expect("a temporary folder");
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models");
-        fs::copy(fixtures.join(fixture), folder.join("model.gguf")).unwrap();
+        fs::copy(fixtures.join(fixture), folder.join("model.gguf")).expect("the fixture");
         Self(folder)
     }
 
@@ -25,23 +25,24 @@ impl Folder {
     }
 
     fn load(&self, placement: &Placement) -> Model {
-        let gguf = Arc::new(Gguf::open(&self.0.join("model.gguf")).unwrap());
-        Model::from_gguf(gguf, &RuntimeProfile::default(), placement, &mut |_| {}).unwrap()
+        let gguf = Arc::new(Gguf::open(&self.0.join("model.gguf")).expect("a GGUF file"));
+        Model::from_gguf(gguf, &RuntimeProfile::default(), placement, &mut |_| {})
+            .expect("a model we run")
     }
 
     /// Another number in the last tensor, in a file of the same size.
     fn change_model(&self) {
         let path = self.0.join("model.gguf");
-        let mut bytes = fs::read(&path).unwrap();
+        let mut bytes = fs::read(&path).expect("the copy");
         let at = bytes.len() - 100;
         bytes[at..at + 4].copy_from_slice(&2.5f32.to_le_bytes());
-        fs::write(&path, bytes).unwrap();
+        fs::write(&path, bytes).expect("the copy");
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
+        fs::remove_dir_all(&self.0).expect("the temporary folder");
     }
 }
 

@@ -118,6 +118,16 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let (bytes, quantisation) = (gguf.file_len() as u64, quantisation(&gguf));
     let parameters = gguf.tensors().iter().map(|t| t.elements() as u64).sum();
     let architecture = gguf.metadata().str("general.architecture")?.to_owned();
+    let own_end = |end: &&str| {
+        let key = format!("{architecture}.rope.scaling.yarn_beta_{end}");
+        gguf.metadata().get(&key).is_some()
+    };
+    if ["fast", "slow"].iter().any(own_end) {
+        complain(
+            "note: the context is extended by YaRN with ends of the model's own (yarn_beta_fast, yarn_beta_slow), which Sprag reads \
+             and llama.cpp does not: its results will differ",
+        );
+    }
     let unsupported = Model::describe(gguf.into())
         .err()
         .map(|why| why.to_string());

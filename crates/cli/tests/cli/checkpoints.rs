@@ -53,6 +53,28 @@ fn a_converted_file_holds_the_fixtures_tensors() {
 }
 
 #[test]
+fn what_llama_cpp_would_not_read_is_told() {
+    let sandbox = Sandbox::new();
+    let folder = copied(&sandbox, "qwen3-yarn");
+    let convert = || sandbox.run(&["convert", folder.to_str().unwrap(), "-o", "out.gguf"]);
+    let done = convert();
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert!(!done.err.contains("YaRN"), "{}", done.err);
+    let config = folder.join("config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let changed = text.replace(r#""factor": 4.0,"#, r#""factor": 4.0, "beta_fast": 16.0,"#);
+    assert_ne!(changed, text);
+    std::fs::write(&config, changed).unwrap();
+    let done = convert();
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert!(
+        done.err.contains("llama.cpp does not: its results"),
+        "{}",
+        done.err
+    );
+}
+
+#[test]
 fn a_checkpoint_answers_as_its_gguf_file_does() {
     let sandbox = Sandbox::new();
     for name in ["llama", "gemma3", "qwen35"] {

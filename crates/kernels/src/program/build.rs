@@ -417,6 +417,7 @@ impl ProgramBuilder {
             && projections[..i]
                 .iter()
                 .any(|p| p.out == gate && !p.quantise)
+            && projections.iter().all(|p| p.column.is_none())
             && projections[i].out != gate
             && !projections[i].add
             && projections[i].function.is_none();

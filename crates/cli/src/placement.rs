@@ -62,9 +62,10 @@ pub fn decide(gguf: &Gguf, asked: WeightsIn, machine: &Machine) -> Result<Placem
         WeightsIn::Auto | WeightsIn::Disk => place(gguf),
     };
     let on_disk = place.filter(|(store, path)| {
-        let there = std::fs::metadata(path).map_or(0, |meta| meta.len());
-        let fits = |free: u64| needed.saturating_add(MARGIN_BYTES) <= free.saturating_add(there);
-        store.free_space().is_ok_and(fits)
+        // A file that is there already takes no more; a new one is written beside it before it takes its place.
+        let is_there = std::fs::metadata(path).is_ok_and(|meta| meta.len() >= needed);
+        let fits = |free: u64| needed.saturating_add(MARGIN_BYTES) <= free;
+        is_there || store.free_space().is_ok_and(fits)
     });
     match (asked, no_room, on_disk) {
         (WeightsIn::Disk, _, Some((_, path))) => Ok(Placement::Disk(path)),

@@ -8,9 +8,11 @@ use crate::{Isa, memory::Pages, simd::LANES};
 /// How keys and values are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KvType {
-    /// binary16: half the bytes; the default.
+    /// 16-bit whole numbers with an f32 scale for each head: as near as binary16, and multiplied twice as many at a time; the default.
+    I16,
+    /// binary16.
     F16,
-    /// Bytes with a binary16 scale for every 32 dimensions of a head: about half of F16, for long contexts.
+    /// Bytes with a binary16 scale for every 32 dimensions of a head: about half of the others', for long contexts.
     Q8_0,
     /// binary32: for comparisons with f32 references.
     F32,
@@ -18,13 +20,14 @@ pub enum KvType {
 
 impl KvType {
     /// All, the default first.
-    pub const ALL: [Self; 3] = [Self::F16, Self::Q8_0, Self::F32];
+    pub const ALL: [Self; 4] = [Self::I16, Self::F16, Self::Q8_0, Self::F32];
 
     /// Bytes of the key, or of the value, of one head at one position. Its dimensions are padded to whole vectors.
     #[must_use]
     pub const fn head_bytes(self, head_dim: usize) -> usize {
         let padded = head_dim.next_multiple_of(LANES);
         match self {
+            Self::I16 => 2 * padded + size_of::<f32>(),
             Self::F16 => 2 * padded,
             Self::Q8_0 => padded + 2 * padded.div_ceil(SCALED),
             Self::F32 => 4 * padded,
@@ -35,6 +38,7 @@ impl KvType {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::I16 => "i16",
             Self::F16 => "f16",
             Self::Q8_0 => "q8_0",
             Self::F32 => "f32",
@@ -96,7 +100,7 @@ impl Default for RuntimeProfile {
             matvec_streams: 2,
             prefetch_bytes: 1024,
             attention_tile: 24,
-            kv_type: KvType::F16,
+            kv_type: KvType::I16,
             pages: Pages::Huge,
             idle_spins: 50_000,
             barrier_spins: 2_000,

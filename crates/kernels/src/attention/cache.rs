@@ -4,6 +4,8 @@
 //! vectors over the dimensions with no reduction across lanes; a block of values is `[dimension / 16][position % 16][dimension % 16]`,
 //! so that the sums of a few dimensions read memory in order too. Scales, where there are some, follow their block as
 //! `[dimension / 32][position % 16]`: one vector scales 16 keys, or the weights of 16 values. Dimensions are padded to whole vectors.
+//! 16-bit whole numbers, which are multiplied in pairs, lie in pairs: `[dimension / 2][position % 16][dimension % 2]` and
+//! `[dimension / 16][position % 16 / 2][dimension % 16][position % 2]`, and have one scale for all dimensions.
 //!
 //! Four blocks of a head are followed by those of the next head, keys by values, a layer by the next, and all of that by the next 64
 //! positions (a *run*). So a short sequence touches the beginning of its memory only, with huge pages too: memory that no position
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use crate::{
     memory::{Aligned, Arena, OutOfMemory},
     profile::{KvType, SCALED},
-    simd::{LANES, Simd},
+    simd::{LANES, Simd, load_first},
 };
 
 /// Positions are taken in multiples of this.
@@ -153,7 +155,7 @@ impl KvCache {
     #[inline(always)]
     fn number_bytes(&self) -> usize {
         match self.kind {
-            KvType::F16 => 2,
+            KvType::I16 | KvType::F16 => 2,
             KvType::Q8_0 => 1,
             KvType::F32 => 4,
         }
@@ -215,6 +217,37 @@ impl KvCache {
         // SAFETY: the caller's contract; slots lie within their blocks.
         unsafe {
             match self.kind {
+                KvType::I16 => {
+                    let scales = self.codes_bytes() + size_of::<f32>() * lane;
+                    let mut rounded = [0i16; LANES];
+                    let scale = norm::<S>(key, dims) / WHOLE;
+                    let inverse = S::splat(inverse_of(scale));
+                    keys.add(scales).cast::<f32>().write(scale);
+                    let codes = keys.cast::<i16>().add(2 * lane);
+                    let mut d = 0;
+                    while d < dims {
+                        let x = load_first::<S>(key.add(d), dims - d);
+                        S::store_as_i16(rounded.as_mut_ptr(), S::mul(x, inverse));
+                        for (i, pair) in rounded.chunks_exact(2).enumerate() {
+                            let at = codes.add((d + 2 * i) * LANES);
+                            at.copy_from_nonoverlapping(pair.as_ptr(), 2);
+                        }
+                        d += LANES;
+                    }
+                    let scale = most::<S>(value, dims) / WHOLE;
+                    let inverse = S::splat(inverse_of(scale));
+                    values.add(scales).cast::<f32>().write(scale);
+                    let codes = values.cast::<i16>().add(lane / 2 * (2 * LANES) + lane % 2);
+                    let mut d = 0;
+                    while d < dims {
+                        let x = load_first::<S>(value.add(d), dims - d);
+                        S::store_as_i16(rounded.as_mut_ptr(), S::mul(x, inverse));
+                        for (i, &code) in rounded.iter().enumerate() {
+                            *codes.add(d * LANES + 2 * i) = code;
+                        }
+                        d += LANES;
+                    }
+                }
                 KvType::F16 => {
                     let keys = keys.cast::<u16>().add(lane);
                     let values = values.cast::<u16>().add(lane * LANES);
@@ -268,6 +301,58 @@ impl KvCache {
                 }
             }
         }
+    }
+}
+
+/// The largest whole number of 16 bits.
+pub(crate) const WHOLE: f32 = 32_767.0;
+
+/// The Euclidean norm of `dims` numbers; not finite if one is not.
+///
+/// # Safety
+/// `x` holds them, padded to whole vectors.
+#[inline(always)]
+pub(crate) unsafe fn norm<S: Simd>(x: *const f32, dims: usize) -> f32 {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut squares = S::splat(0.0);
+        let mut d = 0;
+        while d < dims {
+            let x = load_first::<S>(x.add(d), dims - d);
+            squares = S::fma(x, x, squares);
+            d += LANES;
+        }
+        S::sum(squares).sqrt()
+    }
+}
+
+/// The largest magnitude of `dims` numbers; not finite if one is not.
+///
+/// # Safety
+/// `x` holds them, padded to whole vectors.
+#[inline(always)]
+unsafe fn most<S: Simd>(x: *const f32, dims: usize) -> f32 {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let (mut most, mut nothing) = (S::splat(0.0), S::splat(0.0));
+        let mut d = 0;
+        while d < dims {
+            let x = load_first::<S>(x.add(d), dims - d);
+            most = S::max(S::abs(x), most);
+            nothing = S::fma(x, S::splat(0.0), nothing);
+            d += LANES;
+        }
+        S::largest(most) + S::sum(nothing)
+    }
+}
+
+/// 1 over a scale; 0 for what is too small, or no number: then the scale alone says so.
+#[inline(always)]
+pub(crate) fn inverse_of(scale: f32) -> f32 {
+    if scale >= f32::MIN_POSITIVE {
+        1.0 / scale
+    } else {
+        0.0
     }
 }
 

@@ -24,12 +24,15 @@ fn as_bytes(x: &[f32]) -> Vec<f32> {
         .collect()
 }
 
+/// Whole numbers of 16 bits against numbers that were not rounded: 2e-4 is what binary16 leaves of such inputs.
+const WHOLE_TOLERANCE: f64 = 5e-4;
+
 /// A sequence with its cache filled.
 struct Sequence {
     shape: Shape,
     q: Vec<f32>,
     gate: Option<Vec<f32>>,
-    /// As the cache holds them: rounded, if it rounds.
+    /// As the cache holds them: rounded, if it rounds; for whole numbers of 16 bits as they were.
     k: Vec<f32>,
     v: Vec<f32>,
     cache: KvCache,
@@ -51,19 +54,8 @@ impl Sequence {
             &mut Arena::new(Pages::Huge),
         )
         .expect("memory");
-        let (keys, values) = (Matrix::of(&k, cached), Matrix::of(&v, cached));
-        for position in 0..positions {
-            for head in 0..shape.kv_heads {
-                // SAFETY: the position has a row, padded, and a slot.
-                unsafe {
-                    let key = keys.rows().row(position).add(head * shape.head_dim);
-                    let value = values.rows().row(position).add(head * shape.head_dim);
-                    cache.write::<Portable>(head, position, key, value);
-                }
-            }
-        }
         let stored = |x: Vec<f32>| match kind {
-            KvType::F32 => x,
+            KvType::F32 | KvType::I16 => x,
             KvType::F16 => x.iter().map(|&x| f16::from_f32(x).to_f32()).collect(),
             KvType::Q8_0 => x
                 .chunks(shape.head_dim)
@@ -76,15 +68,41 @@ impl Sequence {
             .iter()
             .map(|q| q * shape.scale)
             .collect();
-        Self {
+        let mut sequence = Self {
             shape,
             q,
             gate: shape
                 .gated
                 .then(|| ops::input::normal(4, shape.tokens * queries)),
+            k,
+            v,
+            cache,
+        };
+        sequence.fill();
+        let Self { k, v, .. } = sequence;
+        Self {
             k: stored(k),
             v: stored(v),
-            cache,
+            ..sequence
+        }
+    }
+
+    /// Writes keys and values into the cache.
+    fn fill(&mut self) {
+        let Shape {
+            kv_heads, head_dim, ..
+        } = self.shape;
+        let width = kv_heads * head_dim;
+        let (keys, values) = (Matrix::of(&self.k, width), Matrix::of(&self.v, width));
+        for position in 0..self.k.len() / width {
+            for head in 0..kv_heads {
+                // SAFETY: the position has a row, padded, and a slot.
+                unsafe {
+                    let key = keys.rows().row(position).add(head * head_dim);
+                    let value = values.rows().row(position).add(head * head_dim);
+                    self.cache.write::<Portable>(head, position, key, value);
+                }
+            }
         }
     }
 
@@ -143,7 +161,11 @@ impl Sequence {
         let got = same_everywhere(what, |isa, pool| {
             self.run(&profile(isa, tile), pool, 0, self.shape.tokens)
         });
-        assert_near(&got, &self.want(), reference::TOLERANCE, what);
+        let tolerance = match self.cache.kind() {
+            KvType::I16 => WHOLE_TOLERANCE,
+            KvType::F16 | KvType::Q8_0 | KvType::F32 => reference::TOLERANCE,
+        };
+        assert_near(&got, &self.want(), tolerance, what);
     }
 }
 
@@ -188,8 +210,9 @@ fn odd_heads_and_depths_around_splits_are_right() {
         for depth in [0, 63, 64, SPLIT - 1, SPLIT, 1500] {
             let kind = match depth {
                 SPLIT => KvType::F32,
-                64 | 1500 => KvType::Q8_0,
-                _ => KvType::F16,
+                64 => KvType::Q8_0,
+                63 => KvType::F16,
+                _ => KvType::I16,
             };
             let what = format!("{head_dim} at {depth}, {}", kind.name());
             Sequence::of(shape(3, depth, head_dim), kind).check(&what, 16);
@@ -207,7 +230,7 @@ fn heads_of_odd_width_are_right() {
                 ..shape(tokens, depth, head_dim)
             };
             let what = format!("{head_dim}, {tokens} at {depth}");
-            for kind in [KvType::F16, KvType::Q8_0] {
+            for kind in [KvType::I16, KvType::F16, KvType::Q8_0] {
                 let what = format!("{what}, {}", kind.name());
                 Sequence::of(shape, kind).check(&what, 16);
             }
@@ -252,8 +275,9 @@ fn a_query_has_the_same_bits_alone_in_chunks_and_in_tiles() {
                 gated: depth == 511,
                 ..shape(200, depth, 64)
             };
-            has_one_result(shape, KvType::F16, Isa::detect());
-            has_one_result(shape, KvType::Q8_0, Isa::detect());
+            for kind in [KvType::I16, KvType::F16, KvType::Q8_0] {
+                has_one_result(shape, kind, Isa::detect());
+            }
         }
     }
     has_one_result(shape(200, 500, 256), KvType::F32, Isa::detect());
@@ -267,8 +291,9 @@ fn every_instruction_set_keeps_that() {
                 window,
                 ..shape(34, 500, 80)
             };
-            has_one_result(shape, KvType::F16, isa);
-            has_one_result(shape, KvType::Q8_0, isa);
+            for kind in [KvType::I16, KvType::F16, KvType::Q8_0] {
+                has_one_result(shape, kind, isa);
+            }
         }
     }
 }
@@ -276,17 +301,64 @@ fn every_instruction_set_keeps_that() {
 /// What lies in the cache beyond a query's position is not seen, whatever it is.
 #[test]
 fn stale_positions_are_not_seen() {
-    let full = Sequence::of(shape(40, 530, 64), KvType::F16);
-    let fresh = Sequence::of(shape(4, 530, 64), KvType::F16);
-    let pool = Pool::new(2, 100, 100).expect("threads");
-    // The inputs are one sequence from a seed, so `full` has the same first tokens and then 36 more.
-    let profile = profile(Isa::detect(), 16);
-    for (from, tokens) in [(0, 4), (3, 1)] {
-        let (got, want) = (
-            full.run(&profile, &pool, from, tokens),
-            fresh.run(&profile, &pool, from, tokens),
-        );
-        assert_same_bits(&got, &want, "stale positions");
+    for kind in [KvType::I16, KvType::F16] {
+        let full = Sequence::of(shape(40, 530, 64), kind);
+        let fresh = Sequence::of(shape(4, 530, 64), kind);
+        let nothing = Matrix::of(&[f32::NAN; 64], 64);
+        for head in 0..2 {
+            for position in 534..570 {
+                // SAFETY: the position has a slot, a row is a head.
+                unsafe {
+                    let row = nothing.rows().row(0);
+                    full.cache.write::<Portable>(head, position, row, row);
+                }
+            }
+        }
+        let pool = Pool::new(2, 100, 100).expect("threads");
+        // The inputs are one sequence from a seed, so `full` has the same first tokens, and none of the others.
+        let profile = profile(Isa::detect(), 16);
+        for (from, tokens) in [(0, 4), (3, 1)] {
+            let (got, want) = (
+                full.run(&profile, &pool, from, tokens),
+                fresh.run(&profile, &pool, from, tokens),
+            );
+            assert_same_bits(&got, &want, "stale positions");
+        }
+    }
+}
+
+/// Also where a few dimensions, or a few positions, are far larger than the others.
+#[test]
+fn whole_numbers_are_as_near_as_binary16() {
+    for (head_dim, depth) in [(64, 1500), (128, 300), (256, 700)] {
+        let shape = shape(5, depth, head_dim);
+        for (every, factor) in [(1, 1.0), (17, 10.0), (head_dim * 2 * 100, 30.0)] {
+            let scaled = |seed, count: usize| {
+                let mut x = ops::input::normal(seed, count);
+                x.iter_mut().step_by(every).for_each(|x| *x *= factor);
+                x
+            };
+            let error = |kind| {
+                let mut sequence = Sequence::of(shape, kind);
+                let positions = shape.depth + shape.tokens;
+                let width = shape.kv_heads * head_dim;
+                sequence.k = scaled(2, positions * width);
+                sequence.v = scaled(3, positions * width);
+                sequence.fill();
+                let got = sequence.run(
+                    &profile(Isa::detect(), 16),
+                    &Pool::new(2, 9, 9).expect("threads"),
+                    0,
+                    5,
+                );
+                ops::relative_error(&got, &sequence.want())
+            };
+            let (whole, half) = (error(KvType::I16), error(KvType::F16));
+            assert!(
+                whole <= 2.0 * half,
+                "{head_dim} dims, {factor} at every {every}: {whole:e}, binary16 {half:e}"
+            );
+        }
     }
 }
 

@@ -121,7 +121,7 @@ impl Case {
             match cache.kind() {
                 KvType::F32 => *block.cast::<f32>().add(element),
                 KvType::F16 => half::f16::from_bits(*block.cast::<u16>().add(element)).to_f32(),
-                KvType::Q8_0 => unreachable!("attention's tests read that one"),
+                KvType::I16 | KvType::Q8_0 => unreachable!("attention's tests read those"),
             }
         };
         let (mut keys, mut values) = (Vec::new(), Vec::new());

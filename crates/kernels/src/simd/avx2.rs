@@ -10,7 +10,7 @@ use std::arch::x86_64::*;
 
 use half::{Avx2Half, Half};
 
-use super::{Lanes, Simd};
+use super::{Kernel, Lanes, Simd};
 
 /// AVX2, FMA, F16C; and AVX-VNNI, which only the integer products use.
 #[derive(Clone, Copy)]
@@ -184,6 +184,15 @@ impl<const VNNI: bool> Simd for Avx2Set<VNNI> {
     type Part = Half<VNNI>;
 
     #[inline(always)]
+    unsafe fn call<K: Kernel>(kernel: K) -> K::Out {
+        if VNNI {
+            super::enter_avx_vnni(kernel)
+        } else {
+            super::enter_avx2(kernel)
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_f16(p: *mut u16, x: Self::F) {
         const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT;
         _mm_storeu_si128(p.cast(), _mm256_cvtps_ph::<NEAREST>(x[0]));
@@ -215,13 +224,11 @@ impl<const VNNI: bool> Simd for Avx2Set<VNNI> {
         ]
     }
     #[inline(always)]
-    unsafe fn exp2i(n: Self::F) -> Self::F {
-        let bias = _mm256_set1_epi32(127);
-        let lo = _mm256_add_epi32(_mm256_cvtps_epi32(n[0]), bias);
-        let hi = _mm256_add_epi32(_mm256_cvtps_epi32(n[1]), bias);
+    unsafe fn to_exponent(a: Self::F) -> Self::F {
+        let bits = both!(_mm256_castps_si256, a);
         [
-            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(lo)),
-            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(hi)),
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(bits[0])),
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(bits[1])),
         ]
     }
     #[inline(always)]
@@ -262,6 +269,23 @@ impl<const VNNI: bool> Simd for Avx2Set<VNNI> {
             _mm256_extracti128_si256::<1>(words),
         );
         _mm_storeu_si128(p.cast(), bytes);
+    }
+    #[inline(always)]
+    unsafe fn store_as_i16(p: *mut i16, a: Self::F) {
+        let words = _mm256_packs_epi32(_mm256_cvtps_epi32(a[0]), _mm256_cvtps_epi32(a[1]));
+        let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
+        _mm256_storeu_si256(p.cast(), words);
+    }
+    #[inline(always)]
+    unsafe fn add_pairs(sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        if VNNI {
+            [
+                _mm256_dpwssd_avx_epi32(sum[0], a[0], b[0]),
+                _mm256_dpwssd_avx_epi32(sum[1], a[1], b[1]),
+            ]
+        } else {
+            Self::add_i32(sum, both!(_mm256_madd_epi16, a, b))
+        }
     }
     #[inline(always)]
     unsafe fn store_bytes(p: *mut u8, a: Self::B) {

@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Lanes, Simd};
+use super::{Kernel, Lanes, Simd};
 
 /// AVX-512 F, BW, VL, DQ, VNNI.
 #[derive(Clone, Copy)]
@@ -130,6 +130,11 @@ impl Simd for Avx512 {
     type Part = Self;
 
     #[inline(always)]
+    unsafe fn call<K: Kernel>(kernel: K) -> K::Out {
+        super::enter_avx512(kernel)
+    }
+
+    #[inline(always)]
     unsafe fn store_f16(p: *mut u16, x: __m512) {
         let h = _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x);
         _mm256_storeu_si256(p.cast(), h);
@@ -155,9 +160,8 @@ impl Simd for Avx512 {
         _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a)
     }
     #[inline(always)]
-    unsafe fn exp2i(n: __m512) -> __m512 {
-        let i = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
-        _mm512_castsi512_ps(_mm512_slli_epi32::<23>(i))
+    unsafe fn to_exponent(a: __m512) -> __m512 {
+        _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(a)))
     }
     #[inline(always)]
     unsafe fn sum(a: __m512) -> f32 {
@@ -181,6 +185,14 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn store_as_i8(p: *mut i8, a: __m512) {
         _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
+    }
+    #[inline(always)]
+    unsafe fn store_as_i16(p: *mut i16, a: __m512) {
+        _mm256_storeu_si256(p.cast(), _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(a)));
+    }
+    #[inline(always)]
+    unsafe fn add_pairs(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        _mm512_dpwssd_epi32(sum, a, b)
     }
     #[inline(always)]
     unsafe fn store_bytes(p: *mut u8, a: __m512i) {

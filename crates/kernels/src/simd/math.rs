@@ -11,11 +11,14 @@ use super::Simd;
 pub(crate) unsafe fn exp<S: Simd>(x: S::F) -> S::F {
     const LN2_HI: f32 = 0.693_359_4;
     const LN2_LO: f32 = -2.121_944_4e-4;
+    // 1.5 * 2^23: a sum with it is rounded to a whole number, whose lowest bits are the last of the mantissa; and the bias of exponents.
+    const ROUND: f32 = 12_582_912.0 + 127.0;
     // SAFETY: lane arithmetic only; the features are the caller's contract.
     unsafe {
         // `x` second: a NaN input passes through both clamps.
         let clamped = S::min(S::splat(88.0), S::max(S::splat(-87.0), x));
-        let n = S::round(S::mul(clamped, S::splat(std::f32::consts::LOG2_E)));
+        let biased = S::fma(clamped, S::splat(std::f32::consts::LOG2_E), S::splat(ROUND));
+        let n = S::sub(biased, S::splat(ROUND));
         let r = S::fma(n, S::splat(-LN2_HI), clamped);
         let r = S::fma(n, S::splat(-LN2_LO), r);
         let mut p = S::splat(1.0 / 720.0);
@@ -25,7 +28,7 @@ pub(crate) unsafe fn exp<S: Simd>(x: S::F) -> S::F {
         p = S::fma(p, r, S::splat(0.5));
         p = S::fma(p, r, S::splat(1.0));
         p = S::fma(p, r, S::splat(1.0));
-        let y = S::mul(p, S::exp2i(n));
+        let y = S::mul(p, S::to_exponent(biased));
         // Below the clamp the true value is under 1.7e-38: masked attention scores must give exactly 0.
         S::zero_below(x, S::splat(-87.0), y)
     }

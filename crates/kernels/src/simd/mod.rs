@@ -75,7 +75,6 @@ pub(crate) trait Lanes: Copy {
     unsafe fn splat_i32(x: i32) -> Self::I;
     unsafe fn add_i32(a: Self::I, b: Self::I) -> Self::I;
     unsafe fn to_f32(a: Self::I) -> Self::F;
-
     unsafe fn load_bytes(p: *const u8) -> Self::B;
     unsafe fn and_byte(a: Self::B, mask: u8) -> Self::B;
     unsafe fn or_bytes(a: Self::B, b: Self::B) -> Self::B;
@@ -188,6 +187,13 @@ pub(crate) trait Simd: Lanes {
     /// The processor's own width.
     type Part: Lanes;
 
+    /// Runs a part of a kernel in a function of its own, with the features of this set: the compiler takes minutes over one that has
+    /// every tile in it.
+    ///
+    /// # Safety
+    /// The kernel's own contract.
+    unsafe fn call<K: Kernel>(kernel: K) -> K::Out;
+
     /// Rounds to nearest even.
     unsafe fn store_f16(p: *mut u16, x: Self::F);
 
@@ -199,8 +205,8 @@ pub(crate) trait Simd: Lanes {
     unsafe fn abs(a: Self::F) -> Self::F;
     /// To the nearest integer, ties to even.
     unsafe fn round(a: Self::F) -> Self::F;
-    /// 2^n for integral n in -126..=127.
-    unsafe fn exp2i(n: Self::F) -> Self::F;
+    /// The lowest 8 bits of the mantissa as the exponent of a power of two, which is 1 where they are 127.
+    unsafe fn to_exponent(a: Self::F) -> Self::F;
     /// Sum of the lanes as the tree ((8) (4) (2) (1)).
     unsafe fn sum(a: Self::F) -> f32;
     /// Largest lane.
@@ -213,6 +219,11 @@ pub(crate) trait Simd: Lanes {
 
     /// Rounds to nearest even and keeps the low byte of each lane; for values within -128..=127.
     unsafe fn store_as_i8(p: *mut i8, a: Self::F);
+    /// Rounds to nearest even, values beyond -32768..=32767 to the nearer end.
+    unsafe fn store_as_i16(p: *mut i16, a: Self::F);
+
+    /// `sum` plus, in each lane, the products of two pairs of signed 16-bit numbers, wrapping.
+    unsafe fn add_pairs(sum: Self::I, a: Self::I, b: Self::I) -> Self::I;
 
     unsafe fn store_bytes(p: *mut u8, a: Self::B);
     /// Every byte minus `x`, wrapping.
@@ -284,7 +295,7 @@ pub(crate) unsafe fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Out {
         Isa::Neon => unsafe { enter_neon(kernel) },
         // Also for the sets of other processors: detection never yields them.
         // SAFETY: the portable path needs nothing of the processor; the kernel's contract is passed on.
-        _ => unsafe { kernel.run::<Portable>() },
+        _ => unsafe { enter_portable(kernel) },
     }
 }
 
@@ -303,8 +314,15 @@ pub(crate) unsafe fn dispatch_products<K: Kernel>(isa: Isa, kernel: K) -> K::Out
     }
 }
 
+#[inline(never)]
+unsafe fn enter_portable<K: Kernel>(kernel: K) -> K::Out {
+    // SAFETY: the caller's contract.
+    unsafe { kernel.run::<Portable>() }
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,f16c")]
+#[inline(never)]
 unsafe fn enter_avx2<K: Kernel>(kernel: K) -> K::Out {
     // SAFETY: the caller's contract.
     unsafe { kernel.run::<Avx2>() }
@@ -312,6 +330,7 @@ unsafe fn enter_avx2<K: Kernel>(kernel: K) -> K::Out {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+#[inline(never)]
 unsafe fn enter_avx_vnni<K: Kernel>(kernel: K) -> K::Out {
     // SAFETY: the caller's contract.
     unsafe { kernel.run::<AvxVnni>() }
@@ -319,6 +338,7 @@ unsafe fn enter_avx_vnni<K: Kernel>(kernel: K) -> K::Out {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+#[inline(never)]
 unsafe fn enter_avx512<K: Kernel>(kernel: K) -> K::Out {
     // SAFETY: the caller's contract.
     unsafe { kernel.run::<Avx512>() }
@@ -326,6 +346,7 @@ unsafe fn enter_avx512<K: Kernel>(kernel: K) -> K::Out {
 
 #[cfg(target_arch = "aarch64")]
 #[target_feature(enable = "neon,dotprod")]
+#[inline(never)]
 unsafe fn enter_neon<K: Kernel>(kernel: K) -> K::Out {
     // SAFETY: the caller's contract.
     unsafe { kernel.run::<Neon>() }

@@ -9,7 +9,7 @@
 
 use std::arch::{aarch64::*, asm};
 
-use super::{Lanes, Simd};
+use super::{Kernel, Lanes, Simd};
 
 /// NEON with dot products.
 #[derive(Clone, Copy)]
@@ -263,6 +263,11 @@ impl Simd for Neon {
     type Part = Self;
 
     #[inline(always)]
+    unsafe fn call<K: Kernel>(kernel: K) -> K::Out {
+        super::enter_neon(kernel)
+    }
+
+    #[inline(always)]
     unsafe fn store_f16(p: *mut u16, x: Self::F) {
         for (i, x) in x.into_iter().enumerate() {
             let half: uint16x4_t;
@@ -296,11 +301,8 @@ impl Simd for Neon {
         each!(i => vrndnq_f32(a[i]))
     }
     #[inline(always)]
-    unsafe fn exp2i(n: Self::F) -> Self::F {
-        each!(i => {
-            let exponent = vaddq_s32(vcvtnq_s32_f32(n[i]), vdupq_n_s32(127));
-            vreinterpretq_f32_s32(vshlq_n_s32::<23>(exponent))
-        })
+    unsafe fn to_exponent(a: Self::F) -> Self::F {
+        each!(i => vreinterpretq_f32_s32(vshlq_n_s32::<23>(vreinterpretq_s32_f32(a[i]))))
     }
     #[inline(always)]
     unsafe fn sum(a: Self::F) -> f32 {
@@ -336,6 +338,20 @@ impl Simd for Neon {
         let words = each!(i => vmovn_s32(vcvtnq_s32_f32(a[i])));
         vst1_s8(p, vmovn_s16(vcombine_s16(words[0], words[1])));
         vst1_s8(p.add(8), vmovn_s16(vcombine_s16(words[2], words[3])));
+    }
+    #[inline(always)]
+    unsafe fn store_as_i16(p: *mut i16, a: Self::F) {
+        for (i, a) in a.into_iter().enumerate() {
+            vst1_s16(p.add(4 * i), vqmovn_s32(vcvtnq_s32_f32(a)));
+        }
+    }
+    #[inline(always)]
+    unsafe fn add_pairs(sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        each!(i => {
+            let (a, b) = (vreinterpretq_s16_s32(a[i]), vreinterpretq_s16_s32(b[i]));
+            let low = vmull_s16(vget_low_s16(a), vget_low_s16(b));
+            vaddq_s32(sum[i], vpaddq_s32(low, vmull_high_s16(a, b)))
+        })
     }
     #[inline(always)]
     unsafe fn store_bytes(p: *mut u8, a: Self::B) {

@@ -6,7 +6,7 @@
 
 use half::{bf16, f16};
 
-use super::{LANES, Lanes, Simd};
+use super::{Kernel, LANES, Lanes, Simd};
 
 /// Plain Rust.
 #[derive(Clone, Copy)]
@@ -155,6 +155,11 @@ impl Simd for Portable {
     type Part = Self;
 
     #[inline(always)]
+    unsafe fn call<K: Kernel>(kernel: K) -> K::Out {
+        super::enter_portable(kernel)
+    }
+
+    #[inline(always)]
     unsafe fn store_f16(p: *mut u16, x: Self::F) {
         for (i, v) in x.iter().enumerate() {
             p.add(i).write_unaligned(f16::from_f32(*v).to_bits());
@@ -181,8 +186,8 @@ impl Simd for Portable {
         lanes!(i => a[i].round_ties_even())
     }
     #[inline(always)]
-    unsafe fn exp2i(n: Self::F) -> Self::F {
-        lanes!(i => f32::from_bits((((n[i] as i32) + 127) << 23) as u32))
+    unsafe fn to_exponent(a: Self::F) -> Self::F {
+        lanes!(i => f32::from_bits(a[i].to_bits() << 23))
     }
     #[inline(always)]
     unsafe fn sum(a: Self::F) -> f32 {
@@ -214,6 +219,24 @@ impl Simd for Portable {
         for (i, v) in a.iter().enumerate() {
             *p.add(i) = v.round_ties_even() as i32 as i8;
         }
+    }
+    #[inline(always)]
+    unsafe fn store_as_i16(p: *mut i16, a: Self::F) {
+        for (i, v) in a.iter().enumerate() {
+            let nearest = v.round_ties_even() as i32;
+            *p.add(i) = nearest.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+        }
+    }
+    #[inline(always)]
+    unsafe fn add_pairs(sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        let mut out = sum;
+        for (i, o) in out.iter_mut().enumerate() {
+            let low = i32::from(a[i] as i16) * i32::from(b[i] as i16);
+            *o = o
+                .wrapping_add(low)
+                .wrapping_add((a[i] >> 16) * (b[i] >> 16));
+        }
+        out
     }
     #[inline(always)]
     unsafe fn store_bytes(p: *mut u8, a: Self::B) {

@@ -6,13 +6,18 @@ mod tile;
 
 use std::marker::PhantomData;
 
-use self::tile::{Byte, Early, Half, Single, Stored, finish, merge, one_split};
+use self::tile::{
+    Kind, Room, finish,
+    float::{Byte, Early, Floats, Half, Single},
+    merge, one_split,
+    whole::{Whole, query_len},
+};
 use super::cache::{KEY_BLOCK, KvCache};
 use crate::{
     pool::Team,
     profile::{KvType, RuntimeProfile},
     rows::Rows,
-    simd::{Kernel, LANES, Simd, dispatch},
+    simd::{Kernel, LANES, Simd, dispatch, dispatch_products},
 };
 
 /// Keys of a split. Fixes the order of reduction, so it is no field of the profile.
@@ -75,8 +80,10 @@ fn state_len(head_dim: usize) -> usize {
 /// f32 elements of scratch that one thread needs.
 pub(crate) fn scratch_len(profile: &RuntimeProfile, group: usize, head_dim: usize) -> usize {
     let rows = tile_tokens(profile, group) * group;
-    // Running state and one split's state per row, and the weights of a register tile as they are and scaled.
-    2 * rows.next_multiple_of(ROWS) * state_len(head_dim) + 2 * ROWS * KEY_BLOCK
+    // For each row its running state, that of one split and the query as the cache's kind multiplies it; and the weights of a register
+    // tile as they are and as it does.
+    let row = 2 * state_len(head_dim) + query_len(head_dim);
+    rows.next_multiple_of(ROWS) * row + 2 * ROWS * KEY_BLOCK
 }
 
 /// f32 elements of the splits that a single-token step may spread over threads.
@@ -127,37 +134,37 @@ pub(crate) unsafe fn attention<'a>(
         unsafe {
             // One function for each kind: the compiler takes minutes over one with all of them in it.
             macro_rules! run {
-                ($kind:ident) => {{
-                    let stored = PhantomData::<$kind>;
+                ($dispatch:ident, $kind:ty, $early:ty) => {{
                     if call.tokens == 1 {
-                        dispatch(
+                        $dispatch(
                             isa,
                             Spread {
                                 call,
                                 scratch,
                                 whole,
                                 share,
-                                stored,
+                                kind: PhantomData::<$early>,
                             },
                         );
                     } else {
-                        dispatch(
+                        $dispatch(
                             isa,
                             Tiles {
                                 call,
                                 scratch,
                                 tile,
                                 share,
-                                stored,
+                                kind: PhantomData::<$kind>,
                             },
                         );
                     }
                 }};
             }
             match call.cache.kind() {
-                KvType::F16 => run!(Half),
-                KvType::Q8_0 => run!(Byte),
-                KvType::F32 => run!(Single),
+                KvType::I16 => run!(dispatch_products, Whole<false>, Whole<true>),
+                KvType::F16 => run!(dispatch, Floats<Half>, Floats<Early<Half>>),
+                KvType::Q8_0 => run!(dispatch, Floats<Byte>, Floats<Early<Byte>>),
+                KvType::F32 => run!(dispatch, Floats<Single>, Floats<Early<Single>>),
             }
         }
     }
@@ -213,15 +220,15 @@ impl RowSet<'_> {
     }
 }
 
-struct Tiles<'a, C> {
+struct Tiles<'a, K> {
     call: Attention<'a>,
     scratch: *mut f32,
     tile: usize,
     share: std::iter::StepBy<std::ops::Range<usize>>,
-    stored: PhantomData<C>,
+    kind: PhantomData<K>,
 }
 
-impl<C: Stored> Kernel for Tiles<'_, C> {
+impl<K: Kind> Kernel for Tiles<'_, K> {
     type Out = ();
 
     #[inline(always)]
@@ -241,15 +248,20 @@ impl<C: Stored> Kernel for Tiles<'_, C> {
             let len = state_len(call.head_dim);
             let padded = set.rows.next_multiple_of(ROWS);
             let (first, last) = (set.position(0), set.position(set.rows - 1));
-            // SAFETY: the scratch holds two states for every row, and the tile's weights.
+            // SAFETY: the scratch holds two states and a query for every row, and the tile's weights.
             unsafe {
                 let running = self.scratch;
                 let partial = running.add(padded * len);
                 let weights = partial.add(padded * len);
+                let room = Room {
+                    weights,
+                    queries: weights.add(2 * ROWS * KEY_BLOCK),
+                };
+                K::prepare::<S>(&set, room);
                 let mut is_first = true;
                 for split in call.first_key(first) / SPLIT..last / SPLIT + 1 {
                     let into = if is_first { running } else { partial };
-                    one_split::<S, C>(&set, split, into, weights);
+                    one_split::<S, K>(&set, split, into, room);
                     if !is_first {
                         for row in 0..set.rows {
                             merge::<S>(
@@ -270,16 +282,16 @@ impl<C: Stored> Kernel for Tiles<'_, C> {
 }
 
 /// A single token: (split, KV head) pairs over the threads, and single rows of the last pairs.
-struct Spread<'a, C> {
+struct Spread<'a, K> {
     call: Attention<'a>,
     scratch: *mut f32,
     /// Pairs that are one item; of those behind them each row is.
     whole: usize,
     share: std::iter::StepBy<std::ops::Range<usize>>,
-    stored: PhantomData<C>,
+    kind: PhantomData<K>,
 }
 
-impl<C: Stored> Kernel for Spread<'_, C> {
+impl<K: Kind> Kernel for Spread<'_, K> {
     type Out = ();
 
     #[inline(always)]
@@ -302,11 +314,16 @@ impl<C: Stored> Kernel for Spread<'_, C> {
                 first_head,
                 rows,
             };
-            // SAFETY: the scratch holds the group's states and weights; `splits` has a slot for every row and split.
+            // SAFETY: the scratch holds the group's states, queries and weights; `splits` has a slot for every row and split.
             unsafe {
                 let own = self.scratch;
                 let weights = own.add(group.next_multiple_of(ROWS) * len);
-                one_split::<S, Early<C>>(&set, first + split, own, weights);
+                let room = Room {
+                    weights,
+                    queries: weights.add(2 * ROWS * KEY_BLOCK),
+                };
+                K::prepare::<S>(&set, room);
+                one_split::<S, K>(&set, first + split, own, room);
                 if call.is_split() {
                     let head = kv_head * group + set.first_head;
                     let slot = call.splits.add((split * call.heads + head) * len);

@@ -2,22 +2,66 @@
 //! they leave. With 32 registers a tile is 4 rows by 4 vectors; with 16 of half the width it is 6 rows by 1. The tile's shape
 //! decides which sums share a loaded vector, never the order of a sum.
 //!
-//! A row's state is its maximum, its sum (in the first vector) and its weighted values.
+//! A row's state is its maximum, its sum (in the first vector) and its weighted values. What multiplies is a [`Kind`]: [`float`] or
+//! [`whole`] numbers.
 
-use super::{MASKED, ROWS, RowSet, SPLIT, VECTORS, state_len};
+pub(super) mod float;
+pub(super) mod whole;
+
+use std::marker::PhantomData;
+
+use super::{MASKED, RowSet, SPLIT, VECTORS, state_len};
 use crate::{
     attention::cache::KEY_BLOCK,
-    profile::SCALED,
-    simd::{LANES, Simd, math, store_first},
+    simd::{Kernel, LANES, Simd, math, store_first},
 };
+
+/// Where the rows of a set are worked on, beside their states.
+#[derive(Clone, Copy)]
+pub(super) struct Room {
+    /// Of a register tile's rows for one block of keys, then as much again for what a kind makes of them.
+    pub weights: *mut f32,
+    /// What a kind makes of the queries: [`whole::query_len`] for each row.
+    pub queries: *mut f32,
+}
+
+/// How queries meet keys, and weights values.
+pub(super) trait Kind {
+    /// What the set's tiles need, once for all of its splits.
+    ///
+    /// # Safety
+    /// The contract of `attention`.
+    unsafe fn prepare<S: Simd>(_set: &RowSet<'_>, _room: Room) {}
+
+    /// The span's rows (at most `R`) with its block of keys.
+    ///
+    /// # Safety
+    /// The contract of `attention`; the set is prepared.
+    unsafe fn block<S: Simd, const R: usize, const V: usize>(
+        set: &RowSet<'_>,
+        span: Span,
+        states: *mut f32,
+        room: Room,
+    );
+}
+
+/// Rows of a set, and the block of 64 keys that they meet.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    pub first: usize,
+    pub rows: usize,
+    pub key: usize,
+    /// Keys from here on do not exist.
+    pub end: usize,
+}
 
 /// Attention of all rows to the keys of one split, from nothing.
 #[inline(always)]
-pub(super) unsafe fn one_split<S: Simd, C: Stored>(
+pub(super) unsafe fn one_split<S: Simd, K: Kind>(
     set: &RowSet<'_>,
     split: usize,
     states: *mut f32,
-    weights: *mut f32,
+    room: Room,
 ) {
     let call = &set.call;
     let len = state_len(call.head_dim);
@@ -40,138 +84,106 @@ pub(super) unsafe fn one_split<S: Simd, C: Stored>(
         while key < to {
             let mut row = 0;
             while row < set.rows {
-                let left = set.rows - row;
-                let rows = rows::<S, C>(set, row, left, key, to, states, weights);
-                row += rows;
+                let span = Span {
+                    first: row,
+                    rows: set.rows - row,
+                    key,
+                    end: to,
+                };
+                row += rows::<S, K>(set, span, states, room);
             }
             key += KEY_BLOCK;
         }
     }
 }
 
-/// How the cache's numbers are read, apart from their scales.
-pub(super) trait Stored {
-    const BYTES: usize;
-    /// Whether there is a scale for every [`SCALED`] dimensions.
-    const IS_SCALED: bool = false;
-    /// Whether to ask for the next block while one is read: line by line, since processors drop what is asked for in bursts.
-    const EARLY: bool = false;
-    /// Vectors that share a cache line.
-    const VECTORS_OF_LINE: usize = 64 / (LANES * Self::BYTES);
-    unsafe fn load<S: Simd>(p: *const u8) -> S::F;
-}
-
-pub(super) struct Half;
-pub(super) struct Byte;
-pub(super) struct Single;
-
-/// For one token, whose few rows leave the memory to wait for.
-pub(super) struct Early<C>(std::marker::PhantomData<C>);
-
-impl<C: Stored> Stored for Early<C> {
-    const BYTES: usize = C::BYTES;
-    const IS_SCALED: bool = C::IS_SCALED;
-    const EARLY: bool = true;
-    #[inline(always)]
-    unsafe fn load<S: Simd>(p: *const u8) -> S::F {
-        // SAFETY: the same contract.
-        unsafe { C::load::<S>(p) }
-    }
-}
-
-impl Stored for Byte {
-    const BYTES: usize = 1;
-    const IS_SCALED: bool = true;
-    #[inline(always)]
-    unsafe fn load<S: Simd>(p: *const u8) -> S::F {
-        // SAFETY: 16 numbers at `p`.
-        unsafe { S::load_i8(p.cast()) }
-    }
-}
-
-impl Stored for Half {
-    const BYTES: usize = 2;
-    #[inline(always)]
-    unsafe fn load<S: Simd>(p: *const u8) -> S::F {
-        // SAFETY: 16 numbers at `p`.
-        unsafe { S::load_f16(p.cast()) }
-    }
-}
-
-impl Stored for Single {
-    const BYTES: usize = 4;
-    #[inline(always)]
-    unsafe fn load<S: Simd>(p: *const u8) -> S::F {
-        // SAFETY: 16 numbers at `p`.
-        unsafe { S::load(p.cast()) }
-    }
-}
-
-/// The next rows, as many as a register tile takes, with one block of 64 keys. Returns how many.
+/// The next of the span's rows, as many as a register tile takes. Returns how many.
 #[inline(always)]
-unsafe fn rows<S: Simd, C: Stored>(
+unsafe fn rows<S: Simd, K: Kind>(
     set: &RowSet<'_>,
-    first: usize,
-    left: usize,
-    key: usize,
-    end: usize,
+    span: Span,
     states: *mut f32,
-    weights: *mut f32,
+    room: Room,
 ) -> usize {
-    // SAFETY: the contract of `attention`; no tile takes more than `left` rows.
-    unsafe {
-        if left == 1 {
-            return block::<S, C, 1, 4>(set, first, 1, key, end, states, weights);
+    macro_rules! tile {
+        ($rows:literal, $vectors:literal) => {{
+            let span = Span {
+                rows: span.rows.min($rows),
+                ..span
+            };
+            let kind = PhantomData;
+            // SAFETY: the contract of `attention`; no tile takes more than the span's rows.
+            unsafe {
+                S::call(Tile::<K, $rows, $vectors> {
+                    set,
+                    span,
+                    states,
+                    room,
+                    kind,
+                });
+            }
+            span.rows
+        }};
+    }
+    if S::MANY_REGISTERS {
+        match span.rows {
+            1 => tile!(1, 4),
+            2 => tile!(2, 4),
+            _ => tile!(4, 4),
         }
-        if S::MANY_REGISTERS {
-            match left {
-                2 => block::<S, C, 2, 4>(set, first, 2, key, end, states, weights),
-                _ => block::<S, C, 4, 4>(set, first, left.min(4), key, end, states, weights),
-            }
-        } else {
-            match left {
-                2 => block::<S, C, 2, 2>(set, first, 2, key, end, states, weights),
-                3 | 4 => block::<S, C, 4, 1>(set, first, left, key, end, states, weights),
-                _ => block::<S, C, 6, 1>(set, first, left.min(6), key, end, states, weights),
-            }
+    } else {
+        match span.rows {
+            1 => tile!(1, 4),
+            2 => tile!(2, 2),
+            3 => tile!(3, 1),
+            4 => tile!(4, 1),
+            _ => tile!(6, 1),
         }
     }
 }
 
-/// `rows` rows (at most `R`), one block of 64 keys from `key`; keys from `end` on do not exist. Returns `rows`.
-#[inline(always)]
-unsafe fn block<S: Simd, C: Stored, const R: usize, const V: usize>(
-    set: &RowSet<'_>,
-    first: usize,
-    rows: usize,
-    key: usize,
-    end: usize,
+/// At most R rows, and one block of keys.
+struct Tile<'a, K, const R: usize, const V: usize> {
+    set: &'a RowSet<'a>,
+    span: Span,
     states: *mut f32,
-    weights: *mut f32,
-) -> usize {
+    room: Room,
+    kind: PhantomData<K>,
+}
+
+impl<K: Kind, const R: usize, const V: usize> Kernel for Tile<'_, K, R, V> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: the contract of `attention`.
+        unsafe { K::block::<S, R, V>(self.set, self.span, self.states, self.room) }
+    }
+}
+
+/// Turns the rows' scores into weights, in `room`, and moves their maxima and sums on. Returns what the rows' weighted values shrink by.
+///
+/// One row's maximum, exponentials and sum each wait for the last, so each is done for all rows before the next.
+#[inline(always)]
+unsafe fn weigh<S: Simd, const R: usize>(
+    set: &RowSet<'_>,
+    span: Span,
+    mut scores: [[S::F; VECTORS]; R],
+    states: *mut f32,
+    room: Room,
+) -> [S::F; R] {
     let call = &set.call;
     let len = state_len(call.head_dim);
-    // SAFETY: the contract of `attention`: blocks of keys and values are within the cache's capacity.
+    // SAFETY: the contract of `attention`.
     unsafe {
-        let mut scores = [[S::splat(0.0); VECTORS]; R];
-        for i in (0..VECTORS).step_by(V) {
-            let part = self::scores::<S, C, R, V>(set, first, rows, key + i * LANES);
-            for (all, part) in scores.iter_mut().zip(part) {
-                all[i..i + V].copy_from_slice(&part);
-            }
-        }
-        let mut shrink = [S::splat(0.0); R];
-        for r in 0..rows {
-            let state = states.add((first + r) * len);
-            let position = set.position(first + r);
-            let from = call.first_key(position).saturating_sub(key);
-            let to = (position + 1).saturating_sub(key);
-            let mut s = scores[r];
-            let mut top = S::splat(MASKED);
-            let all_seen = from == 0 && to >= KEY_BLOCK;
-            for (i, v) in s.iter_mut().enumerate() {
-                let at = i * LANES;
-                if !all_seen {
+        let mut tops = [S::splat(MASKED); R];
+        for r in 0..span.rows {
+            let position = set.position(span.first + r);
+            let from = call.first_key(position).saturating_sub(span.key);
+            let to = (position + 1).saturating_sub(span.key);
+            if from > 0 || to < KEY_BLOCK {
+                for (i, v) in scores[r].iter_mut().enumerate() {
+                    let at = i * LANES;
                     *v = S::keep(
                         *v,
                         S::splat(MASKED),
@@ -179,232 +191,38 @@ unsafe fn block<S: Simd, C: Stored, const R: usize, const V: usize>(
                         to.saturating_sub(at).min(LANES),
                     );
                 }
-                top = S::max(top, *v);
             }
-            let old = *state;
-            let new = S::largest(top).max(old);
-            let m = S::splat(new);
-            let mut sum = S::splat(0.0);
-            for (i, v) in s.iter().enumerate() {
-                let p = math::exp::<S>(S::sub(*v, m));
-                S::store(weights.add(r * KEY_BLOCK + i * LANES), p);
-                sum = S::add(sum, p);
-            }
-            let ratio = math::exp::<S>(S::splat(old - new));
-            shrink[r] = ratio;
-            *state = new;
-            let mut lane = [0.0f32; LANES];
-            S::store(lane.as_mut_ptr(), ratio);
-            *state.add(1) = (*state.add(1)).mul_add(lane[0], S::sum(sum));
-        }
-        let keys = KEY_BLOCK.min(end - key);
-        let mut d = 0;
-        if C::IS_SCALED {
-            // No more dimensions at once than share a scale.
-            while d < call.head_dim {
-                let weights = scaled_weights::<S>(set, rows, key, d, weights);
-                if V >= 2 {
-                    values::<S, C, R, 2>(set, first, rows, key, keys, d, &shrink, states, weights);
-                    d += LANES * 2;
-                } else {
-                    values::<S, C, R, 1>(set, first, rows, key, keys, d, &shrink, states, weights);
-                    d += LANES;
-                }
+            for v in scores[r] {
+                tops[r] = S::max(tops[r], v);
             }
         }
-        while d < call.head_dim {
-            values::<S, C, R, V>(set, first, rows, key, keys, d, &shrink, states, weights);
-            d += LANES * V;
+        // Both, a lane for each row.
+        let (mut old, mut new) = ([MASKED; LANES], [MASKED; LANES]);
+        for r in 0..span.rows {
+            let state = states.add((span.first + r) * len);
+            old[r] = *state;
+            new[r] = S::largest(tops[r]).max(old[r]);
+            *state = new[r];
         }
-    }
-    rows
-}
-
-/// The rows' weights times the scales of dimension `d` of the values, behind the weights themselves: written where a block of
-/// dimensions begins.
-#[inline(always)]
-unsafe fn scaled_weights<S: Simd>(
-    set: &RowSet<'_>,
-    rows: usize,
-    key: usize,
-    d: usize,
-    weights: *mut f32,
-) -> *const f32 {
-    let cache = set.call.cache;
-    // SAFETY: as `block`; the scratch has room for the weights twice, scales lie behind their block's codes.
-    unsafe {
-        let scaled = weights.add(ROWS * KEY_BLOCK);
-        if d.is_multiple_of(SCALED) {
-            for i in 0..VECTORS {
-                let block = cache.value_block(set.kv_head, key / LANES + i);
-                let scales = block.add(cache.codes_bytes() + d / SCALED * 2 * LANES);
-                let scale = S::load_f16(scales.cast());
-                for r in 0..rows {
-                    let at = r * KEY_BLOCK + i * LANES;
-                    S::store(scaled.add(at), S::mul(S::load(weights.add(at)), scale));
-                }
+        let mut sums = [S::splat(0.0); R];
+        for r in 0..span.rows {
+            let top = S::splat(new[r]);
+            for (i, v) in scores[r].into_iter().enumerate() {
+                let p = math::exp::<S>(S::sub(v, top));
+                S::store(room.weights.add(r * KEY_BLOCK + i * LANES), p);
+                sums[r] = S::add(sums[r], p);
             }
         }
-        scaled
-    }
-}
-
-/// q . k for R rows by V vectors of keys: a chain over the dimensions in order.
-#[inline(always)]
-unsafe fn scores<S: Simd, C: Stored, const R: usize, const V: usize>(
-    set: &RowSet<'_>,
-    first: usize,
-    rows: usize,
-    key: usize,
-) -> [[S::F; V]; R] {
-    let call = &set.call;
-    // SAFETY: as `block`; rows beyond `rows` repeat the last one.
-    unsafe {
-        let mut acc = [[S::splat(0.0); V]; R];
-        let mut q = [set.query(first); R];
-        for (r, q) in q.iter_mut().enumerate() {
-            *q = set.query(first + r.min(rows - 1));
+        let moved = S::sub(S::load(old.as_ptr()), S::load(new.as_ptr()));
+        let mut ratios = [0.0; LANES];
+        S::store(ratios.as_mut_ptr(), math::exp::<S>(moved));
+        let mut shrink = [S::splat(0.0); R];
+        for r in 0..span.rows {
+            shrink[r] = S::splat(ratios[r]);
+            let sum = states.add((span.first + r) * len + 1);
+            *sum = (*sum).mul_add(ratios[r], S::sum(sums[r]));
         }
-        let base = call.cache.key_block(set.kv_head, key / LANES).cast_const();
-        let stride = LANES * call.cache.kind().head_bytes(call.head_dim);
-        let ahead = call.cache.run_bytes();
-        let mut scales = [S::splat(0.0); V];
-        // A macro, since closures are not always inlined.
-        macro_rules! step {
-            ($d:expr) => {{
-                let d = $d;
-                let at = base.add(d * LANES * C::BYTES);
-                if C::IS_SCALED && d.is_multiple_of(SCALED) {
-                    let at = base.add(call.cache.codes_bytes() + d / SCALED * 2 * LANES);
-                    for (i, scale) in scales.iter_mut().enumerate() {
-                        *scale = S::load_f16(at.add(i * stride).cast());
-                    }
-                }
-                let mut k = [S::splat(0.0); V];
-                for (i, k) in k.iter_mut().enumerate() {
-                    *k = C::load::<S>(at.add(i * stride));
-                    if C::IS_SCALED {
-                        *k = S::mul(*k, scales[i]);
-                    }
-                }
-                for r in 0..R {
-                    let x = S::splat(*q[r].add(d));
-                    for i in 0..V {
-                        acc[r][i] = S::fma(x, k[i], acc[r][i]);
-                    }
-                }
-            }};
-        }
-        let mut d = 0;
-        if C::EARLY {
-            while d + C::VECTORS_OF_LINE <= call.head_dim {
-                for i in 0..V {
-                    S::prefetch(base.wrapping_add(d * LANES * C::BYTES + i * stride + ahead));
-                }
-                for _ in 0..C::VECTORS_OF_LINE {
-                    step!(d);
-                    d += 1;
-                }
-            }
-        }
-        while d < call.head_dim {
-            step!(d);
-            d += 1;
-        }
-        acc
-    }
-}
-
-/// Adds the weighted values of `keys` keys to V vectors of dimensions from `d` of R rows.
-#[inline(always)]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one register tile of the innermost loop; a struct would only rename them"
-)]
-#[expect(
-    clippy::needless_range_loop,
-    reason = "constant indices into several register tiles at once"
-)]
-unsafe fn values<S: Simd, C: Stored, const R: usize, const V: usize>(
-    set: &RowSet<'_>,
-    first: usize,
-    rows: usize,
-    key: usize,
-    keys: usize,
-    d: usize,
-    shrink: &[S::F; R],
-    states: *mut f32,
-    weights: *const f32,
-) {
-    let call = &set.call;
-    let len = state_len(call.head_dim);
-    // SAFETY: states are padded to 64 dimensions, values to whole vectors.
-    unsafe {
-        let wide = (call.head_dim - d).div_ceil(LANES).min(V);
-        let mut acc = [[S::splat(0.0); V]; R];
-        for r in 0..rows {
-            for i in 0..V {
-                acc[r][i] = S::mul(
-                    S::load(states.add((first + r) * len + LANES + d + i * LANES)),
-                    shrink[r],
-                );
-            }
-        }
-        // Bytes of 16 dimensions of a value, and of the block's 16 values.
-        let vector = LANES * C::BYTES;
-        let ahead = call.cache.run_bytes();
-        for from in (0..keys).step_by(LANES) {
-            let block = call
-                .cache
-                .value_block(set.kv_head, (key + from) / LANES)
-                .cast_const();
-            let mut at = block.add(d * vector);
-            let mut p = weights.add(from);
-            let mut left = LANES.min(keys - from);
-            // A macro, since closures are not always inlined.
-            macro_rules! step {
-                () => {{
-                    let mut v = [S::splat(0.0); V];
-                    for (i, v) in v.iter_mut().enumerate() {
-                        // A constant count is unrolled.
-                        if V == 1 || wide == V || i < wide {
-                            *v = C::load::<S>(at.add(i * LANES * vector));
-                        }
-                    }
-                    for r in 0..R {
-                        let p = S::splat(*p.add(r * KEY_BLOCK));
-                        for i in 0..V {
-                            acc[r][i] = S::fma(p, v[i], acc[r][i]);
-                        }
-                    }
-                    at = at.add(vector);
-                    p = p.add(1);
-                }};
-            }
-            if C::EARLY {
-                while left >= C::VECTORS_OF_LINE {
-                    for i in 0..V {
-                        S::prefetch(at.wrapping_add(i * LANES * vector + ahead));
-                    }
-                    for _ in 0..C::VECTORS_OF_LINE {
-                        step!();
-                    }
-                    left -= C::VECTORS_OF_LINE;
-                }
-            }
-            while left > 0 {
-                step!();
-                left -= 1;
-            }
-        }
-        for r in 0..rows {
-            for i in 0..V {
-                S::store(
-                    states.add((first + r) * len + LANES + d + i * LANES),
-                    acc[r][i],
-                );
-            }
-        }
+        shrink
     }
 }
 

@@ -438,6 +438,7 @@ fn hybrid(dtype: Dtype) -> Program {
             out: qkv,
             weight: taps,
             bias: None,
+            silu: true,
             state: conv,
         },
         Node::DeltaPrepare {

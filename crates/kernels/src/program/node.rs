@@ -30,7 +30,9 @@ ids!(
     /// The last row that a token shift saw.
     ShiftId,
     /// A layer's RWKV-7 state.
-    Wkv7Id
+    Wkv7Id,
+    /// A layer's RG-LRU state.
+    RgLruId
 );
 
 /// How many rows a buffer has in a step.
@@ -315,16 +317,18 @@ pub enum Node {
         /// Set by the builder: also round to 8 bits.
         quantise: bool,
     },
-    /// Depthwise convolution and SiLU.
+    /// Depthwise convolution, and SiLU.
     CausalConv {
         /// Channels.
         input: BufferId,
-        /// Result.
+        /// Result: a row per token, or per head.
         out: BufferId,
         /// `(tap, channel)`.
         weight: VectorId,
         /// One per channel.
         bias: Option<VectorId>,
+        /// Whether SiLU follows.
+        silu: bool,
         /// The last inputs.
         state: ConvId,
     },
@@ -463,6 +467,25 @@ pub enum Node {
         shape: Wkv7Shape,
         /// Set by the builder: also round to 8 bits.
         quantise: bool,
+    },
+    /// The RG-LRU: gates, decay, and a recurrence per channel.
+    RgLru {
+        /// Convolved channels: a row per token, or per head.
+        x: BufferId,
+        /// How much of them is written, before bias and sigmoid.
+        input: BufferId,
+        /// How fast the state decays, before bias and sigmoid.
+        recurrence: BufferId,
+        /// One per channel.
+        input_bias: VectorId,
+        /// One per channel.
+        recurrence_bias: VectorId,
+        /// Logarithm of what stays where the gate is open, one per channel.
+        rate: VectorId,
+        /// Result; may be either gate.
+        out: BufferId,
+        /// A value per channel.
+        state: RgLruId,
     },
     /// Rows of the tokens whose logits are asked for.
     SelectOutputs {

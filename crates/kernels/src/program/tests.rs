@@ -407,6 +407,7 @@ fn delta_layers_that_do_not_fit_are_refused() {
         out,
         weight,
         bias: None,
+        silu: true,
         state: conv,
     };
     assert_eq!(
@@ -421,6 +422,7 @@ fn delta_layers_that_do_not_fit_are_refused() {
         out: narrow,
         weight,
         bias: Some(bias),
+        silu: true,
         state: conv,
     };
     b.push("conv", conv(bias)).expect("fits");

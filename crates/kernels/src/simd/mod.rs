@@ -197,6 +197,8 @@ pub(crate) trait Simd: Lanes {
     /// Where either is NaN the result is `b`.
     unsafe fn min(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn abs(a: Self::F) -> Self::F;
+    /// Rounded once.
+    unsafe fn sqrt(a: Self::F) -> Self::F;
     /// To the nearest integer, ties to even.
     unsafe fn round(a: Self::F) -> Self::F;
     /// 2^n for integral n in -126..=127.

@@ -9,6 +9,7 @@ use ops::{
 };
 
 mod batch;
+mod griffin;
 mod heads;
 mod rwkv7;
 

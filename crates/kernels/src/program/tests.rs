@@ -13,6 +13,7 @@ use ops::glu::Activation;
 
 use crate::{DeltaShape, KvType, Mamba2Shape, PackedMatrix, fixture::Table};
 
+mod griffin;
 mod heads;
 mod rwkv7;
 

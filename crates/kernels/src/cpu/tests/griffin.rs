@@ -77,7 +77,10 @@ pub(super) fn griffin(dtype: Dtype) -> Griffin {
     };
     let nodes = [
         Node::Embed { out: x, scale: 8.0 },
-        product(x, vec![project(to_mixed, mixed, false), project(to_y, y, false)]),
+        product(
+            x,
+            vec![project(to_mixed, mixed, false), project(to_y, y, false)],
+        ),
         conv,
         by_head(gates[0], input),
         by_head(gates[1], recurrence),
@@ -124,7 +127,13 @@ pub(super) fn griffin(dtype: Dtype) -> Griffin {
 
 impl Griffin {
     /// Products of rows with matrix `which`, whose `parts` parts take turns.
-    fn product(&self, which: usize, parts: usize, x: &[f32], (cols, rows): (usize, usize)) -> Vec<f64> {
+    fn product(
+        &self,
+        which: usize,
+        parts: usize,
+        x: &[f32],
+        (cols, rows): (usize, usize),
+    ) -> Vec<f64> {
         let shape = matmul::Shape {
             tokens: 1,
             inputs: cols,

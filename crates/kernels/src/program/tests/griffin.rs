@@ -47,8 +47,14 @@ fn blocks_that_do_not_fit_are_refused() {
         (conv(narrow), "expected 96 columns in `narrow`, got 64"),
         (lru(ragged, input, weights), mixes),
         (lru(x, x, weights), mixes),
-        (lru(narrow, input, weights), "expected 96 columns in `narrow`, got 64"),
-        (lru(x, narrow, weights), "expected 96 columns in `narrow`, got 64"),
+        (
+            lru(narrow, input, weights),
+            "expected 96 columns in `narrow`, got 64",
+        ),
+        (
+            lru(x, narrow, weights),
+            "expected 96 columns in `narrow`, got 64",
+        ),
         (lru(x, input, short), "expected 96 weights, got 95"),
     ] {
         assert_eq!(problem(&mut b, node), want);
@@ -100,6 +106,8 @@ fn convolved_heads_are_rounded_once() {
         b.push("part", node).expect("shapes fit");
     }
     let program = b.finish(logits).expect("rows per output");
-    let want = ["embed", "other", "quantise", "other", "other", "select", "product"];
+    let want = [
+        "embed", "other", "quantise", "other", "other", "select", "product",
+    ];
     assert_eq!(names(&program), want);
 }

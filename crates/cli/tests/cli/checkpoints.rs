@@ -268,6 +268,7 @@ fn logits_equal_transformers() {
         "granitehybrid",
         "granitehybrid-moe",
         "kimi-linear",
+        "recurrentgemma",
     ] {
         let opened = models::checkpoint::open(Path::new(&checkpoint(name)), None, 2).unwrap();
         let profile = kernels::RuntimeProfile {

@@ -6,16 +6,18 @@
 
 mod build;
 mod cost;
+mod ids;
 mod node;
 #[cfg(test)]
 mod tests;
 
 pub use build::{ProgramBuilder, ProgramError};
 pub use cost::StepShape;
+pub use ids::{
+    BufferId, ConvId, DeltaId, KvId, Mamba2Id, MatrixId, RgLruId, ShiftId, VectorId, Wkv7Id,
+};
 pub use node::{
-    Buffer, BufferId, ConvId, DeltaId, ExpertProjection, Extent, HeadSpec, KvId, Mamba2Id,
-    MatrixId, Node, Projection, RgLruId, RopeSpec, ShiftId, ShiftOut, ValueResidual, VectorId,
-    Wkv7Id,
+    Buffer, ExpertProjection, Extent, HeadSpec, Node, Projection, RopeSpec, ShiftOut, ValueResidual,
 };
 use std::sync::Arc;
 

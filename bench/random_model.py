@@ -39,6 +39,8 @@ class Shape:
     ranks: tuple[int, int, int, int] | None = None
     # Latent attention's: latents, and keys that all heads share.
     latents: tuple[int, int] | None = None
+    # Channels of the RG-LRU, and the window of the layers between.
+    lru: tuple[int, int] | None = None
     vocabulary: int = VOCAB
 
 
@@ -51,6 +53,8 @@ SHAPES = {
     "qwen3-30b-a3b-6-layers": Shape("qwen3moe", 2048, 6, 32, 4, 128, 768, experts=(128, 8, 768, 0)),
     # The first four layers of Kimi-Linear-48B-A3B: the dense one, two of delta attention, one of latent attention; heads of 128.
     "kimi-linear-48b-a3b-4-layers": Shape("kimi-linear", 2304, 4, 32, 1, 128, 9216, 4, experts=(256, 8, 1024, 1024), latents=(512, 64)),
+    # The first six layers of RecurrentGemma-2B: four recurrent, two of attention with a window.
+    "recurrentgemma-2b-6-layers": Shape("recurrentgemma", 2560, 6, 10, 1, 256, 7680, 3, lru=(2560, 2048)),
     # RWKV-7 World 0.4B, with as many rows of logits; the low-rank matrices are F16, as converters leave them.
     "rwkv7-0.4b": Shape("rwkv7", 1024, 24, 16, 16, 64, 4096, ranks=(64, 64, 32, 128), vocabulary=65536),
 }
@@ -77,6 +81,10 @@ class Writer:
 
     def norm(self, name: str, width: int) -> None:
         self.floats(name, width, mean=1.0)
+
+    def biased(self, name: str, rows: int, cols: int) -> None:
+        self.matrix(f"{name}.weight", rows, cols)
+        self.floats(f"{name}.bias", rows)
 
     def halves(self, name: str, rows: int, cols: int) -> None:
         """F16, of the same scale as `matrix`."""
@@ -206,6 +214,59 @@ def kimi_feed_forward(w: Writer, prefix: str, is_dense: bool) -> None:
     w.matrix(f"{prefix}ffn_down_exps.weight", count, s.hidden, width)
 
 
+def recurrent_gemma(w: Writer) -> None:
+    s, f = w.shape, w.file
+    channels, window = s.lru
+    attends = [(layer + 1) % s.interval == 0 for layer in range(s.layers)]
+    f.add_context_length(CONTEXT)
+    f.add_vocab_size(VOCAB)
+    f.add_embedding_length(s.hidden)
+    f.add_block_count(s.layers)
+    f.add_feed_forward_length(s.feed_forward)
+    f.add_head_count(s.heads)
+    f.add_head_count_kv([s.kv_heads if attention else 0 for attention in attends])
+    f.add_key_length(s.head_dim)
+    f.add_value_length(s.head_dim)
+    f.add_layer_norm_rms_eps(1e-6)
+    f.add_rope_freq_base(1e4)
+    f.add_rope_dimension_count(s.head_dim // 2)
+    f.add_sliding_window(window)
+    f.add_final_logit_softcapping(30.0)
+    f.add_ssm_conv_kernel(4)
+    f.add_ssm_inner_size(channels)
+    f.add_ssm_group_count(s.heads)
+    tokenizer(w)
+    w.norm("output_norm.weight", s.hidden)
+    for layer, attention in enumerate(attends):
+        prefix = f"blk.{layer}."
+        w.norm(f"{prefix}attn_norm.weight", s.hidden)
+        w.norm(f"{prefix}ffn_norm.weight", s.hidden)
+        if attention:
+            w.matrix(f"{prefix}attn_q.weight", s.heads * s.head_dim, s.hidden)
+            w.matrix(f"{prefix}attn_k.weight", s.kv_heads * s.head_dim, s.hidden)
+            w.matrix(f"{prefix}attn_v.weight", s.kv_heads * s.head_dim, s.hidden)
+            w.biased(f"{prefix}attn_output", s.hidden, s.heads * s.head_dim)
+        else:
+            rg_lru(w, prefix)
+        w.biased(f"{prefix}ffn_gate", s.feed_forward, s.hidden)
+        w.biased(f"{prefix}ffn_up", s.feed_forward, s.hidden)
+        w.biased(f"{prefix}ffn_down", s.hidden, s.feed_forward)
+
+
+def rg_lru(w: Writer, prefix: str) -> None:
+    s, channels = w.shape, w.shape.lru[0]
+    block = channels // s.heads
+    w.biased(f"{prefix}ssm_in", channels, s.hidden)
+    w.biased(f"{prefix}ssm_gate", channels, s.hidden)
+    w.biased(f"{prefix}ssm_out", s.hidden, channels)
+    w.floats(f"{prefix}ssm_conv1d.weight", channels, 4, deviation=0.5)
+    w.floats(f"{prefix}ssm_conv1d.bias", channels)
+    w.file.add_tensor(f"{prefix}ssm_a", -np.exp(w.rng.uniform(-7, 0, channels)).astype(np.float32))
+    for kind in ("input", "recurrence"):
+        w.matrix(f"{prefix}ssm_{kind}_gate.weight", s.heads, block, block)
+        w.floats(f"{prefix}ssm_{kind}_gate.bias", channels)
+
+
 def rwkv7(w: Writer, layer: int) -> None:
     """A layer of RWKV-7. The first one's value residual has the learning rate's rank, as in real files; nothing reads it."""
     s, prefix = w.shape, f"blk.{layer}."
@@ -333,7 +394,8 @@ def main() -> None:
     w.file.add_name(f"random {sys.argv[1]}")
     w.matrix("token_embd.weight", shape.vocabulary, shape.hidden)
     w.matrix("output.weight", shape.vocabulary, shape.hidden)
-    (recurrent if shape.ranks else kimi_linear if shape.latents else transformer)(w)
+    layers = recurrent if shape.ranks else kimi_linear if shape.latents else recurrent_gemma if shape.lru else transformer
+    layers(w)
     w.file.write_header_to_file()
     w.file.write_kv_data_to_file()
     w.file.write_tensors_to_file()

@@ -23,6 +23,7 @@ pub mod pool;
 pub mod profile;
 pub mod program;
 mod quantize;
+mod rg_lru;
 mod rms_norm;
 mod rope;
 mod rows;

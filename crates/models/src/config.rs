@@ -13,7 +13,7 @@ use crate::{ModelError, rope::Yarn};
 const MOST_LAYERS: usize = 4096;
 const MOST_WIDTH: usize = 1 << 24;
 /// The architectures whose files count key heads layer by layer.
-const PER_LAYER: [&str; 2] = [GRANITE_HYBRID, LATENT];
+const PER_LAYER: [&str; 3] = [GRANITE_HYBRID, LATENT, "recurrentgemma"];
 const GRANITE_HYBRID: &str = "granitehybrid";
 /// The architecture with latent attention, whose cache has one head of latents and shared keys.
 const LATENT: &str = "kimi-linear";

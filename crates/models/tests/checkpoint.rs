@@ -152,6 +152,7 @@ fn every_quantisation_gives_whole_tensors_that_load() {
             "qwen35",
             "granitehybrid-moe",
             "kimi-linear",
+            "recurrentgemma",
         ] {
             let Opened { gguf, fallbacks } = opened(name, Some(quantisation));
             for tensor in gguf.tensors() {

@@ -61,6 +61,15 @@ fn kimi_layers(key: &str, value: Value) -> Vec<u8> {
     serde_json::to_vec(&config).expect("JSON")
 }
 
+fn griffin() -> Value {
+    let mut config = good();
+    config["model_type"] = json!("recurrent_gemma");
+    config["hidden_act"] = Value::Null;
+    config["hidden_activation"] = json!("gelu_pytorch_tanh");
+    config["block_types"] = json!(["recurrent", "recurrent", "attention"]);
+    config
+}
+
 fn experts() -> Value {
     let mut config = good();
     for (key, value) in [
@@ -435,6 +444,69 @@ fn attacks() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "kv_lora_rank",
         ),
         (
+            "griffin-layer-type-unknown",
+            changed(
+                griffin(),
+                "block_types",
+                json!(["recurrent", "mamba", "attention"]),
+            ),
+            "\"block_types\" is an array",
+        ),
+        (
+            "griffin-no-layer-types",
+            changed(griffin(), "block_types", json!([])),
+            "\"block_types\" is an array",
+        ),
+        (
+            "griffin-layer-types-text",
+            changed(griffin(), "block_types", json!("recurrent")),
+            "block_types",
+        ),
+        (
+            "griffin-width-does-not-divide",
+            changed(griffin(), "lru_width", json!(66)),
+            "\"lru_width\" is 66",
+        ),
+        (
+            "griffin-width-huge",
+            changed(griffin(), "lru_width", json!(1_u64 << 40)),
+            "lru_width",
+        ),
+        (
+            "griffin-window-none",
+            changed(griffin(), "attention_window_size", json!(0)),
+            "attention_window_size",
+        ),
+        (
+            "griffin-cap-zero",
+            changed(griffin(), "logits_soft_cap", json!(0)),
+            "logits_soft_cap",
+        ),
+        (
+            "griffin-half-of-nothing",
+            changed(griffin(), "intermediate_size", json!(1)),
+            "\"intermediate_size\" is 1",
+        ),
+        (
+            "griffin-embeddings-unscaled",
+            changed(griffin(), "embeddings_scale_by_sqrt_dim", json!(false)),
+            "embeddings_scale_by_sqrt_dim",
+        ),
+        (
+            "griffin-activation",
+            changed(griffin(), "hidden_activation", json!("silu")),
+            "hidden_activation",
+        ),
+        (
+            "griffin-stretched",
+            changed(
+                griffin(),
+                "rope_scaling",
+                json!({"rope_type": "linear", "factor": 2.0}),
+            ),
+            "rope scaling \"linear\"",
+        ),
+        (
             "experts-some-layers",
             changed(experts(), "decoder_sparse_step", json!(2)),
             "dense and sparse",
@@ -501,7 +573,15 @@ fn every_attack_ends_in_its_error() {
             "{error:?}"
         );
     }
-    for config in [good(), hybrid(), windows(), granite(), kimi(), experts()] {
+    for config in [
+        good(),
+        hybrid(),
+        windows(),
+        granite(),
+        kimi(),
+        griffin(),
+        experts(),
+    ] {
         let bytes = serde_json::to_vec(&config).expect("JSON");
         understood(Path::new("good.json"), &bytes).expect("those that attacks change are good");
     }

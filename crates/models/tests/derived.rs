@@ -53,8 +53,15 @@ fn made(name: &str) -> BTreeMap<String, usize> {
 
 #[test]
 fn each_tensor_is_made_once() {
-    // Tied output; queries with gates beside them; a projection that is taken apart in three, or in two.
-    for name in ["qwen2", "gemma3", "qwen35", "granitehybrid", "kimi-linear"] {
+    // Tied output; queries with gates beside them; a projection that is taken apart in three, or in two; turned matrices.
+    for name in [
+        "qwen2",
+        "gemma3",
+        "qwen35",
+        "granitehybrid",
+        "kimi-linear",
+        "recurrentgemma",
+    ] {
         let counts = made(name);
         let again: Vec<_> = counts.iter().filter(|(_, times)| **times != 1).collect();
         assert!(again.is_empty(), "{name}: {again:?}");

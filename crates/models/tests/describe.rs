@@ -12,7 +12,7 @@ mod draft;
 
 use draft::{Draft, fixture_path};
 
-const FIXTURES: [&str; 13] = [
+const FIXTURES: [&str; 14] = [
     "llama",
     "qwen2",
     "qwen3",
@@ -26,6 +26,7 @@ const FIXTURES: [&str; 13] = [
     "granitehybrid-moe",
     "rwkv7",
     "kimi-linear",
+    "recurrentgemma",
 ];
 
 fn described(fixture: &str) -> Model {
@@ -206,6 +207,14 @@ fn memory_equals_sums_by_hand() {
         state_bytes: 4 * state,
     };
     assert_eq!(latent.footprint(512, KvType::F16), Some(want));
+    // recurrentgemma: of 5 layers, 1 attends with one head of 32; 4 keep a value and 3 inputs of each of 144 channels.
+    let griffin = described("recurrentgemma");
+    let want = Footprint {
+        kv_bytes: 2 * (2 * 32 * 512),
+        state_bytes: 4 * 4 * (144 + 3 * 144),
+    };
+    assert_eq!(griffin.footprint(512, KvType::F16), Some(want));
+    assert!(griffin.program.is_recurrent());
 }
 
 #[test]

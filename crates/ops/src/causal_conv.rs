@@ -1,7 +1,7 @@
-//! Depthwise causal convolution of 4 taps, then SiLU: how Gated DeltaNet and Mamba-2 look at their neighbours.
+//! Depthwise causal convolution of 4 taps, then SiLU or nothing: how Gated DeltaNet, Mamba-2 and the RG-LRU look at their neighbours.
 //!
 //! ```text
-//! y[t][c] = silu(bias[c] + sum over j in 0..4 of weight[c][j] * x[t - 3 + j][c])
+//! y[t][c] = silu(bias[c] + sum over j in 0..4 of weight[c][j] * x[t - 3 + j][c])      without silu in RecurrentGemma
 //! ```
 //!
 //! The last tap meets the newest input. Inputs before the call come from the state: the last 3 inputs, oldest first (zeros before
@@ -31,6 +31,8 @@ pub struct Shape {
     pub channels: usize,
     /// Whether there is a bias.
     pub bias: bool,
+    /// Whether SiLU follows.
+    pub silu: bool,
 }
 
 /// The convolved channels; `state` advances by the call's tokens.
@@ -72,22 +74,24 @@ pub fn reference(
                     * f64::from(inputs[(token + tap) * channels + channel])
             });
             let start = bias.map_or(0.0, |bias| f64::from(bias[channel]));
-            y.push(glu::silu(taps.fold(start, |sum, tap| sum + tap)));
+            let sum = taps.fold(start, |sum, tap| sum + tap);
+            y.push(if shape.silu { glu::silu(sum) } else { sum });
         }
     }
     state.copy_from_slice(&inputs[tokens * channels..]);
     y
 }
 
-/// Reads inputs, weights and state once, writes outputs and state; 8 flops and a SiLU (4) per value, and a bias (1).
+/// Reads inputs, weights and state once, writes outputs and state; 8 flops per value, a SiLU (4) and a bias (1) where there are such.
 #[must_use]
 pub fn cost(shape: &Shape) -> Cost {
     let Shape {
         tokens,
         channels,
         bias,
+        silu,
     } = *shape;
-    let bias = usize::from(bias);
+    let (bias, silu) = (usize::from(bias), usize::from(silu));
     let (values, state) = (
         f32_bytes(&[tokens, channels]),
         f32_bytes(&[STATE_ROWS, channels]),
@@ -97,7 +101,7 @@ pub fn cost(shape: &Shape) -> Cost {
             .saturating_add(f32_bytes(&[TAPS + bias, channels]))
             .saturating_add(state),
         written_bytes: values.saturating_add(state),
-        f32_flops: product(&[12 + bias, tokens, channels]),
+        f32_flops: product(&[8 + 4 * silu + bias, tokens, channels]),
         int8_ops: 0,
     }
 }
@@ -111,7 +115,12 @@ pub fn cases() -> Vec<Case<Shape>> {
             tokens,
             channels,
             bias,
+            silu: true,
         },
+    };
+    let plain = |mut case: Case<Shape>| {
+        case.shape.silu = false;
+        case
     };
     vec![
         case("one channel", 1, 1, false),
@@ -121,6 +130,8 @@ pub fn cases() -> Vec<Case<Shape>> {
         case("Qwen3.5-27B, 5 tokens", 5, 10240, false),
         case("Granite-4.0-H-Tiny, 7 tokens", 7, 3328, true),
         case("Qwen3.5-0.8B, 65 tokens", 65, 6144, false),
+        plain(case("odd channels without SiLU", 5, 37, true)),
+        plain(case("RecurrentGemma-2B, 7 tokens", 7, 2560, true)),
     ]
 }
 

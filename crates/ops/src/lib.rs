@@ -35,6 +35,7 @@ pub mod matmul;
 pub mod mix;
 pub mod pointwise;
 pub mod quantize;
+pub mod rg_lru;
 pub mod rms_norm;
 pub mod rope;
 pub mod route;

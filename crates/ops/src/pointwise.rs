@@ -5,6 +5,7 @@
 //! tanh(x)            RWKV-7's decay, between the two halves of its low-rank projection
 //! sigmoid(x)         RWKV-7's output gate, likewise
 //! relu(x)^2          RWKV-7's channel mixing
+//! cap tanh(x / cap)  RecurrentGemma's logits: [`softcap`]
 //! ```
 //!
 //! A value depends on one value only, so that a product may apply the function to its outputs before they are written.
@@ -16,13 +17,13 @@
 //! So et al., *Primer: Searching for Efficient Transformers for Language Modeling*, 2021, for the squared ReLU.
 
 use crate::cost::{f32_bytes, product};
-use crate::{Case, Cost, glu};
+use crate::{Case, Cost, glu, softcap};
 
 /// An exponential, a division and a few roundings.
 pub const TOLERANCE: f64 = 2e-6;
 
 /// The function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Function {
     /// The hyperbolic tangent.
     Tanh,
@@ -30,6 +31,8 @@ pub enum Function {
     Sigmoid,
     /// `x^2` above zero, and 0 below.
     SquaredRelu,
+    /// `cap tanh(x / cap)` of a positive cap.
+    SoftCap(f32),
 }
 
 impl Function {
@@ -42,21 +45,24 @@ impl Function {
             // Not `max`, which would take 0 for NaN.
             Self::SquaredRelu if x < 0.0 => 0.0,
             Self::SquaredRelu => x * x,
+            Self::SoftCap(cap) => softcap::softcap(x, f64::from(cap)),
         }
     }
 
-    /// Operations per value: a hyperbolic tangent; an exponential, a sum and a division; a comparison and a product.
+    /// Operations per value: a hyperbolic tangent; an exponential, a sum and a division; a comparison and a product; a hyperbolic tangent
+    /// between two products.
     const fn flops(self) -> usize {
         match self {
             Self::Tanh => 1,
             Self::Sigmoid => 3,
             Self::SquaredRelu => 2,
+            Self::SoftCap(_) => 3,
         }
     }
 }
 
 /// Dimensions of one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
     /// What every value goes through.
     pub function: Function,
@@ -104,7 +110,12 @@ pub fn cases() -> Vec<Case<Shape>> {
         },
     };
     let mut cases = Vec::new();
-    for function in [Function::Tanh, Function::Sigmoid, Function::SquaredRelu] {
+    for function in [
+        Function::Tanh,
+        Function::Sigmoid,
+        Function::SquaredRelu,
+        Function::SoftCap(30.0),
+    ] {
         cases.push(case("one value", function, 1, 1));
         cases.push(case("odd width", function, 3, 37));
     }
@@ -122,6 +133,12 @@ pub fn cases() -> Vec<Case<Shape>> {
             Function::SquaredRelu,
             65,
             3072,
+        ),
+        case(
+            "a slice of RecurrentGemma's logits",
+            Function::SoftCap(30.0),
+            2,
+            4096,
         ),
     ]);
     cases

@@ -57,6 +57,7 @@ fn norms_shifts_and_functions() {
                 pointwise::Function::Tanh => x.tanh(),
                 pointwise::Function::Sigmoid => sigmoid(x),
                 pointwise::Function::SquaredRelu => x.max(0.0) * x.max(0.0),
+                pointwise::Function::SoftCap(cap) => cap * (x / cap).tanh(),
             })
             .collect();
         let error = relative_error(&got, &pointwise::reference(&shape, &x));

@@ -16,13 +16,14 @@ mod draft;
 
 use draft::{Draft, Part};
 
-const FIXTURES: [&str; 6] = [
+const FIXTURES: [&str; 7] = [
     "llama",
     "gemma3",
     "qwen35",
     "qwen3next",
     "rwkv7",
     "kimi-linear",
+    "recurrentgemma",
 ];
 
 #[derive(Clone, Debug)]

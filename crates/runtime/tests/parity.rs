@@ -8,7 +8,7 @@ use runtime::Engine;
 
 /// Of the norm of the difference over the norm, per text.
 const TOLERANCE: f64 = 1e-4;
-const ARCHITECTURES: [&str; 18] = [
+const ARCHITECTURES: [&str; 19] = [
     "llama",
     "llama-llama3",
     "qwen2",
@@ -27,6 +27,7 @@ const ARCHITECTURES: [&str; 18] = [
     "granitehybrid-moe",
     "rwkv7",
     "kimi-linear",
+    "recurrentgemma",
 ];
 
 struct Fixture {

@@ -13,7 +13,7 @@ mod draft;
 
 use draft::Draft;
 
-const FIXTURES: [&str; 8] = [
+const FIXTURES: [&str; 9] = [
     "llama",
     "qwen2",
     "qwen3",
@@ -22,6 +22,7 @@ const FIXTURES: [&str; 8] = [
     "qwen3next",
     "rwkv7",
     "kimi-linear",
+    "recurrentgemma",
 ];
 
 fn open(draft: &Draft) -> Result<Engine, RuntimeError> {

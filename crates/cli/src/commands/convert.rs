@@ -29,7 +29,8 @@ use crate::{
 const AFTER: &str = "\
 FOLDER holds config.json, tokenizer.json and model.safetensors (or model.safetensors.index.json with its shards). TYPE is one of \
 f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k: matrices get it, vectors stay in f32, and the output matrix is \
-kept in q6_k (q8_0 with q8_0). The file runs in Sprag and in llama.cpp.
+kept in q6_k (q8_0 with q8_0). The file runs in Sprag and, but for \
+recurrent_gemma, in llama.cpp.
 
 Example: sprag convert ./SmolLM2-135M-Instruct --quantize q8_0 -o smollm2-q8_0.gguf";
 
@@ -127,6 +128,9 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
             "note: the context is extended by YaRN with ends of the model's own (yarn_beta_fast, yarn_beta_slow), which Sprag reads \
              and llama.cpp does not: its results will differ",
         );
+    }
+    if architecture == "recurrentgemma" {
+        complain("note: llama.cpp does not know this architecture: the file is for Sprag alone");
     }
     let unsupported = Model::describe(gguf.into())
         .err()

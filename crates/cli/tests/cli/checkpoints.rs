@@ -72,6 +72,10 @@ fn what_llama_cpp_would_not_read_is_told() {
         "{}",
         done.err
     );
+    let folder = checkpoint("recurrentgemma");
+    let done = sandbox.run(&["convert", &folder, "-o", "griffin.gguf"]);
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert!(done.err.contains("for Sprag alone"), "{}", done.err);
 }
 
 #[test]
@@ -268,6 +272,7 @@ fn logits_equal_transformers() {
         "granitehybrid",
         "granitehybrid-moe",
         "kimi-linear",
+        "recurrentgemma",
     ] {
         let opened = models::checkpoint::open(Path::new(&checkpoint(name)), None, 2).unwrap();
         let profile = kernels::RuntimeProfile {

@@ -18,6 +18,8 @@ pub(crate) struct Conv<'a> {
     pub weight: &'a [f32],
     /// One per channel, padded likewise.
     pub bias: Option<&'a [f32]>,
+    /// Whether SiLU follows.
+    pub silu: bool,
     pub channels: usize,
     /// The last three inputs `(age, channel)`, oldest first, channels padded to whole vectors.
     pub state: *mut f32,
@@ -72,7 +74,10 @@ impl Kernel for Run<'_> {
                     y = S::fma(past[2], weight[2], y);
                     y = S::fma(x, weight[3], y);
                     past = [past[1], past[2], x];
-                    S::store(c.out.row(token).add(at), math::silu::<S>(y));
+                    if c.silu {
+                        y = math::silu::<S>(y);
+                    }
+                    S::store(c.out.row(token).add(at), y);
                 }
                 for (age, &x) in past.iter().enumerate() {
                     S::store(c.state.add(age * padded + at), x);

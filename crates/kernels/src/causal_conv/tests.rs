@@ -58,6 +58,7 @@ fn run(
                 out: out.rows(),
                 weight: &weight,
                 bias: bias.as_deref(),
+                silu: shape.silu,
                 channels,
                 state: kept.as_mut_pointer(),
                 tokens: count,

@@ -1,5 +1,5 @@
-//! What a sequence carries from step to step: keys and values; DeltaNet's, Mamba-2's and RWKV-7's matrices; the last inputs of
-//! convolutions and token shifts.
+//! What a sequence carries from step to step: keys and values; DeltaNet's, Mamba-2's and RWKV-7's matrices; the RG-LRU's values; the last
+//! inputs of convolutions and token shifts.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::{
     attention::cache::KvCache,
     memory::{Aligned, Arena, OutOfMemory},
     program::{Program, conv_state_len},
-    token_shift,
+    rg_lru, token_shift,
 };
 
 /// The state of one sequence.
@@ -19,6 +19,7 @@ pub struct State {
     pub(crate) convs: Vec<Aligned<f32>>,
     pub(crate) shifts: Vec<Aligned<f32>>,
     pub(crate) wkv7: Vec<Aligned<f32>>,
+    pub(crate) rg_lru: Vec<Aligned<f32>>,
     pub(crate) positions: usize,
     capacity: usize,
     pub(crate) program: Arc<()>,
@@ -66,6 +67,11 @@ impl State {
             .iter()
             .map(|s| arena.zeroed(s.state_len()))
             .collect::<Result<_, _>>()?;
+        let rg_lru = program
+            .rg_lru
+            .iter()
+            .map(|&channels| arena.zeroed(rg_lru::cpu::state_len(channels)))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             kv,
             deltas,
@@ -73,6 +79,7 @@ impl State {
             convs,
             shifts,
             wkv7,
+            rg_lru,
             positions: 0,
             capacity: positions,
             program: Arc::clone(&program.identity),
@@ -118,13 +125,14 @@ impl State {
     }
 
     /// Everything that holds the last position only.
-    fn recurrent(&mut self) -> [&mut Vec<Aligned<f32>>; 5] {
+    fn recurrent(&mut self) -> [&mut Vec<Aligned<f32>>; 6] {
         [
             &mut self.deltas,
             &mut self.mamba2,
             &mut self.convs,
             &mut self.shifts,
             &mut self.wkv7,
+            &mut self.rg_lru,
         ]
     }
 

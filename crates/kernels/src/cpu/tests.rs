@@ -9,6 +9,7 @@ use ops::{
 };
 
 mod batch;
+mod griffin;
 mod heads;
 mod rwkv7;
 
@@ -438,6 +439,7 @@ fn hybrid(dtype: Dtype) -> Program {
             out: qkv,
             weight: taps,
             bias: None,
+            silu: true,
             state: conv,
         },
         Node::DeltaPrepare {

@@ -388,7 +388,8 @@ impl Walk<'_> {
                 | Node::DeltaPrepare { .. }
                 | Node::GatedDelta { .. }
                 | Node::TimeSteps { .. }
-                | Node::Mamba2 { .. } => {
+                | Node::Mamba2 { .. }
+                | Node::RgLru { .. } => {
                     self.recurrent(node, team);
                 }
                 Node::LayerNorm { .. }

@@ -82,6 +82,7 @@ unsafe fn value<S: Simd>(function: Function, x: S::F) -> S::F {
             Function::Tanh => math::tanh::<S>(x),
             Function::Sigmoid => math::sigmoid::<S>(x),
             Function::SquaredRelu => math::squared_relu::<S>(x),
+            Function::SoftCap(cap) => math::soft_cap::<S>(x, cap),
         }
     }
 }

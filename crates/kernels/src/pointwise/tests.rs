@@ -52,6 +52,7 @@ fn large_values_and_nan_are_what_they_should_be() {
         (Function::Tanh, [-1.0, -1.0, 0.0, 1.0, 1.0]),
         (Function::Sigmoid, [0.0, 0.0, 0.5, 1.0, 1.0]),
         (Function::SquaredRelu, [0.0, 0.0, 0.0, 1e4, 1e36]),
+        (Function::SoftCap(4.0), [-4.0, -4.0, 0.0, 4.0, 4.0]),
     ] {
         let shape = Shape {
             function,

@@ -8,7 +8,7 @@ mod rwkv7;
 
 use super::{
     Buffer, BufferId, ConvId, DeltaId, ExpertProjection, Extent, HeadSpec, KvId, KvSpec, Label,
-    Labelled, Mamba2Id, MatrixId, Node, Program, Projection, ShiftId, VectorId, Wkv7Id,
+    Labelled, Mamba2Id, MatrixId, Node, Program, Projection, RgLruId, ShiftId, VectorId, Wkv7Id,
 };
 use crate::{
     PackedMatrix,
@@ -55,6 +55,7 @@ pub struct ProgramBuilder {
     convs: Vec<usize>,
     shifts: Vec<usize>,
     wkv7: Vec<Wkv7Shape>,
+    rg_lru: Vec<usize>,
     label: Label,
 }
 
@@ -74,6 +75,7 @@ impl ProgramBuilder {
             convs: Vec::new(),
             shifts: Vec::new(),
             wkv7: Vec::new(),
+            rg_lru: Vec::new(),
             label: Label {
                 layer: None,
                 part: "start",
@@ -152,6 +154,12 @@ impl ProgramBuilder {
         Wkv7Id(self.wkv7.len() - 1)
     }
 
+    /// An RG-LRU state of `channels` values for one layer.
+    pub fn rg_lru_state(&mut self, channels: usize) -> RgLruId {
+        self.rg_lru.push(channels);
+        RgLruId(self.rg_lru.len() - 1)
+    }
+
     /// The layer of the nodes that follow.
     pub fn layer(&mut self, layer: Option<usize>) {
         self.label.layer = layer;
@@ -197,6 +205,7 @@ impl ProgramBuilder {
             convs: self.convs,
             shifts: self.shifts,
             wkv7: self.wkv7,
+            rg_lru: self.rg_lru,
             logits,
             identity: std::sync::Arc::new(()),
         })
@@ -370,7 +379,8 @@ impl ProgramBuilder {
             | Node::DeltaPrepare { .. }
             | Node::GatedDelta { .. }
             | Node::TimeSteps { .. }
-            | Node::Mamba2 { .. } => self.check_recurrent(node),
+            | Node::Mamba2 { .. }
+            | Node::RgLru { .. } => self.check_recurrent(node),
             Node::LayerNorm { .. }
             | Node::TokenShift { .. }
             | Node::Wkv7Gates { .. }

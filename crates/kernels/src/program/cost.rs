@@ -2,8 +2,8 @@
 
 use ops::{
     Cost, attention, causal_conv, delta_gates, embed, gated_delta, gated_rms_norm, glu, l2_norm,
-    layer_norm, mamba2, matmul, mix, pointwise, rms_norm, rope, route, time_steps, token_shift,
-    wkv7, wkv7_gates, wkv7_output,
+    layer_norm, mamba2, matmul, mix, pointwise, rg_lru, rms_norm, rope, route, time_steps,
+    token_shift, wkv7, wkv7_gates, wkv7_output,
 };
 
 use super::{Node, Program};
@@ -199,10 +199,13 @@ impl Program {
                 tokens: rows(*gate),
                 width: width(*gate),
             }),
-            Node::CausalConv { input, bias, .. } => causal_conv::cost(&causal_conv::Shape {
+            Node::CausalConv {
+                input, bias, silu, ..
+            } => causal_conv::cost(&causal_conv::Shape {
                 tokens: step.tokens,
                 channels: width(*input),
                 bias: bias.is_some(),
+                silu: *silu,
             }),
             Node::DeltaPrepare { shape, eps, .. } => {
                 let norms = l2_norm::cost(&l2_norm::Shape {
@@ -237,6 +240,11 @@ impl Program {
                 groups: shape.groups,
                 head_dim: shape.head_dim,
                 state_dim: shape.state_dim,
+            }),
+            Node::RgLru { out, .. } => rg_lru::cost(&rg_lru::Shape {
+                tokens: step.tokens,
+                channels: width(*out),
+                begins: step.depth == 0,
             }),
             Node::SelectOutputs { out, .. } => {
                 let bytes = (4 * step.outputs * width(*out)) as u64;

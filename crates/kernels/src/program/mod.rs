@@ -6,15 +6,18 @@
 
 mod build;
 mod cost;
+mod ids;
 mod node;
 #[cfg(test)]
 mod tests;
 
 pub use build::{ProgramBuilder, ProgramError};
 pub use cost::StepShape;
+pub use ids::{
+    BufferId, ConvId, DeltaId, KvId, Mamba2Id, MatrixId, RgLruId, ShiftId, VectorId, Wkv7Id,
+};
 pub use node::{
-    Buffer, BufferId, ConvId, DeltaId, ExpertProjection, Extent, HeadSpec, KvId, Mamba2Id,
-    MatrixId, Node, Projection, RopeSpec, ShiftId, ShiftOut, ValueResidual, VectorId, Wkv7Id,
+    Buffer, ExpertProjection, Extent, HeadSpec, Node, Projection, RopeSpec, ShiftOut, ValueResidual,
 };
 use std::sync::Arc;
 
@@ -22,7 +25,7 @@ use ops::Dtype;
 
 use crate::{
     PackedMatrix, embed::StoredRows, gated_delta::cpu::DeltaShape, mamba2::cpu::Mamba2Shape,
-    memory::Aligned, token_shift, wkv7::cpu::Wkv7Shape,
+    memory::Aligned, rg_lru, token_shift, wkv7::cpu::Wkv7Shape,
 };
 
 /// Which part of the model a node is.
@@ -66,6 +69,7 @@ pub struct Program {
     pub(crate) convs: Vec<usize>,
     pub(crate) shifts: Vec<usize>,
     pub(crate) wkv7: Vec<Wkv7Shape>,
+    pub(crate) rg_lru: Vec<usize>,
     pub(crate) logits: BufferId,
     /// What states and workspaces made for this program hold, to be recognised by.
     pub(crate) identity: Arc<()>,
@@ -114,8 +118,8 @@ impl Program {
         &self.matrices
     }
 
-    /// Bytes of recurrent state (DeltaNet's, Mamba-2's and RWKV-7's matrices, convolutions' inputs, token shifts' rows), whatever
-    /// the context.
+    /// Bytes of recurrent state (DeltaNet's, Mamba-2's and RWKV-7's matrices, the RG-LRU's values, convolutions' inputs, token shifts'
+    /// rows), whatever the context.
     #[must_use]
     pub fn recurrent_bytes(&self) -> usize {
         let deltas: usize = self.deltas.iter().map(DeltaShape::state_len).sum();
@@ -131,7 +135,12 @@ impl Program {
             .map(|&width| token_shift::cpu::state_len(width))
             .sum();
         let wkv7: usize = self.wkv7.iter().map(Wkv7Shape::state_len).sum();
-        4 * (deltas + mamba2 + convs + shifts + wkv7)
+        let rg_lru: usize = self
+            .rg_lru
+            .iter()
+            .map(|&channels| rg_lru::cpu::state_len(channels))
+            .sum();
+        4 * (deltas + mamba2 + convs + shifts + wkv7 + rg_lru)
     }
 
     /// Whether the state can only be reset, not cut back to an earlier position.
@@ -141,7 +150,8 @@ impl Program {
             && self.mamba2.is_empty()
             && self.convs.is_empty()
             && self.shifts.is_empty()
-            && self.wkv7.is_empty();
+            && self.wkv7.is_empty()
+            && self.rg_lru.is_empty();
         !is_stateless
     }
 

@@ -4,34 +4,9 @@ use ops::{gated_rms_norm::Gate, glu::Activation, pointwise::Function, route::Sco
 
 use crate::{gated_delta::cpu::DeltaShape, mamba2::cpu::Mamba2Shape, wkv7::cpu::Wkv7Shape};
 
-macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident),*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub struct $name(pub(crate) usize);
-    )*};
-}
-
-ids!(
-    /// An activation buffer.
-    BufferId,
-    /// A packed matrix.
-    MatrixId,
-    /// A vector of f32 weights.
-    VectorId,
-    /// A layer's KV cache.
-    KvId,
-    /// A layer's DeltaNet state.
-    DeltaId,
-    /// A layer's Mamba-2 state.
-    Mamba2Id,
-    /// A layer's convolution state.
-    ConvId,
-    /// The last row that a token shift saw.
-    ShiftId,
-    /// A layer's RWKV-7 state.
-    Wkv7Id
-);
+use super::ids::{
+    BufferId, ConvId, DeltaId, KvId, Mamba2Id, MatrixId, RgLruId, ShiftId, VectorId, Wkv7Id,
+};
 
 /// How many rows a buffer has in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +16,7 @@ pub enum Extent {
     /// One per token whose logits are asked for.
     Outputs,
     /// One per expert that a token goes to, or per head: this many per token. Where rows are whole vectors, a token's are one wide row
-    /// to the products and the attention that write them.
+    /// to the products, the convolution and the attention that write them.
     Slots(usize),
 }
 
@@ -315,16 +290,18 @@ pub enum Node {
         /// Set by the builder: also round to 8 bits.
         quantise: bool,
     },
-    /// Depthwise convolution and SiLU.
+    /// Depthwise convolution, and SiLU.
     CausalConv {
         /// Channels.
         input: BufferId,
-        /// Result.
+        /// Result: a row per token, or per head.
         out: BufferId,
         /// `(tap, channel)`.
         weight: VectorId,
         /// One per channel.
         bias: Option<VectorId>,
+        /// Whether SiLU follows.
+        silu: bool,
         /// The last inputs.
         state: ConvId,
     },
@@ -463,6 +440,25 @@ pub enum Node {
         shape: Wkv7Shape,
         /// Set by the builder: also round to 8 bits.
         quantise: bool,
+    },
+    /// The RG-LRU: gates, decay, and a recurrence per channel.
+    RgLru {
+        /// Convolved channels: a row per token, or per head.
+        x: BufferId,
+        /// How much of them is written, before bias and sigmoid.
+        input: BufferId,
+        /// How fast the state decays, before bias and sigmoid.
+        recurrence: BufferId,
+        /// One per channel.
+        input_bias: VectorId,
+        /// One per channel.
+        recurrence_bias: VectorId,
+        /// Logarithm of what stays where the gate is open, one per channel.
+        rate: VectorId,
+        /// Result; may be either gate.
+        out: BufferId,
+        /// A value per channel.
+        state: RgLruId,
     },
     /// Rows of the tokens whose logits are asked for.
     SelectOutputs {

@@ -13,6 +13,7 @@ use ops::glu::Activation;
 
 use crate::{DeltaShape, KvType, Mamba2Shape, PackedMatrix, fixture::Table};
 
+mod griffin;
 mod heads;
 mod rwkv7;
 
@@ -407,6 +408,7 @@ fn delta_layers_that_do_not_fit_are_refused() {
         out,
         weight,
         bias: None,
+        silu: true,
         state: conv,
     };
     assert_eq!(
@@ -421,6 +423,7 @@ fn delta_layers_that_do_not_fit_are_refused() {
         out: narrow,
         weight,
         bias: Some(bias),
+        silu: true,
         state: conv,
     };
     b.push("conv", conv(bias)).expect("fits");

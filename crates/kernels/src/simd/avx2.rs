@@ -216,6 +216,10 @@ impl<const VNNI: bool> Simd for Avx2Set<VNNI> {
         both!(_mm256_andnot_ps, sign, a)
     }
     #[inline(always)]
+    unsafe fn sqrt(a: Self::F) -> Self::F {
+        both!(_mm256_sqrt_ps, a)
+    }
+    #[inline(always)]
     unsafe fn round(a: Self::F) -> Self::F {
         const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
         [

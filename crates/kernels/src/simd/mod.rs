@@ -203,6 +203,8 @@ pub(crate) trait Simd: Lanes {
     /// Where either is NaN the result is `b`.
     unsafe fn min(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn abs(a: Self::F) -> Self::F;
+    /// Rounded once.
+    unsafe fn sqrt(a: Self::F) -> Self::F;
     /// To the nearest integer, ties to even.
     unsafe fn round(a: Self::F) -> Self::F;
     /// The lowest 8 bits of the mantissa as the exponent of a power of two, which is 1 where they are 127.

@@ -297,6 +297,10 @@ impl Simd for Neon {
         each!(i => vabsq_f32(a[i]))
     }
     #[inline(always)]
+    unsafe fn sqrt(a: Self::F) -> Self::F {
+        each!(i => vsqrtq_f32(a[i]))
+    }
+    #[inline(always)]
     unsafe fn round(a: Self::F) -> Self::F {
         each!(i => vrndnq_f32(a[i]))
     }

@@ -182,6 +182,10 @@ impl Simd for Portable {
         lanes!(i => a[i].abs())
     }
     #[inline(always)]
+    unsafe fn sqrt(a: Self::F) -> Self::F {
+        lanes!(i => a[i].sqrt())
+    }
+    #[inline(always)]
     unsafe fn round(a: Self::F) -> Self::F {
         lanes!(i => a[i].round_ties_even())
     }

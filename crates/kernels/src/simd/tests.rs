@@ -22,6 +22,9 @@ impl Kernel for Functions<'_> {
                 math::tanh::<S>(x),
                 math::gelu_tanh::<S>(x),
                 math::softplus::<S>(x),
+                math::exp_m1::<S>(x),
+                math::soft_cap::<S>(x, 30.0),
+                S::sqrt(x),
                 S::keep(x, S::splat(7.0), 3, 11),
                 S::keep(x, S::splat(7.0), 0, 16),
                 S::round(x),
@@ -77,6 +80,28 @@ fn elementary_functions_are_near_f64() {
         close(got[LANES], 1.0 / (1.0 + (-v).exp()), 6e-7);
         close(got[5 * LANES], v.max(0.0) + (-v.abs()).exp().ln_1p(), 5e-7);
         assert!((f64::from(got[3 * LANES]) - v.tanh()).abs() <= 2e-7);
+        close(got[6 * LANES], v.exp_m1(), 4e-7);
+        close(got[7 * LANES], 30.0 * (v / 30.0).tanh(), 6e-7);
+    }
+}
+
+#[test]
+fn what_is_small_is_as_exact() {
+    for power in 1..40 {
+        for sign in [-1.0, 1.0] {
+            let v = sign * 0.7_f64.powi(power);
+            let x = [v as f32; LANES];
+            let v = f64::from(x[0]);
+            // SAFETY: `Functions` needs nothing beyond the instruction set.
+            let got = unsafe { dispatch(Isa::detect(), Functions { x: &x }) };
+            for (got, want) in [
+                (got[6 * LANES], v.exp_m1()),
+                (got[7 * LANES], 30.0 * (v / 30.0).tanh()),
+            ] {
+                let error = (f64::from(got) - want).abs();
+                assert!(error <= 4e-7 * want.abs(), "at {v}: got {got}, want {want}");
+            }
+        }
     }
 }
 

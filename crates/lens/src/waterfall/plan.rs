@@ -217,7 +217,9 @@ fn streamed_bytes(program: &Program, node: &Node, shape: StepShape, cost: &Cost)
         Node::Mamba2 { shape, .. } => 8 * shape.state_len() as u64,
         Node::Wkv7 { shape, .. } => 8 * shape.state_len() as u64,
         // One row.
-        Node::TokenShift { input, .. } => 8 * program.buffer(*input).width as u64,
+        Node::TokenShift { input: row, .. } | Node::RgLru { out: row, .. } => {
+            8 * program.buffer(*row).width as u64
+        }
         Node::Embed { .. } => cost.read_bytes,
         Node::ExpertMatMul { .. } => program.expert_weight_bytes(node, shape.tokens),
         _ => 0,

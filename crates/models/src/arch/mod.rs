@@ -5,6 +5,7 @@ mod granite;
 mod hybrid;
 mod kimi_linear;
 mod llama;
+mod recurrent_gemma;
 mod rwkv7;
 
 pub(crate) use gemma3::LAYERS_27B as GEMMA3_LAYERS_27B;
@@ -29,10 +30,11 @@ pub(crate) enum Architecture {
     GraniteHybrid,
     Rwkv7,
     KimiLinear,
+    RecurrentGemma,
 }
 
 impl Architecture {
-    const ALL: [(&'static str, Self); 12] = [
+    const ALL: [(&'static str, Self); 13] = [
         ("llama", Self::Llama),
         ("qwen2", Self::Qwen2),
         ("qwen3", Self::Qwen3),
@@ -45,6 +47,7 @@ impl Architecture {
         ("granitehybrid", Self::GraniteHybrid),
         ("rwkv7", Self::Rwkv7),
         ("kimi-linear", Self::KimiLinear),
+        ("recurrentgemma", Self::RecurrentGemma),
     ];
 
     /// The architecture that a file names.
@@ -75,7 +78,11 @@ impl Architecture {
     fn has_one_rotation(self) -> bool {
         !matches!(
             self,
-            Self::Gemma3 | Self::GraniteHybrid | Self::Rwkv7 | Self::KimiLinear
+            Self::Gemma3
+                | Self::GraniteHybrid
+                | Self::Rwkv7
+                | Self::KimiLinear
+                | Self::RecurrentGemma
         )
     }
 
@@ -110,6 +117,7 @@ impl Architecture {
             Self::Granite | Self::GraniteHybrid => granite::describe(self, loader, config),
             Self::Rwkv7 => rwkv7::describe(loader, config),
             Self::KimiLinear => kimi_linear::describe(loader, config),
+            Self::RecurrentGemma => recurrent_gemma::describe(loader, config),
         }
     }
 }

@@ -77,6 +77,7 @@ impl DeltaNet<'_> {
                 out: qkv,
                 weight,
                 bias: None,
+                silu: true,
                 state,
             },
         )?;

@@ -74,15 +74,20 @@ impl FeedForward<'_> {
     ) -> Result<BufferId, ModelError> {
         let gate = loader.program.buffer(names.gate.1, width, Extent::Tokens);
         let up = loader.program.buffer(names.up.1, width, Extent::Tokens);
-        let mut matrix = |part| {
+        let mut project = |part, out| {
             let tensor = format!("blk.{layer}.{part}.weight");
-            loader.matrix(&tensor, width, self.config.hidden)
+            let matrix = loader.matrix(&tensor, width, self.config.hidden)?;
+            let bias = self.stream.bias(loader, &tensor, width)?;
+            Ok::<_, ModelError>(Projection {
+                bias,
+                ..Projection::new(matrix, out)
+            })
         };
         let projections = vec![
-            Projection::new(matrix(names.gate.0)?, gate),
+            project(names.gate.0, gate)?,
             Projection {
                 gate: Some((gate, self.activation)),
-                ..Projection::new(matrix(names.up.0)?, up)
+                ..project(names.up.0, up)?
             },
         ];
         let input = self.stream.normed;

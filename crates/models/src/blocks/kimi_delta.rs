@@ -64,6 +64,7 @@ impl KimiDelta<'_> {
             out: qkv,
             weight: loader.joined_taps(&taps, values)?,
             bias: None,
+            silu: true,
             state: loader.program.conv_state(3 * values),
         };
         push(loader, "delta_conv", conv)?;

@@ -50,6 +50,7 @@ impl Mamba2<'_> {
             out: xbc,
             weight: loader.taps(&name("ssm_conv1d.weight"), channels)?,
             bias: loader.optional_vector(&name("ssm_conv1d.bias"), channels)?,
+            silu: true,
             state: loader.program.conv_state(channels),
         };
         push(loader, "mamba_conv", conv)?;

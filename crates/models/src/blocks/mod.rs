@@ -10,6 +10,7 @@ mod feed_forward;
 mod kimi_delta;
 mod latent_attention;
 mod mamba2;
+mod rg_lru;
 mod stream;
 mod time_mix;
 
@@ -20,5 +21,6 @@ pub(crate) use feed_forward::FeedForward;
 pub(crate) use kimi_delta::KimiDelta;
 pub(crate) use latent_attention::{LatentAttention, LatentShape};
 pub(crate) use mamba2::Mamba2;
+pub(crate) use rg_lru::{LruShape, RgLru};
 pub(crate) use stream::Stream;
 pub(crate) use time_mix::{Ranks, TimeMix};

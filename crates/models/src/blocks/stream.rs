@@ -1,6 +1,7 @@
 //! The residual stream: embedding, norms in front of blocks, and the way out to the logits.
 
-use kernels::program::{BufferId, Extent, Node, Projection};
+use kernels::program::{BufferId, Extent, Node, Projection, VectorId};
+use ops::pointwise::Function;
 
 use crate::{Config, ModelError, config::file_name, load::Loader};
 
@@ -16,6 +17,10 @@ pub(crate) struct Stream {
     /// Multiplies what blocks add to the stream.
     pub residual_scale: f32,
     logit_scale: f32,
+    /// Bounds the logits.
+    logit_cap: Option<f32>,
+    /// Whether what blocks compute with matrices has biases, those of queries, keys and values aside.
+    has_biases: bool,
     norms: Norms,
 }
 
@@ -54,6 +59,8 @@ impl Stream {
             eps,
             residual_scale: 1.0,
             logit_scale: 1.0,
+            logit_cap: None,
+            has_biases: false,
             norms: Norms::Rms,
         })
     }
@@ -73,6 +80,28 @@ impl Stream {
             logit_scale,
             ..self
         }
+    }
+
+    /// With biases in all blocks and a soft cap of the logits (RecurrentGemma's).
+    pub(crate) fn biased_and_capped(self, logit_cap: f32) -> Self {
+        Self {
+            logit_cap: Some(logit_cap),
+            has_biases: true,
+            ..self
+        }
+    }
+
+    /// The bias beside a block's matrix `tensor` of `rows` outputs, where blocks have biases.
+    pub(super) fn bias(
+        &self,
+        loader: &mut Loader<'_>,
+        tensor: &str,
+        rows: usize,
+    ) -> Result<Option<VectorId>, ModelError> {
+        if !self.has_biases {
+            return Ok(None);
+        }
+        loader.vector(&bias_of(tensor), rows).map(Some)
     }
 
     /// Normalises the stream into `normed`.
@@ -118,17 +147,14 @@ impl Stream {
                 add: false,
                 quantise: false,
             },
-            Norms::Layer => {
-                let stem = tensor.strip_suffix(".weight").unwrap_or(tensor);
-                Node::LayerNorm {
-                    input,
-                    out,
-                    weight,
-                    bias: loader.vector(&format!("{stem}.bias"), width)?,
-                    eps,
-                    quantise: false,
-                }
-            }
+            Norms::Layer => Node::LayerNorm {
+                input,
+                out,
+                weight,
+                bias: loader.vector(&bias_of(tensor), width)?,
+                eps,
+                quantise: false,
+            },
         })
     }
 
@@ -145,6 +171,7 @@ impl Stream {
         match join {
             Join::Add => {
                 let projections = vec![Projection {
+                    bias: self.bias(loader, tensor, self.hidden)?,
                     scale: self.residual_scale,
                     add: true,
                     ..Projection::new(matrix, self.x)
@@ -217,6 +244,7 @@ impl Stream {
         let matrix = loader.matrix(tensor, config.vocabulary, self.hidden)?;
         let projections = vec![Projection {
             scale: self.logit_scale,
+            function: self.logit_cap.map(Function::SoftCap),
             ..Projection::new(matrix, logits)
         }];
         push(
@@ -229,6 +257,12 @@ impl Stream {
         )?;
         Ok(logits)
     }
+}
+
+/// The name of what is added beside the weights `tensor`.
+fn bias_of(tensor: &str) -> String {
+    let stem = tensor.strip_suffix(".weight").unwrap_or(tensor);
+    format!("{stem}.bias")
 }
 
 /// Adds a node; what does not fit is the file's fault.

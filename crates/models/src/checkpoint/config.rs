@@ -5,6 +5,7 @@
 
 mod granite;
 mod kimi_linear;
+mod recurrent_gemma;
 mod rope;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ use super::family::Family;
 use granite::Granite;
 pub(super) use granite::Mamba;
 pub(super) use kimi_linear::KimiLinear;
+pub(super) use recurrent_gemma::RecurrentGemma;
 pub(super) use rope::Rope;
 
 /// The whole of a configuration is a few kilobytes; those that carry label names are larger.
@@ -48,6 +50,7 @@ pub(super) struct Dimensions {
     pub experts: Option<Experts>,
     pub granite: Option<Granite>,
     pub kimi: Option<KimiLinear>,
+    pub recurrent_gemma: Option<RecurrentGemma>,
 }
 
 /// Layers that attend to the last tokens only, all but every `pattern`-th.
@@ -110,8 +113,8 @@ impl Dimensions {
                 ));
             }
         }
+        fields.check_activation(family.is_gemma())?;
         let gemma = family == Family::Gemma3;
-        fields.check_activation(gemma)?;
         let default = |value: usize| gemma.then_some(value);
         let hidden = fields.count("hidden_size", MOST_WIDTH, None)?;
         let heads = fields.count("num_attention_heads", MOST_HEADS, default(8))?;
@@ -137,6 +140,7 @@ impl Dimensions {
             return Err(fields.0.wrong("head_dim", "an even number").into());
         }
         let granite = fields.granite(family, layers, hidden)?;
+        let recurrent_gemma = fields.recurrent_gemma(family, layers, (hidden, heads))?;
         let experts = match (&granite, &kimi) {
             (Some(granite), _) => fields.granite_experts(granite)?,
             (_, Some(kimi)) => Some(fields.kimi_experts(kimi)?),
@@ -152,7 +156,11 @@ impl Dimensions {
         let dense = experts.as_ref().map(|experts| experts.width);
         let tied = fields.0.flag("tie_word_embeddings")?;
         let tied = tied.or(outer.flag("tie_word_embeddings")?);
-        let longest = default(131_072);
+        let longest = match family {
+            // What it was trained with; its configuration does not say.
+            Family::RecurrentGemma => Some(8192),
+            _ => default(131_072),
+        };
         let context = match &kimi {
             Some(_) => fields.kimi_context()?,
             None => fields.count("max_position_embeddings", 1 << 32, longest)?,
@@ -163,6 +171,7 @@ impl Dimensions {
             hidden,
             feed_forward: match is_fused && experts.is_none() {
                 true => fields.shared_width()?,
+                false if recurrent_gemma.is_some() => fields.half_width()?,
                 false => fields.count("intermediate_size", MOST_WIDTH, dense)?,
             },
             heads,
@@ -182,6 +191,7 @@ impl Dimensions {
             experts,
             granite,
             kimi,
+            recurrent_gemma,
         };
         Ok(dimensions)
     }
@@ -217,7 +227,9 @@ impl Dimensions {
             .granite
             .as_ref()
             .is_some_and(|granite| granite.mamba.is_some());
-        if !is_per_layer && self.kimi.is_none() {
+        if let Some(recurrent) = &self.recurrent_gemma {
+            recurrent.metadata(&mut pairs, self.kv_heads);
+        } else if !is_per_layer && self.kimi.is_none() {
             pairs.count("attention.head_count_kv", self.kv_heads);
         }
         if let Some(granite) = &self.granite {

@@ -14,10 +14,11 @@ pub(super) enum Family {
     Granite,
     GraniteHybrid,
     KimiLinear,
+    RecurrentGemma,
 }
 
 /// `model_type` of the language model, alone or inside a multi-modal one, and `general.architecture`.
-const FAMILIES: [(&[&str], &str, Family); 11] = [
+const FAMILIES: [(&[&str], &str, Family); 12] = [
     (&["llama"], "llama", Family::Llama),
     (&["qwen2"], "qwen2", Family::Qwen2),
     (&["qwen3"], "qwen3", Family::Qwen3),
@@ -37,6 +38,11 @@ const FAMILIES: [(&[&str], &str, Family); 11] = [
         Family::GraniteHybrid,
     ),
     (&["kimi_linear"], "kimi-linear", Family::KimiLinear),
+    (
+        &["recurrent_gemma"],
+        "recurrentgemma",
+        Family::RecurrentGemma,
+    ),
 ];
 
 impl Family {
@@ -59,6 +65,16 @@ impl Family {
     /// With Granite's factors.
     pub(super) fn is_granite(self) -> bool {
         matches!(self, Self::Granite | Self::GraniteHybrid)
+    }
+
+    /// With GELU in its MLP, and norms that begin at zero.
+    pub(super) fn is_gemma(self) -> bool {
+        matches!(self, Self::Gemma3 | Self::RecurrentGemma)
+    }
+
+    /// Of every matrix of a layer but those of queries, keys and values, which may have some anyway.
+    pub(super) fn has_biases(self) -> bool {
+        self == Self::RecurrentGemma
     }
 
     /// GGUF has the rows of queries and keys in pairs that turn together.
@@ -86,11 +102,15 @@ impl Family {
 
     /// Norms are stored as the difference from 1; GGUF has the 1 added.
     pub(super) fn norms_are_offsets(self) -> bool {
-        self == Self::Gemma3 || self.is_hybrid()
+        self.is_gemma() || self.is_hybrid()
     }
 
     /// Queries and keys have norms of their own.
     pub(super) fn has_head_norms(self) -> bool {
-        !matches!(self, Self::Llama | Self::Qwen2 | Self::KimiLinear) && !self.is_granite()
+        let has_none = matches!(
+            self,
+            Self::Llama | Self::Qwen2 | Self::KimiLinear | Self::RecurrentGemma
+        );
+        !has_none && !self.is_granite()
     }
 }

@@ -7,6 +7,7 @@
 mod granite;
 mod kimi_linear;
 mod layers;
+mod recurrent_gemma;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -15,6 +16,7 @@ use formats::safetensors::Checkpoint;
 use ops::Dtype;
 
 use super::config::Dimensions;
+use super::family::Family;
 use super::quantisation::{Quantisation, Role, choose};
 use super::recipe::{Change, Heads, Making, Recipe, Rows, Turned};
 use super::{CheckpointError, Fallback};
@@ -284,7 +286,11 @@ impl Planner<'_> {
         for layer in 0..dimensions.layers {
             self.layer(layer)?;
         }
-        let norm = format!("{}norm.weight", self.prefix);
+        let norm = match dimensions.family {
+            Family::RecurrentGemma => "final_norm",
+            _ => "norm",
+        };
+        let norm = format!("{}{norm}.weight", self.prefix);
         self.norm("output_norm.weight".to_owned(), &norm, hidden)?;
         match (tied, head) {
             // A copy of the embedding, which some writers store.

@@ -9,7 +9,7 @@
 
 use formats::gguf::first_non_finite;
 use formats::safetensors::Checkpoint;
-use ops::Dtype;
+use ops::{Dtype, delta_gates::softplus};
 
 use super::MakeError;
 
@@ -108,6 +108,8 @@ pub(super) enum Change {
     PlusOne,
     /// A decay rate that is stored as its logarithm: -exp(x).
     NegativeExponential,
+    /// The RG-LRU's parameter: the logarithm of what stays where the gate is open, -8 softplus(x).
+    DecayLogarithm,
 }
 
 impl Change {
@@ -116,6 +118,7 @@ impl Change {
             Self::None => x,
             Self::PlusOne => x + 1.0,
             Self::NegativeExponential => -f64::from(x).exp() as f32,
+            Self::DecayLogarithm => (-8.0 * softplus(f64::from(x))) as f32,
         }
     }
 }

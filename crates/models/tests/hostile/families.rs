@@ -54,7 +54,7 @@ fn variants_that_are_not_run() {
     )
     .err()
     .expect("unknown");
-    let known = "architecture `mam\\u{7}ba` is not supported; Sprag runs llama, qwen2, qwen3, qwen3moe, gemma3, qwen35, qwen35moe, qwen3next, granite, granitehybrid, rwkv7, kimi-linear";
+    let known = "architecture `mam\\u{7}ba` is not supported; Sprag runs llama, qwen2, qwen3, qwen3moe, gemma3, qwen35, qwen35moe, qwen3next, granite, granitehybrid, rwkv7, kimi-linear, recurrentgemma";
     assert!(error.to_string().contains(known), "{error}");
 }
 

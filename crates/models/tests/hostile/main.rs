@@ -6,6 +6,7 @@ mod draft;
 mod families;
 mod kimi_linear;
 mod metadata;
+mod recurrent_gemma;
 mod rwkv7;
 mod tensors;
 

@@ -9,6 +9,7 @@ fn taps_by_hand() {
         tokens: 2,
         channels: 2,
         bias: false,
+        silu: true,
     };
     // Channel 0 sees only the newest input, channel 1 only the one 3 tokens ago.
     let weight = [0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0];
@@ -27,6 +28,15 @@ fn taps_by_hand() {
     );
     let y = reference(&shape, &x, &weight, Some(&[0.5, -8.0]), &mut state);
     assert_eq!(y, [4.5, 2.0, 5.5, 12.0].map(glu::silu));
+    let (shape, mut state) = (
+        Shape {
+            silu: false,
+            ..shape
+        },
+        before,
+    );
+    let y = reference(&shape, &x, &weight, Some(&[0.5, -8.0]), &mut state);
+    assert_eq!(y, [4.5, 2.0, 5.5, 12.0]);
 }
 
 #[test]
@@ -41,6 +51,7 @@ fn any_split_into_calls_gives_the_same() {
         tokens,
         channels,
         bias: false,
+        silu: true,
     };
     let whole = reference(&shape(tokens), &x, &weight, None, &mut state);
     for size in [1, 2, 3, 4, 7] {
@@ -67,12 +78,18 @@ fn costs_by_hand() {
         tokens: 2,
         channels: 5,
         bias: false,
+        silu: true,
     };
     let biased = cost(&Shape {
         bias: true,
         ..shape
     });
     assert_eq!((biased.read_bytes, biased.f32_flops), (200, 130));
+    let plain = cost(&Shape {
+        silu: false,
+        ..shape
+    });
+    assert_eq!(plain.f32_flops, 80);
     assert_eq!(
         cost(&shape),
         Cost {

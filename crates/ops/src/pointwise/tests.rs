@@ -22,11 +22,22 @@ fn values_by_hand() {
         [0.5, 1.0, 0.0]
     );
     assert_eq!(of(Function::Tanh, &[0.0, 30.0, -30.0]), [0.0, 1.0, -1.0]);
+    assert_eq!(
+        of(Function::SoftCap(8.0), &[0.0, 1e6, -1e6]),
+        [0.0, 8.0, -8.0]
+    );
+    let small = of(Function::SoftCap(30.0), &[0.25])[0];
+    assert!((small - 0.25).abs() <= 1e-5 && small < 0.25);
 }
 
 #[test]
 fn what_is_not_a_number_stays_so() {
-    for function in [Function::Tanh, Function::Sigmoid, Function::SquaredRelu] {
+    for function in [
+        Function::Tanh,
+        Function::Sigmoid,
+        Function::SquaredRelu,
+        Function::SoftCap(30.0),
+    ] {
         assert!(of(function, &[f32::NAN])[0].is_nan(), "{function:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! Several sequences in one step: the bits that each has alone, and what is refused.
 
-use super::{Session, hybrid, profile, rwkv7::rwkv7, workspace};
+use super::{Session, griffin::griffin, hybrid, profile, rwkv7::rwkv7, workspace};
 use crate::{
     Isa, Pool, RuntimeProfile,
     cpu::{ExecuteError, Member, Outputs, State, Step, Workspace, execute_batch},
@@ -94,6 +94,7 @@ fn a_sequence_has_the_bits_that_it_has_alone() {
         ("hybrid of Q4_0", hybrid(Dtype::Q4_0)),
         ("hybrid of Bf16", hybrid(Dtype::Bf16)),
         ("RWKV-7 of Q4_0", rwkv7(Dtype::Q4_0, Dtype::F16)),
+        ("Griffin of Q4_0", griffin(Dtype::Q4_0).program),
     ] {
         for threads in [1, 2, 3] {
             let pool = Pool::new(threads, 100, 100).expect("threads");

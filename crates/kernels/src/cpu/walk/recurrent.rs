@@ -1,7 +1,7 @@
 //! The nodes that carry a state from token to token.
 
 use super::Walk;
-use crate::{causal_conv, gated_delta, mamba2, pool::Team, program::Node};
+use crate::{causal_conv, gated_delta, mamba2, pool::Team, program::Node, rg_lru};
 
 impl Walk<'_> {
     /// # Safety
@@ -16,15 +16,16 @@ impl Walk<'_> {
                     out,
                     weight,
                     bias,
+                    silu,
                     state,
                 } => {
                     for part in self.parts() {
-                        let rows = |id| self.rows(id).from(part.first_row);
                         let conv = causal_conv::cpu::Conv {
-                            input: rows(*input),
-                            out: rows(*out),
+                            input: self.rows(*input).from(part.first_row),
+                            out: self.wide_rows(*out).from(part.first_row),
                             weight: self.program.vector(*weight),
                             bias: bias.map(|id| self.program.vector(id)),
+                            silu: *silu,
                             channels: self.program.convs[state.0],
                             state: part.state.convs[state.0].as_mut_pointer(),
                             tokens: part.tokens,
@@ -109,6 +110,34 @@ impl Walk<'_> {
                             tokens: part.tokens,
                         };
                         mamba2::cpu::scan(isa, call, team);
+                    }
+                }
+                Node::RgLru {
+                    x,
+                    input,
+                    recurrence,
+                    input_bias,
+                    recurrence_bias,
+                    rate,
+                    out,
+                    state,
+                } => {
+                    for part in self.parts() {
+                        let rows = |id| self.rows(id).from(part.first_row);
+                        let call = rg_lru::cpu::RgLru {
+                            x: self.wide_rows(*x).from(part.first_row),
+                            input: rows(*input),
+                            recurrence: rows(*recurrence),
+                            input_bias: self.program.vector(*input_bias),
+                            recurrence_bias: self.program.vector(*recurrence_bias),
+                            rate: self.program.vector(*rate),
+                            out: rows(*out),
+                            state: part.state.rg_lru[state.0].as_mut_pointer(),
+                            channels: self.program.rg_lru[state.0],
+                            begins: part.state.positions == 0,
+                            tokens: part.tokens,
+                        };
+                        rg_lru::cpu::rg_lru(isa, call, team);
                     }
                 }
                 _ => {}

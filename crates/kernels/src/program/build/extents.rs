@@ -67,7 +67,16 @@ impl ProgramBuilder {
                 per_token(&[*q, gate.unwrap_or(*q)]) && (per_token(&[*out]) || wide)
             }
             Node::Glu { gate, up, out, .. } => alike(&[*gate, *up, *out]),
-            Node::CausalConv { input, out, .. } => per_token(&[*input, *out]),
+            Node::CausalConv { input, out, .. } => {
+                per_token(&[*input]) && (per_token(&[*out]) || self.is_wide(*out))
+            }
+            Node::RgLru {
+                x,
+                input,
+                recurrence,
+                out,
+                ..
+            } => per_token(&[*input, *recurrence, *out]) && (per_token(&[*x]) || self.is_wide(*x)),
             Node::DeltaPrepare { qkv, a, b, .. } => per_token(&[*qkv, *a, *b]),
             Node::GatedDelta {
                 qkv,

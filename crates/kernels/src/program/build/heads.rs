@@ -10,9 +10,7 @@ impl ProgramBuilder {
     pub(super) fn check_columns(&self, p: &Projection, rows: usize) -> Result<(), ProgramError> {
         let (width, name) = (self.row_width(p.out), self.buffers[p.out.0].name);
         let Some(column) = p.column else {
-            return self.expect(rows == width, || {
-                format!("expected {rows} columns in `{name}`, got {width}")
-            });
+            return self.row_of(p.out, rows);
         };
         let end = column.checked_add(rows);
         let inside = end.is_some_and(|end| end <= width);
@@ -21,6 +19,17 @@ impl ProgramBuilder {
         self.expect(inside && whole, || {
             format!(
                 "expected panels of {PANEL_ROWS} columns within the {width} of `{name}`, got {rows} from {column} on"
+            )
+        })
+    }
+
+    /// A token's row, its slots one behind the other where it has several, has so many columns.
+    pub(super) fn row_of(&self, id: BufferId, want: usize) -> Result<(), ProgramError> {
+        let got = self.row_width(id);
+        self.expect(got == want, || {
+            format!(
+                "expected {want} columns in `{}`, got {got}",
+                self.buffers[id.0].name
             )
         })
     }

@@ -15,10 +15,11 @@ impl ProgramBuilder {
                 weight,
                 bias,
                 state,
+                ..
             } => {
                 let channels = self.convs[state.0];
                 self.width(*input, channels)?;
-                self.width(*out, channels)?;
+                self.row_of(*out, channels)?;
                 bias.map_or(Ok(()), |bias| self.len(bias, channels))?;
                 self.len(*weight, TAPS * channels.next_multiple_of(16))
             }
@@ -80,6 +81,25 @@ impl ProgramBuilder {
                 self.expect(self.mamba2[state.0] == *shape, || {
                     "a state of other dimensions".into()
                 })
+            }
+            Node::RgLru {
+                x,
+                input,
+                recurrence,
+                input_bias,
+                recurrence_bias,
+                rate,
+                out,
+                state,
+            } => {
+                let channels = self.rg_lru[state.0];
+                self.row_of(*x, channels)?;
+                [input, recurrence, out]
+                    .iter()
+                    .try_for_each(|id| self.width(**id, channels))?;
+                [input_bias, recurrence_bias, rate]
+                    .iter()
+                    .try_for_each(|id| self.len(**id, channels))
             }
             _ => Ok(()),
         }

@@ -97,6 +97,7 @@ fn writes(node: &Node, id: BufferId) -> bool {
         | Node::TimeSteps { out, .. }
         | Node::Mamba2 { out, .. }
         | Node::Wkv7 { out, .. }
+        | Node::RgLru { out, .. }
         | Node::SelectOutputs { out, .. } => *out == id,
         Node::MatMul { projections, .. } => projections.iter().any(|p| p.out == id),
         Node::ExpertMatMul { projections, .. } => projections.iter().any(|p| p.out == id),

@@ -112,7 +112,11 @@ impl Fields<'_> {
             _ => 10_000.0,
         };
         let share = positive("partial_rotary_factor")?;
-        let share = share.unwrap_or(if family.is_hybrid() { 0.25 } else { 1.0 });
+        let share = share.unwrap_or(match family {
+            Family::RecurrentGemma => 0.5,
+            _ if family.is_hybrid() => 0.25,
+            _ => 1.0,
+        });
         if share > 1.0 {
             return wrong("partial_rotary_factor", "a share of at most 1".into());
         }
@@ -164,6 +168,10 @@ impl Fields<'_> {
         };
         match kind {
             None | Some("default" | "mrope") => Ok(None),
+            // transformers has the plain form only.
+            Some(kind) if family == Family::RecurrentGemma => {
+                Err(self.unscaled(Quoted::new(kind).to_string()))
+            }
             Some("linear") => Ok(Some(Scaling::Linear(needed("factor")?))),
             // Only these architectures' files may have the tensor that holds the factors.
             Some("llama3") if family.interleaves_heads() => {

@@ -263,6 +263,45 @@ fn kimi_linear() -> Json {
     config
 }
 
+/// Published configurations state neither context nor rotary settings as others do; those that transformers saves have more.
+#[test]
+fn published_and_saved_forms_of_recurrent_gemma_say_the_same() {
+    let published = json!({
+        "model_type": "recurrent_gemma", "hidden_size": 64, "intermediate_size": 160, "num_attention_heads": 4,
+        "num_key_value_heads": 1, "num_hidden_layers": 5, "head_dim": 16, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+        "partial_rotary_factor": 0.5, "attention_window_size": 2048, "conv1d_width": 4, "logits_soft_cap": 30.0,
+        "block_types": ["recurrent", "recurrent", "attention"], "lru_width": 64, "embeddings_scale_by_sqrt_dim": true,
+        "hidden_activation": "gelu_pytorch_tanh", "vocab_size": 288,
+    });
+    let dimensions = parse(&published).unwrap();
+    let griffin = dimensions.recurrent_gemma.as_ref().unwrap();
+    assert_eq!(griffin.attends, [false, false, true, false, false]);
+    assert_eq!((griffin.channels, griffin.heads, griffin.taps), (64, 4, 4));
+    assert_eq!((dimensions.feed_forward, dimensions.rope.dims), (80, 8));
+    assert_eq!((dimensions.context, dimensions.tied), (8192, None));
+    let mut saved = published.clone();
+    let fields = saved.as_object_mut().unwrap();
+    for key in ["rope_theta", "partial_rotary_factor"] {
+        fields.remove(key);
+    }
+    saved["rope_parameters"] =
+        json!({"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5});
+    assert_eq!(parse(&saved).unwrap(), dimensions);
+    // What is absent is as in transformers.
+    let mut bare = published;
+    let fields = bare.as_object_mut().unwrap();
+    fields.retain(|key, _| {
+        let needed = [
+            "model_type",
+            "hidden_size",
+            "intermediate_size",
+            "vocab_size",
+        ];
+        needed.contains(&key.as_str()) || key.starts_with("num_")
+    });
+    assert_eq!(parse(&bare).unwrap(), dimensions);
+}
+
 #[test]
 fn published_and_saved_forms_of_kimi_linear_say_the_same() {
     let published = parse(&kimi_linear()).unwrap();

@@ -25,6 +25,10 @@ impl Planner<'_> {
                 ("input_layernorm", "attn_norm"),
                 ("post_attention_layernorm", "post_attention_norm"),
             ],
+            Family::RecurrentGemma => &[
+                ("temporal_pre_norm", "attn_norm"),
+                ("channel_pre_norm", "ffn_norm"),
+            ],
             Family::Llama
             | Family::Qwen2
             | Family::Qwen3
@@ -43,6 +47,9 @@ impl Planner<'_> {
         if let Some(kimi) = &self.dimensions.kimi {
             return self.kimi_layer(layer, (&from, &to), kimi);
         }
+        if let Some(recurrent) = &self.dimensions.recurrent_gemma {
+            return self.recurrent_gemma_layer(layer, (&from, &to), recurrent);
+        }
         let granite = self.dimensions.granite.as_ref();
         let mamba = granite.and_then(|granite| granite.mamba.as_ref());
         match (&self.dimensions.delta, mamba) {
@@ -50,7 +57,7 @@ impl Planner<'_> {
                 self.delta_net(&from, &to, delta)?;
             }
             (_, Some(mamba)) if !mamba.attends[layer] => self.mamba(&from, &to, mamba)?,
-            _ => self.attention(&from, &to)?,
+            _ => self.attention(&format!("{from}self_attn."), &to)?,
         }
         let is_fused = granite.is_some_and(|granite| granite.is_fused);
         let width = self.dimensions.feed_forward;
@@ -76,17 +83,30 @@ impl Planner<'_> {
             ("up", [width, hidden]),
             ("down", [hidden, width]),
         ] {
-            let item = Item::new(
-                format!("{to}ffn_{kind}{suffix}.weight"),
-                Role::Matrix,
-                &shape,
-            );
-            self.add(item, &format!("{from}{kind}_proj.weight"))?;
+            let name = format!("{to}ffn_{kind}{suffix}");
+            self.projection(&name, &format!("{from}{kind}_proj"), shape)?;
         }
         Ok(())
     }
 
-    fn attention(&mut self, from: &str, to: &str) -> Result<(), CheckpointError> {
+    /// A matrix, and its bias where the family has them.
+    pub(super) fn projection(
+        &mut self,
+        name: &str,
+        source: &str,
+        shape: [usize; 2],
+    ) -> Result<(), CheckpointError> {
+        let item = Item::new(format!("{name}.weight"), Role::Matrix, &shape);
+        self.add(item, &format!("{source}.weight"))?;
+        if !self.dimensions.family.has_biases() {
+            return Ok(());
+        }
+        let item = Item::new(format!("{name}.bias"), Role::Precise, &shape[..1]);
+        self.add(item, &format!("{source}.bias"))
+    }
+
+    /// Attention of the module `from`.
+    pub(super) fn attention(&mut self, from: &str, to: &str) -> Result<(), CheckpointError> {
         let Dimensions {
             family,
             hidden,
@@ -104,7 +124,7 @@ impl Planner<'_> {
                 false => Rows::Same,
             };
             for (part, shape) in [("weight", &[rows, hidden][..]), ("bias", &[rows])] {
-                let source = format!("{from}self_attn.{letter}_proj.{part}");
+                let source = format!("{from}{letter}_proj.{part}");
                 if part == "bias" && !self.has(&source) {
                     continue;
                 }
@@ -114,11 +134,11 @@ impl Planner<'_> {
             }
         }
         let shape = [hidden, heads * head_dim];
-        let item = Item::new(format!("{to}attn_output.weight"), Role::Matrix, &shape);
-        self.add(item, &format!("{from}self_attn.o_proj.weight"))?;
+        let (name, source) = (format!("{to}attn_output"), format!("{from}o_proj"));
+        self.projection(&name, &source, shape)?;
         if family.has_head_norms() {
             for letter in ["q", "k"] {
-                let source = format!("{from}self_attn.{letter}_norm.weight");
+                let source = format!("{from}{letter}_norm.weight");
                 self.norm(format!("{to}attn_{letter}_norm.weight"), &source, head_dim)?;
             }
         }

@@ -117,6 +117,23 @@ fn a_recipe_that_does_not_fit_is_an_error() {
     }
 }
 
+#[test]
+fn parameters_of_decays_become_logarithms() {
+    let values = [0.0, -20.0, 30.0, 1.0];
+    let checkpoint = checkpoint(&values, "[1,4]");
+    let recipe = Recipe {
+        change: Change::DecayLogarithm,
+        ..recipe(1, 4, Dtype::F32)
+    };
+    let made = recipe.make(&checkpoint, 1).unwrap();
+    let (made, _) = made.as_chunks();
+    let near = |(bytes, x): (&[u8; 4], &f32)| {
+        let want = -8.0 * f64::from(*x).exp().ln_1p();
+        (f64::from(f32::from_le_bytes(*bytes)) - want).abs() <= 1e-6 * want.abs()
+    };
+    assert!(made.iter().zip(&values).all(near), "{made:?}");
+}
+
 /// Of two heads of five rows each the first three are turned, whatever rows a thread begins with.
 #[test]
 fn leading_rows_of_heads_become_columns() {

@@ -6,9 +6,10 @@
 use crate::{Isa, memory::Pages, simd::LANES};
 
 /// How keys and values are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KvType {
-    /// 16-bit whole numbers with an f32 scale for each head: as near as binary16, and multiplied twice as many at a time; the default.
+    /// 16-bit whole numbers with an f32 scale for each head: nearer than binary16, and multiplied twice as many at a time; the default.
+    #[default]
     I16,
     /// binary16.
     F16,
@@ -100,7 +101,7 @@ impl Default for RuntimeProfile {
             matvec_streams: 2,
             prefetch_bytes: 1024,
             attention_tile: 24,
-            kv_type: KvType::I16,
+            kv_type: KvType::default(),
             pages: Pages::Huge,
             idle_spins: 50_000,
             barrier_spins: 2_000,

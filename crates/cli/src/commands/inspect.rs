@@ -162,9 +162,9 @@ fn formats(gguf: &Gguf) -> Vec<Format> {
 }
 
 fn at_context(model: &Model, context: usize) -> AtContext {
-    let footprint = model.footprint(context, KvType::F16);
+    let footprint = model.footprint(context, KvType::default());
     let cost = |depth| {
-        let c = model.cost(1, depth, KvType::F16);
+        let c = model.cost(1, depth, KvType::default());
         Cost {
             read_bytes: c.read_bytes,
             written_bytes: c.written_bytes,
@@ -174,7 +174,7 @@ fn at_context(model: &Model, context: usize) -> AtContext {
     };
     AtContext {
         context,
-        kv_type: KvType::F16.name(),
+        kv_type: KvType::default().name(),
         kv_bytes: footprint.map(|f| f.kv_bytes),
         state_bytes: footprint.map(|f| f.state_bytes),
         decode_at_0: cost(0),

@@ -240,7 +240,7 @@ fn values_that_make_no_sense() {
     refuses(&run(&["--repeat-penalty", "0"]), 2, &["--repeat-penalty"]);
     refuses(&run(&["--threads", "0"]), 2, &["--threads", "1 to 1024"]);
     refuses(&run(&["--context", "0"]), 2, &["--context"]);
-    refuses(&run(&["--kv-type", "q8"]), 2, &["f16, q8_0 or f32"]);
+    refuses(&run(&["--kv-type", "q8"]), 2, &["i16, f16, q8_0 or f32"]);
     refuses(&run(&["--greedy", "--temperature", "1"]), 2, &["--greedy"]);
     refuses(&run(&["-n", "many"]), 2, &["--max-tokens"]);
     refuses(&sprag(&["bench", &model, "--depth", "x"]), 2, &["--depth"]);

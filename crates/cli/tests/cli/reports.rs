@@ -23,7 +23,7 @@ fn bench_reports_raw_samples_and_medians() {
     let json = sprag(&[&all[..], &["--json"]].concat()).json();
     assert_eq!(json["schema"], "sprag.bench/1");
     assert_eq!(json["profile"]["threads"], 2);
-    assert_eq!(json["profile"]["kv_type"], "f16");
+    assert_eq!(json["profile"]["kv_type"], "i16");
     assert!(json["machine"]["cores"]["usable"].as_u64().unwrap() >= 1);
     let depths = json["depths"].as_array().unwrap();
     assert_eq!(

@@ -71,6 +71,13 @@ pub enum Failure {
         available: u64,
         known_from: String,
     },
+    #[error(
+        "the packed weights need {} free on their disk, and {} are; make room, set SPRAG_HOME to a folder on another disk, or leave \
+         --weights disk out",
+        quantity::bytes(*.needed),
+        quantity::bytes(*.free)
+    )]
+    DiskFull { needed: u64, free: u64 },
     #[error(transparent)]
     Constraint(#[from] ConstraintError),
     #[error("the JSON document is not finished: {0}")]
@@ -139,7 +146,7 @@ impl Failure {
             Self::Gguf(error) => gguf_exit(error),
             Self::Checkpoint(error) => checkpoint_exit(error),
             Self::Constraint(error) => constraint_exit(error),
-            Self::Unfinished(_) | Self::NoRoom { .. } => Exit::DoesNotFit,
+            Self::Unfinished(_) | Self::NoRoom { .. } | Self::DiskFull { .. } => Exit::DoesNotFit,
             Self::Convert(error) => convert_exit(error),
             Self::Tokenizer(_) | Self::Template(_) | Self::Content { .. } => Exit::BadFile,
             Self::Resolve(ResolveError::Store(_))

@@ -61,19 +61,27 @@ pub fn decide(gguf: &Gguf, asked: WeightsIn, machine: &Machine) -> Result<Placem
         WeightsIn::Memory => None,
         WeightsIn::Auto | WeightsIn::Disk => place(gguf),
     };
-    let on_disk = place.filter(|(store, path)| {
+    let with_margin = needed.saturating_add(MARGIN_BYTES);
+    let on_disk = place.map(|(store, path)| {
         // A file that is there already takes no more; a new one is written beside it before it takes its place.
-        let is_there = std::fs::metadata(path).is_ok_and(|meta| meta.len() >= needed);
-        let fits = |free: u64| needed.saturating_add(MARGIN_BYTES) <= free;
-        is_there || store.free_space().is_ok_and(fits)
+        let is_there = std::fs::metadata(&path).is_ok_and(|meta| meta.len() >= needed);
+        let free = store.free_space().unwrap_or(0);
+        if is_there || with_margin <= free {
+            Ok(path)
+        } else {
+            Err(free)
+        }
     });
     match (asked, no_room, on_disk) {
-        (WeightsIn::Disk, _, Some((_, path))) => Ok(Placement::Disk(path)),
-        (WeightsIn::Disk, _, None) => Err(Failure::Usage(format!(
-            "--weights disk needs {} free on the disk of the packed weights, and a model in one GGUF file",
-            quantity::bytes(needed.saturating_add(MARGIN_BYTES))
-        ))),
-        (_, Some(&available), Some((_, path))) => {
+        (WeightsIn::Disk, _, Some(Ok(path))) => Ok(Placement::Disk(path)),
+        (WeightsIn::Disk, _, Some(Err(free))) => Err(Failure::DiskFull {
+            needed: with_margin,
+            free,
+        }),
+        (WeightsIn::Disk, _, None) => Err(Failure::Usage(
+            "--weights disk needs a model in one GGUF file, and a folder of this user's for the packed weights".to_owned(),
+        )),
+        (_, Some(&available), Some(Ok(path))) => {
             complain(&format!(
                 "note: the weights take {}, {} of memory are available: they are read from the disk as they are needed, which is \
                  slow where a token needs most of them",
@@ -82,12 +90,12 @@ pub fn decide(gguf: &Gguf, asked: WeightsIn, machine: &Machine) -> Result<Placem
             ));
             Ok(Placement::Disk(path))
         }
-        (_, Some(&available), None) => Err(Failure::NoRoom {
+        (_, Some(&available), _) => Err(Failure::NoRoom {
             needed,
             available,
             known_from: left.why().to_owned(),
         }),
-        (WeightsIn::Auto, None, Some((_, path))) => Ok(Placement::Kept(path)),
+        (WeightsIn::Auto, None, Some(Ok(path))) => Ok(Placement::Kept(path)),
         (_, None, _) => Ok(Placement::Memory),
     }
 }

@@ -141,6 +141,7 @@ impl Sequence {
                 q: q.rows(),
                 out: out.rows(),
                 gate: gate.as_ref().map(Matrix::rows),
+                quantised: None,
                 cache: &self.cache,
                 heads,
                 head_dim,
@@ -241,7 +242,7 @@ fn heads_of_odd_width_are_right() {
 /// A query has the same bits alone (where splits are spread over threads), in chunks, and in any tile.
 fn has_one_result(shape: Shape, kind: KvType, isa: Isa) {
     let sequence = Sequence::of(shape, kind);
-    let pools = [1, 3].map(|threads| Pool::new(threads, 100, 100).expect("threads"));
+    let pools = [1, 3, 4].map(|threads| Pool::new(threads, 100, 100).expect("threads"));
     let (width, tokens) = (sequence.width(), shape.tokens);
     let whole = sequence.run(&profile(isa, 16), &pools[1], 0, tokens);
     for token in [0, 1, 2, tokens / 2, tokens - 2, tokens - 1] {
@@ -384,6 +385,7 @@ fn numbers_that_are_none_are_not_rounded_away() {
                         q: rows.rows(),
                         out: out.rows(),
                         gate: None,
+                        quantised: None,
                         cache: &cache,
                         heads: 1,
                         head_dim: 48,

@@ -422,6 +422,7 @@ fn hybrid(dtype: Dtype) -> Program {
             heads: 4,
             head_dim: 32,
             window: None,
+            quantise: false,
         },
         product(out, vec![project(from_attention, x, true)]),
         norm(x, normed, weight, 64),

@@ -350,11 +350,14 @@ impl Walk<'_> {
                     heads,
                     head_dim,
                     window,
+                    quantise,
                 } => {
+                    let quantised = self.quantised_if(*quantise, *out);
                     let calls = self.parts().map(|part| attention::cpu::Attention {
                         q: self.rows(*q).from(part.first_row),
                         out: self.wide_rows(*out).from(part.first_row),
                         gate: gate.map(|g| self.rows(g).from(part.first_row)),
+                        quantised: quantised.map(|q| q.from(part.first_row)),
                         cache: &part.state.kv[cache.0],
                         heads: *heads,
                         head_dim: *head_dim,

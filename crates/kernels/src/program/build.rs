@@ -355,6 +355,7 @@ impl ProgramBuilder {
                 heads,
                 head_dim,
                 window,
+                quantise: _,
             } => {
                 let kv_heads = self.kv[cache.0].kv_heads;
                 self.check_cache(*cache, kv_heads, *head_dim)?;

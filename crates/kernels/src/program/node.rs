@@ -276,6 +276,8 @@ pub enum Node {
         head_dim: usize,
         /// Keys seen, the query's own included.
         window: Option<usize>,
+        /// Set by the builder: also round to 8 bits.
+        quantise: bool,
     },
     /// `act(gate) * up`.
     Glu {

@@ -298,6 +298,7 @@ fn heads_that_do_not_fit_their_cache_or_table_are_refused() {
         heads,
         head_dim,
         window,
+        quantise: false,
     };
     b.push("heads", turn(4, 32, Some((table, 16))))
         .expect("fits");
@@ -564,6 +565,7 @@ fn an_f32_cache_reads_twice_the_bytes_of_the_same_positions() {
             heads: 4,
             head_dim: 16,
             window,
+            quantise: false,
         };
         b.push("attention", node).expect("fits");
     }

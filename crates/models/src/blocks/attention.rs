@@ -184,6 +184,7 @@ impl Attention<'_> {
                 heads,
                 head_dim,
                 window: self.window,
+                quantise: false,
             },
         )?;
         let join = self

@@ -152,6 +152,7 @@ impl LatentAttention<'_> {
             heads,
             head_dim,
             window: None,
+            quantise: false,
         };
         push(loader, "attention", attend)
     }

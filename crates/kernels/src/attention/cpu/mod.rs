@@ -16,7 +16,7 @@ use super::cache::{KEY_BLOCK, KvCache};
 use crate::{
     pool::Team,
     profile::{KvType, RuntimeProfile},
-    rows::Rows,
+    rows::{QuantRows, Rows},
     simd::{Kernel, LANES, Simd, dispatch, dispatch_products},
 };
 
@@ -36,6 +36,8 @@ pub(crate) struct Attention<'a> {
     pub out: Rows,
     /// The output is multiplied by the sigmoid of these rows.
     pub gate: Option<Rows>,
+    /// The output rounded to 8 bits; heads are whole blocks then.
+    pub quantised: Option<QuantRows>,
     pub cache: &'a KvCache,
     pub heads: usize,
     pub head_dim: usize,
@@ -115,17 +117,19 @@ pub(crate) unsafe fn attention<'a>(
     // Every size-th item, counted through all calls: later tiles see more keys, so contiguous shares would be unequal.
     let mut first = 0;
     for call in calls.clone() {
-        let (items, whole, tile) = if call.tokens == 1 {
+        let (items, whole, pieces, tile) = if call.tokens == 1 {
             let pairs = pairs(&call);
             let whole = if cut {
                 pairs - pairs % team.size
             } else {
                 pairs
             };
-            (whole + (pairs - whole) * call.group(), whole, 1)
+            let pieces = pieces(pairs - whole, call.group(), team.size);
+            (whole + (pairs - whole) * pieces, whole, pieces, 1)
         } else {
             let tile = tile_tokens(profile, call.group());
-            (call.tokens.div_ceil(tile) * call.cache.kv_heads(), 0, tile)
+            let items = call.tokens.div_ceil(tile) * call.cache.kv_heads();
+            (items, 0, 1, tile)
         };
         let from = (team.index + team.size - first % team.size) % team.size;
         let share = (from.min(items)..items).step_by(team.size);
@@ -142,6 +146,7 @@ pub(crate) unsafe fn attention<'a>(
                                 call,
                                 scratch,
                                 whole,
+                                pieces,
                                 share,
                                 kind: PhantomData::<$early>,
                             },
@@ -179,9 +184,16 @@ pub(crate) unsafe fn attention<'a>(
     }
 }
 
-/// Whether the rows of the last (KV head, split) pairs, which are no whole round of the threads, are dealt out one by one, given how
-/// many pairs there are: where they are so few that threads would have nothing to do. Each row reads the pair's keys and values
-/// anew, so not where there are many.
+/// Into how many pieces the rows of each of the last `pairs` are cut, so that `threads` have as many of them each, if there are rows
+/// enough. A piece reads the pair's keys and values anew, so no more than it takes.
+fn pieces(pairs: usize, group: usize, threads: usize) -> usize {
+    (1..group)
+        .find(|pieces| (pairs * pieces).is_multiple_of(threads))
+        .unwrap_or(group)
+}
+
+/// Whether the rows of the last (KV head, split) pairs, which are no whole round of the threads, are cut into pieces, given how
+/// many pairs there are: where they are so few that threads would have nothing to do.
 fn is_cut(pairs: usize, threads: usize) -> bool {
     pairs < 2 * threads && !pairs.is_multiple_of(threads)
 }
@@ -281,12 +293,13 @@ impl<K: Kind> Kernel for Tiles<'_, K> {
     }
 }
 
-/// A single token: (split, KV head) pairs over the threads, and single rows of the last pairs.
+/// A single token: (split, KV head) pairs over the threads, and pieces of the last pairs' rows.
 struct Spread<'a, K> {
     call: Attention<'a>,
     scratch: *mut f32,
-    /// Pairs that are one item; of those behind them each row is.
+    /// Pairs that are one item; those behind them are `pieces` each.
     whole: usize,
+    pieces: usize,
     share: std::iter::StepBy<std::ops::Range<usize>>,
     kind: PhantomData<K>,
 }
@@ -304,7 +317,12 @@ impl<K: Kind> Kernel for Spread<'_, K> {
         for item in self.share {
             let (pair, first_head, rows) = match item.checked_sub(self.whole) {
                 None => (item, 0, group),
-                Some(row) => (self.whole + row / group, row % group, 1),
+                Some(piece) => {
+                    let from = |piece| group * piece / self.pieces;
+                    let (pair, piece) = (piece / self.pieces, piece % self.pieces);
+                    let rows = from(piece + 1) - from(piece);
+                    (self.whole + pair, from(piece), rows)
+                }
             };
             let (split, kv_head) = (pair / kv_heads, pair % kv_heads);
             let set = RowSet {

@@ -13,6 +13,7 @@ use std::marker::PhantomData;
 use super::{MASKED, RowSet, SPLIT, VECTORS, state_len};
 use crate::{
     attention::cache::KEY_BLOCK,
+    quantize,
     simd::{Kernel, LANES, Simd, math, store_first},
 };
 
@@ -251,7 +252,7 @@ pub(super) unsafe fn merge<S: Simd>(running: *mut f32, part: *const f32, head_di
     }
 }
 
-/// Divides by the sum, applies the gate, writes the head.
+/// Divides by the sum, applies the gate, writes the head, and rounds it where that is wanted.
 #[inline(always)]
 pub(super) unsafe fn finish<S: Simd>(set: &RowSet<'_>, row: usize, state: *const f32) {
     let call = &set.call;
@@ -273,6 +274,10 @@ pub(super) unsafe fn finish<S: Simd>(set: &RowSet<'_>, row: usize, state: *const
             // What follows the head is another's, maybe another thread's.
             store_first::<S>(out.add(d), y, call.head_dim - d);
             d += LANES;
+        }
+        if let Some(to) = call.quantised {
+            let (x, to) = (call.out.row(token), to.row(token));
+            quantize::cpu::row::<S>(x, to, column, column + call.head_dim);
         }
     }
 }

@@ -107,6 +107,7 @@ impl Latent {
             heads: HEADS,
             head_dim: WIDE,
             window: None,
+            quantise: false,
         });
         push(Node::HeadMatMul {
             input: attended,

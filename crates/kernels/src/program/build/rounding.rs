@@ -1,6 +1,8 @@
 //! Where the inputs of integer products are rounded to 8 bits.
 
-use super::{BufferId, Label, Labelled, MatrixId, Node, ProgramBuilder, ProgramError, Projection};
+use super::{
+    BufferId, Extent, Label, Labelled, MatrixId, Node, ProgramBuilder, ProgramError, Projection,
+};
 
 impl ProgramBuilder {
     /// Gives every input of an integer product its 8-bit form: from the node that writes it where that can, else by a node
@@ -56,14 +58,20 @@ impl ProgramBuilder {
         }
     }
 
-    /// Whether products write the buffer's rows as they are: neither a part of them, nor several as one.
+    /// Whether products write the buffer's rows as they are: neither a part of them, nor several as one; and attention whole blocks in
+    /// each head.
     fn writes_all(&self, node: &Node, id: BufferId) -> bool {
-        let Node::MatMul { projections, .. } = node else {
-            return true;
-        };
-        let rows = |p: &Projection| self.matrices[p.matrix.0].rows();
-        let mut into = projections.iter().filter(|p| p.out == id);
-        into.all(|p| p.column.is_none() && rows(p) == self.buffers[id.0].width)
+        match node {
+            Node::MatMul { projections, .. } => {
+                let rows = |p: &Projection| self.matrices[p.matrix.0].rows();
+                let mut into = projections.iter().filter(|p| p.out == id);
+                into.all(|p| p.column.is_none() && rows(p) == self.buffers[id.0].width)
+            }
+            Node::Attention { head_dim, .. } => {
+                self.buffers[id.0].extent == Extent::Tokens && head_dim.is_multiple_of(32)
+            }
+            _ => true,
+        }
     }
 
     /// Whether the last thing that happened to `input` before `index` was being rounded.
@@ -122,6 +130,7 @@ fn rounds(node: &Node, id: BufferId) -> bool {
     match node {
         Node::RmsNorm { quantise, .. }
         | Node::LayerNorm { quantise, .. }
+        | Node::Attention { quantise, .. }
         | Node::Glu { quantise, .. }
         | Node::Wkv7Output { quantise, .. } => *quantise,
         Node::MatMul { projections, .. } => projections.iter().any(|p| p.out == id && p.quantise),
@@ -135,6 +144,7 @@ fn set_quantise(node: &mut Node, id: BufferId) -> bool {
     let wanted = match node {
         Node::RmsNorm { quantise, .. }
         | Node::LayerNorm { quantise, .. }
+        | Node::Attention { quantise, .. }
         | Node::Glu { quantise, .. }
         | Node::Wkv7Output { quantise, .. } => Some(quantise),
         // The last of them, where several write it.

@@ -82,10 +82,6 @@ impl<const EARLY: bool> Kind for Whole<EARLY> {
 
 /// q . k for R rows by V vectors of keys.
 #[inline(always)]
-#[expect(
-    clippy::needless_range_loop,
-    reason = "constant indices into several register tiles at once"
-)]
 unsafe fn scores<S: Simd, const EARLY: bool, const R: usize, const V: usize>(
     set: &RowSet<'_>,
     span: Span,

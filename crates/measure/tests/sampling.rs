@@ -66,6 +66,17 @@ fn timer_cost_is_positive_and_small() {
     assert!(cost.cost_ns < 1e6, "{cost:?}");
 }
 
+/// A mean of calls is any number: the plain reader is off by the last bit for one in a few.
+#[test]
+fn any_time_survives_json() {
+    for ticks in 1..2000 {
+        let time_ns = f64::from(ticks) / 300.0;
+        let text = serde_json::to_string(&time_ns).unwrap();
+        let read: f64 = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.to_bits(), time_ns.to_bits(), "{text}");
+    }
+}
+
 #[test]
 fn series_survives_json() {
     let series = repeat_until(Duration::ZERO, 2, || ()).unwrap();

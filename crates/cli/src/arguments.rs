@@ -71,7 +71,7 @@ pub struct EngineArguments {
     /// Threads; by default one per processor that this process may use
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
-    /// Precision of the key/value cache: i16 (whole numbers with a scale for each head: nearer than f16, and faster), f16, q8_0 (about half the
+    /// Precision of the key/value cache: i16 (whole numbers with a scale for each head: nearer than f16, and faster for long prompts), f16, q8_0 (about half the
     /// bytes) or f32
     #[arg(long, value_name = "TYPE", default_value = "i16", value_parser = kv_type)]
     pub kv_type: Option<KvType>,

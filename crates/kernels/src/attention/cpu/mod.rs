@@ -265,10 +265,7 @@ impl<K: Kind> Kernel for Tiles<'_, K> {
                 let running = self.scratch;
                 let partial = running.add(padded * len);
                 let weights = partial.add(padded * len);
-                let room = Room {
-                    weights,
-                    queries: weights.add(2 * ROWS * KEY_BLOCK),
-                };
+                let room = Room::at(weights);
                 K::prepare::<S>(&set, room);
                 let mut is_first = true;
                 for split in call.first_key(first) / SPLIT..last / SPLIT + 1 {
@@ -336,10 +333,7 @@ impl<K: Kind> Kernel for Spread<'_, K> {
             unsafe {
                 let own = self.scratch;
                 let weights = own.add(group.next_multiple_of(ROWS) * len);
-                let room = Room {
-                    weights,
-                    queries: weights.add(2 * ROWS * KEY_BLOCK),
-                };
+                let room = Room::at(weights);
                 K::prepare::<S>(&set, room);
                 one_split::<S, K>(&set, first + split, own, room);
                 if call.is_split() {

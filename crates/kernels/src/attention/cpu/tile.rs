@@ -10,7 +10,7 @@ pub(super) mod whole;
 
 use std::marker::PhantomData;
 
-use super::{MASKED, RowSet, SPLIT, VECTORS, state_len};
+use super::{MASKED, ROWS, RowSet, SPLIT, VECTORS, state_len};
 use crate::{
     attention::cache::KEY_BLOCK,
     quantize,
@@ -24,6 +24,21 @@ pub(super) struct Room {
     pub weights: *mut f32,
     /// What a kind makes of the queries: [`whole::query_len`] for each row.
     pub queries: *mut f32,
+}
+
+impl Room {
+    /// From `weights` on.
+    ///
+    /// # Safety
+    /// The scratch goes on for what [`super::scratch_len`] counts behind the states.
+    #[inline(always)]
+    pub(super) unsafe fn at(weights: *mut f32) -> Self {
+        Self {
+            weights,
+            // SAFETY: the caller's contract.
+            queries: unsafe { weights.add(2 * ROWS * KEY_BLOCK) },
+        }
+    }
 }
 
 /// How queries meet keys, and weights values.

@@ -9,7 +9,7 @@ use ops::{
     rg_lru, softcap,
 };
 
-use super::{Outputs, Pool, Session, VOCABULARY, packed, profile, project};
+use super::{Outputs, Pool, Session, VOCABULARY, heads::products, packed, profile, project};
 use crate::{
     Isa,
     fixture::{Table, assert_near, assert_same_bits, same_everywhere},
@@ -134,25 +134,8 @@ impl Griffin {
         x: &[f32],
         (cols, rows): (usize, usize),
     ) -> Vec<f64> {
-        let shape = matmul::Shape {
-            tokens: 1,
-            inputs: cols,
-            outputs: rows,
-            dtype: self.dtype,
-        };
-        let reference = match self.program.matrix(MatrixId(which)).is_integer() {
-            true => matmul::reference_int8,
-            false => matmul::reference,
-        };
-        let bytes = &self.weights[which];
-        let part = bytes.len() / parts;
-        let slots = x.chunks_exact(cols).enumerate();
-        slots
-            .flat_map(|(slot, x)| {
-                let weights = &bytes[slot % parts * part..][..part];
-                reference(&shape, weights, x).expect("valid weights")
-            })
-            .collect()
+        let weights = (self.dtype, &self.weights[which][..]);
+        products(&self.program, which, weights, parts, x, (cols, cols, rows))
     }
 
     /// Each node against its reference over what it read; `state` as it was before, and is after.

@@ -134,33 +134,16 @@ impl Latent {
         }
     }
 
-    /// Products of rows of `width`, of which the first `cols` columns count, with the parts of matrix `which`: as many as heads, in turn.
+    /// [`products`] with the parts of matrix `which`.
     fn product(
         &self,
         which: usize,
         parts: usize,
         x: &[f32],
-        (width, cols, rows): (usize, usize, usize),
+        dims: (usize, usize, usize),
     ) -> Vec<f64> {
-        let shape = matmul::Shape {
-            tokens: 1,
-            inputs: cols,
-            outputs: rows,
-            dtype: self.dtype,
-        };
-        let reference = match self.program.matrix(MatrixId(which)).is_integer() {
-            true => matmul::reference_int8,
-            false => matmul::reference,
-        };
-        let bytes = &self.weights[which];
-        let part = bytes.len() / parts;
-        let heads = x.chunks_exact(width).enumerate();
-        heads
-            .flat_map(|(slot, x)| {
-                let weights = &bytes[slot % parts * part..][..part];
-                reference(&shape, weights, &x[..cols]).expect("valid weights")
-            })
-            .collect()
+        let weights = (self.dtype, &self.weights[which][..]);
+        products(&self.program, which, weights, parts, x, dims)
     }
 
     /// The heads' products and the norm against their references over what they read.
@@ -195,6 +178,35 @@ impl Latent {
         let want: Vec<f64> = rows.flat_map(|(a, b)| [a, b].concat()).collect();
         assert_near(&latents, &want, matmul::TOLERANCE, &what);
     }
+}
+
+/// Products of rows of `width`, of which the first `cols` columns count, with the parts of the program's matrix `which`, in turn.
+pub(super) fn products(
+    program: &Program,
+    which: usize,
+    (dtype, weights): (Dtype, &[u8]),
+    parts: usize,
+    x: &[f32],
+    (width, cols, rows): (usize, usize, usize),
+) -> Vec<f64> {
+    let shape = matmul::Shape {
+        tokens: 1,
+        inputs: cols,
+        outputs: rows,
+        dtype,
+    };
+    let reference = match program.matrix(MatrixId(which)).is_integer() {
+        true => matmul::reference_int8,
+        false => matmul::reference,
+    };
+    let part = weights.len() / parts;
+    let heads = x.chunks_exact(width).enumerate();
+    heads
+        .flat_map(|(slot, x)| {
+            let weights = &weights[slot % parts * part..][..part];
+            reference(&shape, weights, &x[..cols]).expect("valid weights")
+        })
+        .collect()
 }
 
 fn run(model: &Latent, (isa, pool): (Isa, &Pool), tokens: &[u32], chunk: usize) -> Vec<f32> {

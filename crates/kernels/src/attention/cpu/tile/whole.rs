@@ -3,9 +3,9 @@
 //!
 //! 1. A key k is round(k * 32767 / |k|), |k| its Euclidean norm, and a query likewise. Neither the product of two nor any part of it
 //!    exceeds |k| |q| (Cauchy and Schwarz), so it fits an i32, and the scores' error is that of numbers of 15 bits beside |k|: about
-//!    2^-16 |k| |q|, for heads of any width; binary16 leaves as much.
+//!    2^-16 |k| |q|, for heads of any width; binary16 leaves more.
 //! 2. A value's largest number becomes 32767.
-//! 3. A row's weights for 64 keys, times the scales of the values, become whole numbers with a sum of at most 2^16, so their
+//! 3. A row's weights for 64 keys, times the scales of the values, become whole numbers of at most 32767 with a sum of at most 2^16, so their
 //!    product with the values fits an i32 too. They share a scale for the 64 keys of the row only: a weight that is far larger, of
 //!    a first token for example, hides nothing in other blocks.
 //!

@@ -1,9 +1,9 @@
 """llama.cpp's prefill and decode speed in one fresh process, reported in the shape of `sprag bench --json`.
 
-Usage: `python llama_cpp_bench.py MODEL [--prefill 512] [--decode 128] [--depth 0] [--threads 2] [--repeat 3] [--plain]`.
+Usage: `python llama_cpp_bench.py MODEL [--prefill 512] [--decode 128] [--depth 0] [--threads 2] [--repeat 3] [--plain] [--flash]`.
 The rules are those of llama.cpp's own benchmark: random tokens, one untimed warm-up of both phases, an empty memory before every
 sample; at a depth, that many tokens are put in first, untimed. Decode feeds one random token at a time and reads no logits.
-`--plain` keeps llama.cpp from rearranging weights for its fastest products. Speeds are tokens per second.
+`--plain` keeps llama.cpp from rearranging weights for its fastest products; `--flash` takes its fused attention. Speeds are tokens per second.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def arguments() -> argparse.Namespace:
     for name, value in {"prefill": 512, "decode": 128, "depth": 0, "threads": 2, "repeat": 3}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--flash", action="store_true")
     return parser.parse_args()
 
 
@@ -53,7 +54,7 @@ def main() -> None:
     args = arguments()
     llama_cpp_session.quiet()
     room = args.depth + max(args.prefill, args.decode)
-    session = llama_cpp_session.Session(args.model, room, threads=args.threads, repack=not args.plain)
+    session = llama_cpp_session.Session(args.model, room, threads=args.threads, repack=not args.plain, flash=args.flash)
     rng = random.Random(SEED)
     depth, prompt, answer = (
         [rng.randrange(session.n_vocab) for _ in range(count)] for count in (args.depth, args.prefill, args.decode)

@@ -7,7 +7,7 @@ before it.
 
 Usage: `python bench/peer.py MODEL.gguf [--rounds 5] [--depth 0] [--threads 2] [--repeat 3] [--json]`.
 The peer is llama.cpp, or with `--peer` candle, once built, or mistralrs, once installed (see README.md). `--peer-only` runs it
-alone. `--realtime` gives both engines real-time priority (`chrt`, needs root): on a busy machine that is the difference between
+alone. `--flash` takes llama.cpp's fused attention. `--realtime` gives both engines real-time priority (`chrt`, needs root): on a busy machine that is the difference between
 noise and numbers; never ask for more threads than there are cores then. llama.cpp needs llama-cpp-python; the environment
 variable LLAMA_CPP_LIB_PATH picks another build of its libraries.
 """
@@ -36,6 +36,7 @@ def arguments() -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--peer", choices=("llama.cpp", "candle", "mistralrs"), default="llama.cpp")
     parser.add_argument("--peer-only", action="store_true")
+    parser.add_argument("--flash", action="store_true")
     parser.add_argument("--realtime", action="store_true")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
@@ -51,6 +52,7 @@ def command(engine: str, args: argparse.Namespace) -> list[str]:
     shape += ["--depth", str(args.depth)]
     if engine == "sprag":
         return [*priority, args.sprag, "bench", args.model, "--json", *shape]
+    shape += ["--flash"] if args.flash else []
     return [*priority, sys.executable, str(ROOT / "bench" / "llama_cpp_bench.py"), args.model, *shape]
 
 

@@ -58,7 +58,7 @@ impl Arguments {
             Some(Command::Inspect(a)) => ("inspect", Some(&a.model)),
             Some(Command::Bench(a)) => ("bench", Some(&a.model)),
             Some(Command::Perplexity(a)) => ("perplexity", Some(&a.model)),
-            Some(Command::Lens(a)) => ("lens", Some(&a.model)),
+            Some(Command::Lens(a)) => ("lens", a.model.as_deref()),
             Some(Command::Tokenize(a)) => ("tokenize", Some(&a.model)),
         }
     }

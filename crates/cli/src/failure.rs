@@ -5,6 +5,7 @@
 
 use std::{error::Error, io, path::PathBuf, process::ExitCode};
 
+use endpoint::{Cause, EndpointError};
 use formats::gguf::{Fault, GgufError, WriteError};
 use formats::{json, safetensors};
 use kernels::{PackError, cpu::ExecuteError};
@@ -96,6 +97,14 @@ pub enum Failure {
     Pull(#[from] PullError),
     #[error(transparent)]
     Lens(#[from] LensError),
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    #[error("{failed} of {requests} requests failed, the first: {first}")]
+    Requests {
+        failed: usize,
+        requests: usize,
+        first: Cause,
+    },
     #[error("the clock gave no usable time: {0}")]
     Samples(#[from] SampleError),
     #[error("cannot read {}: {source}", path.display())]
@@ -156,6 +165,8 @@ impl Failure {
             Self::Resolve(_) => Exit::NotFound,
             Self::Pull(error) => pull_exit(error),
             Self::Lens(error) => lens_exit(error),
+            Self::Endpoint(error) => endpoint_exit(error),
+            Self::Requests { .. } => Exit::Network,
             Self::Read { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Exit::NotFound,
                 _ => Exit::BadFile,
@@ -253,6 +264,18 @@ fn lens_exit(error: &LensError) -> Exit {
         LensError::Tokenizer { .. } => Exit::BadFile,
         LensError::Spec(_) => Exit::Usage,
         LensError::Roofline(_) | LensError::Samples { .. } => Exit::Internal,
+    }
+}
+
+fn endpoint_exit(error: &EndpointError) -> Exit {
+    match error {
+        EndpointError::Address { .. } | EndpointError::WhichModel { .. } => Exit::Usage,
+        EndpointError::NoModel { .. }
+        | EndpointError::NoAnswer {
+            cause: Cause::Status { status: 404, .. },
+            ..
+        } => Exit::NotFound,
+        EndpointError::NoAnswer { .. } => Exit::Network,
     }
 }
 

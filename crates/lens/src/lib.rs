@@ -19,4 +19,4 @@ pub mod waterfall;
 
 pub use error::LensError;
 pub use report::Report;
-pub use waterfall::{Options, measure};
+pub use waterfall::{Options, Timeline, measure, timeline};

@@ -9,7 +9,7 @@ use lens::{
 };
 use runtime::Engine;
 
-fn report(name: &str) -> Report {
+fn engine(name: &str) -> Engine {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join(format!("../../fixtures/models/{name}.gguf"));
     let profile = RuntimeProfile {
@@ -17,13 +17,21 @@ fn report(name: &str) -> Report {
         prefill_chunk: 64,
         ..RuntimeProfile::default()
     };
-    let engine = Engine::open(&path, profile, &mut |_, _| {}).expect("the fixture's model");
-    let options = Options {
+    Engine::open(&path, profile, &mut |_, _| {}).expect("the fixture's model")
+}
+
+fn options() -> Options {
+    Options {
         depth: 40,
         prefill_tokens: 100,
         spec_bandwidth_gb_s: Some(50.0),
         quick: true,
-    };
+    }
+}
+
+fn report(name: &str) -> Report {
+    let engine = engine(name);
+    let options = options();
     let mut heard = Vec::new();
     let report = measure(&engine, &options, &mut |step, share| {
         heard.push((step.to_owned(), share))
@@ -127,4 +135,37 @@ fn a_hybrid_model() {
     for part in ["delta_rule", "delta_prepare", "attention"] {
         assert!(report.decode.parts.iter().any(|p| p.name == part), "{part}");
     }
+}
+
+#[test]
+fn a_timeline_holds_every_node_of_every_thread_once_and_in_order() {
+    let engine = engine("llama");
+    let timeline = lens::timeline(&engine, &options()).expect("a timeline");
+    let json = serde_json::to_value(&timeline).expect("JSON");
+    let events = json["traceEvents"].as_array().expect("events");
+    let nodes = engine.model().program.nodes().len();
+    // A prompt of 100 in chunks of 64, and four tokens.
+    for (process, steps) in [(1, 2), (2, 4)] {
+        for thread in 0..2 {
+            let spans: Vec<_> = events
+                .iter()
+                .filter(|e| e["ph"] == "X" && e["pid"] == process && e["tid"] == thread)
+                .collect();
+            assert_eq!(spans.len(), nodes * steps, "{process} {thread}");
+            let mut last_end = 0.0;
+            for span in spans {
+                let (start, length) = (span["ts"].as_f64(), span["dur"].as_f64());
+                let (start, length) = start.zip(length).expect("times");
+                assert!(start >= last_end - 1e-3 && length >= 0.0, "{span}");
+                last_end = start + length;
+            }
+        }
+    }
+    let names: Vec<_> = events.iter().filter(|e| e["ph"] == "M").collect();
+    assert_eq!(names.len(), 2 * (1 + 2));
+    assert!(
+        events
+            .iter()
+            .any(|e| e["name"] == "ffn_down" && e["args"]["layer"] == 1)
+    );
 }

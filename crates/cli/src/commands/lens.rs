@@ -1,8 +1,10 @@
 //! `sprag lens`: the waterfall from transistor to token, for prefill and for decode.
 
+mod endpoint;
+
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use lens::{Report, waterfall::Options};
 use runtime::Engine;
 
@@ -26,10 +28,13 @@ Example: sprag lens default --html report.html";
 
 /// Show where the speed goes between the transistor and the token
 #[derive(Debug, Args)]
-#[command(after_help = AFTER)]
+#[command(after_help = AFTER, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Arguments {
+    #[command(subcommand)]
+    of: Option<Of>,
     /// Path or name of the model
-    pub model: String,
+    #[arg(required = true)]
+    pub model: Option<String>,
     /// Tokens of the prefill
     #[arg(long, value_name = "N", default_value = "512", value_parser = tokens)]
     pub prefill: usize,
@@ -45,6 +50,9 @@ pub struct Arguments {
     /// Write the report as one HTML file that needs no network
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Write every operation of every thread as a timeline for ui.perfetto.dev or chrome://tracing
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
     /// Report as JSON (schema sprag.lens/1)
     #[arg(long)]
     pub json: bool,
@@ -52,10 +60,20 @@ pub struct Arguments {
     pub engine: EngineArguments,
 }
 
+/// What else there is to look at than a model on this machine.
+#[derive(Debug, Subcommand)]
+enum Of {
+    Endpoint(endpoint::Arguments),
+}
+
 /// Runs the command.
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
+    if let Some(Of::Endpoint(arguments)) = &arguments.of {
+        return endpoint::run(arguments, terminal);
+    }
+    let model = arguments.model.as_deref().unwrap_or_default();
     let interrupt = Interrupt::install();
-    let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
+    let path = model_file::locate(model, false, terminal, &interrupt)?;
     let gguf = checkpoint::open_for(&path, &arguments.engine)?;
     let loaded = model_file::load(&gguf, &arguments.engine, terminal)?;
     let engine = &loaded.engine;
@@ -66,6 +84,10 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         quick: !arguments.thorough,
     };
     let found = measured(engine, &options, terminal)?;
+    if let Some(path) = &arguments.trace {
+        let timeline = lens::timeline(engine, &options)?;
+        report::file(path, &serde_json::to_string(&timeline)?)?;
+    }
     if let Some(path) = &arguments.html {
         report::file(path, &lens::render::html(&found))?;
     }
@@ -80,6 +102,9 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     }
     if let Some(path) = &arguments.html {
         complain(&format!("the report is in {}", path.display()));
+    }
+    if let Some(path) = &arguments.trace {
+        complain(&format!("the timeline is in {}", path.display()));
     }
     Ok(())
 }

@@ -356,3 +356,29 @@ fn a_report_that_cannot_be_written_leaves_nothing() {
         done.err
     );
 }
+
+#[test]
+fn servers_that_are_not_there() {
+    let endpoint = |address: &str| sprag(&["lens", "endpoint", address]);
+    refuses(
+        &endpoint("127.0.0.1:1"),
+        5,
+        &["http://127.0.0.1:1/v1", "no connection"],
+    );
+    refuses(
+        &endpoint("ftp://host"),
+        2,
+        &["neither http nor https", "http://127.0.0.1:8080"],
+    );
+    refuses(
+        &sprag(&[
+            "lens",
+            "endpoint",
+            "x",
+            "--api-key-env",
+            "SPRAG_NO_SUCH_KEY",
+        ]),
+        2,
+        &["SPRAG_NO_SUCH_KEY"],
+    );
+}

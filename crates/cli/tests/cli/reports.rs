@@ -217,10 +217,15 @@ fn lens_reports_both_regimes() {
         "2",
         "--html",
         "r.html",
+        "--trace",
+        "steps.json",
         "--json",
     ];
     let json = sandbox.run(&all).json();
     assert_eq!(json["schema"], "sprag.lens/1");
+    let steps = std::fs::read(sandbox.folder.path().join("steps.json")).unwrap();
+    let steps: serde_json::Value = serde_json::from_slice(&steps).unwrap();
+    assert!(!steps["traceEvents"].as_array().unwrap().is_empty());
     let html = std::fs::read_to_string(sandbox.folder.path().join("r.html")).unwrap();
     assert!(html.contains("<svg") && html.trim_end().ends_with("</html>"));
     assert_eq!(
@@ -228,6 +233,6 @@ fn lens_reports_both_regimes() {
             .unwrap()
             .filter(|f| f.as_ref().unwrap().path().is_file())
             .count(),
-        1
+        2
     );
 }

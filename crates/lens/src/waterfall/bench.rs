@@ -79,21 +79,32 @@ impl<'e> Bench<'e> {
         Ok(ms)
     }
 
+    /// One chunk of the plan under the tracer: its wall time in milliseconds, and the spans of each thread.
+    pub fn traced_chunk(
+        &mut self,
+        plan: &Plan,
+        index: usize,
+    ) -> Result<(f64, Vec<Vec<Span>>), RuntimeError> {
+        let chunk = &plan.chunks[index];
+        self.session.pretend_depth(chunk.depth);
+        let clock = Stopwatch::start();
+        self.session.step(
+            &self.prompt[chunk.range(plan.regime)],
+            chunk.outputs,
+            Some(&mut self.trace),
+        )?;
+        let ms = clock.elapsed_ms();
+        Ok((ms, self.trace.spans()))
+    }
+
     /// The whole step under the tracer.
     pub fn traced_step(&mut self, plan: &Plan) -> Result<TracedStep, RuntimeError> {
         let scale = 1.0 / plan.tokens as f64;
         let mut parts = vec![Activity::default(); plan.parts.len()];
         let (mut wall_ms, mut fork_join_ms) = (Vec::new(), 0.0);
-        for chunk in &plan.chunks {
-            self.session.pretend_depth(chunk.depth);
-            let clock = Stopwatch::start();
-            self.session.step(
-                &self.prompt[chunk.range(plan.regime)],
-                chunk.outputs,
-                Some(&mut self.trace),
-            )?;
-            let ms = clock.elapsed_ms();
-            let inside_ms = sum_spans(&self.trace.spans(), scale, |node, activity| {
+        for index in 0..plan.chunks.len() {
+            let (ms, spans) = self.traced_chunk(plan, index)?;
+            let inside_ms = sum_spans(&spans, scale, |node, activity| {
                 if let Some(part) = plan.part_of.get(node).and_then(|&part| parts.get_mut(part)) {
                     *part = part.plus(activity);
                 }

@@ -11,6 +11,7 @@ mod bench;
 mod ceilings;
 mod identity;
 mod plan;
+mod timeline;
 mod user;
 
 use std::time::Duration;
@@ -29,6 +30,7 @@ use ceilings::{PoolCosts, Silicon, Streams};
 #[cfg(test)]
 pub(crate) use plan::Chunk;
 pub(crate) use plan::{PartPlan, Plan};
+pub use timeline::{Timeline, timeline};
 pub(crate) use user::UserReading;
 
 /// What to measure.

@@ -9,7 +9,7 @@ use endpoint::{Cause, EndpointError};
 use formats::gguf::{Fault, GgufError, WriteError};
 use formats::{json, safetensors};
 use kernels::{PackError, cpu::ExecuteError};
-use lens::LensError;
+use lens::{LensError, diff::DiffError};
 use measure::SampleError;
 use models::{ModelError, checkpoint::CheckpointError};
 use runtime::{ConstrainedError, ConstraintError, RuntimeError};
@@ -98,6 +98,8 @@ pub enum Failure {
     #[error(transparent)]
     Lens(#[from] LensError),
     #[error(transparent)]
+    Diff(#[from] DiffError),
+    #[error(transparent)]
     Endpoint(#[from] EndpointError),
     #[error("{failed} of {requests} requests failed, the first: {first}")]
     Requests {
@@ -165,6 +167,8 @@ impl Failure {
             Self::Resolve(_) => Exit::NotFound,
             Self::Pull(error) => pull_exit(error),
             Self::Lens(error) => lens_exit(error),
+            Self::Diff(DiffError::Schema { .. }) => Exit::BadFile,
+            Self::Diff(_) => Exit::Usage,
             Self::Endpoint(error) => endpoint_exit(error),
             Self::Requests { .. } => Exit::Network,
             Self::Read { source, .. } => match source.kind() {

@@ -3,8 +3,10 @@
 //! Every time is in milliseconds per token unless its name says otherwise; every figure keeps its raw samples. What is not known is
 //! [`Reading::Unknown`] with the reason and what to do about it, never 0.
 
+use std::borrow::Cow;
+
 use measure::{Interval, SampleError, Samples, TimerCost};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use silicon::{probe::Machine, roofline::Roofline, spec::Spec};
 
 /// The schema's name and version.
@@ -14,7 +16,7 @@ pub const SCHEMA: &str = "sprag.lens/1";
 ///
 /// Load from elsewhere only ever adds to a time, and on a shared machine often: so what stands for a series of times is `typical`, taken
 /// alike on every level. On a quiet machine it is hardly below the median.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     /// Mean of the samples between the first and the third eighth, about the lower quartile.
     pub typical: f64,
@@ -33,10 +35,7 @@ impl Figure {
     /// No readings, or one that is not finite.
     pub fn new(samples: Vec<f64>) -> Result<Self, SampleError> {
         let samples = Samples::new(samples)?;
-        let mut sorted = samples.raw().to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let middle = &sorted[quiet(sorted.len())];
-        let typical = middle.iter().sum::<f64>() / middle.len() as f64;
+        let typical = typical(&mut samples.raw().to_vec());
         let (median, interval) = (samples.median(), samples.median_interval(0.95).ok());
         Ok(Self {
             typical,
@@ -58,13 +57,20 @@ impl Figure {
     }
 }
 
+/// What stands for some times; sorts them.
+pub(crate) fn typical(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    let middle = &times[quiet(times.len())];
+    middle.iter().sum::<f64>() / middle.len().max(1) as f64
+}
+
 /// Ranks, among `n` sorted samples, of those that count as typical: from the first to the third eighth, at least one.
 pub(crate) fn quiet(n: usize) -> std::ops::Range<usize> {
     n / 8..(3 * n / 8 + 1).min(n.max(1))
 }
 
 /// A figure, or why there is none.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Reading {
     /// It is known.
@@ -94,7 +100,7 @@ impl Reading {
 }
 
 /// The two regimes, which are never mixed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Regime {
     /// A prompt in chunks of many tokens.
@@ -115,7 +121,7 @@ impl Regime {
 }
 
 /// Where in the stack a time was taken, from the transistor upwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
     /// What the spec sheet allows.
@@ -145,7 +151,7 @@ impl Layer {
 }
 
 /// What holds a time down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
     /// Reading bytes.
@@ -169,7 +175,7 @@ impl Bound {
 }
 
 /// One reason why a level is slower than the one before it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cause {
     /// In a few words.
     pub name: String,
@@ -178,11 +184,11 @@ pub struct Cause {
     /// (the level before + `ms`) / the level before.
     pub factor: f64,
     /// What it was read from.
-    pub instrument: &'static str,
+    pub instrument: Cow<'static, str>,
 }
 
 /// The fall from the level before.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Loss {
     /// The nearest known level above.
     pub from: Layer,
@@ -197,7 +203,7 @@ pub struct Loss {
 }
 
 /// One level of the waterfall.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Level {
     /// Which.
     pub layer: Layer,
@@ -214,7 +220,7 @@ pub struct Level {
 }
 
 /// What a traced part's threads did, mean over threads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Activity {
     /// In the kernel.
     pub busy_ms: f64,
@@ -253,10 +259,10 @@ impl Activity {
 }
 
 /// One part of the model, over all layers.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Part {
     /// Its label in the program.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Nodes that it has.
     pub nodes: usize,
     /// Bytes of weights, caches and state that it streams per token.
@@ -290,7 +296,7 @@ pub struct Part {
 }
 
 /// What a regime must move and compute, per token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Demand {
     /// Weights, caches and state.
     pub streamed_bytes: f64,
@@ -303,7 +309,7 @@ pub struct Demand {
 }
 
 /// One regime from the transistor to the token.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waterfall {
     /// Which.
     pub regime: Regime,
@@ -329,8 +335,19 @@ pub struct Waterfall {
     pub verdict: String,
 }
 
+impl Waterfall {
+    /// Whether what a fall's causes leave over is small: at most 5% of the whole step.
+    #[must_use]
+    pub fn is_explained(&self, loss: &Loss) -> bool {
+        const MOST: f64 = 0.05;
+        let step = self.levels.iter().find(|l| l.layer == Layer::Step);
+        let step_ms = step.and_then(|l| l.ms_per_token.value());
+        step_ms.is_none_or(|ms| loss.unexplained_ms.abs() <= MOST * ms)
+    }
+}
+
 /// What the threads did in the whole step, mean over threads, and what the tracer cost.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepActivity {
     /// Inside nodes.
     pub nodes: Activity,
@@ -344,7 +361,7 @@ pub struct StepActivity {
 }
 
 /// Measured ceilings of a regime.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ceilings {
     /// Reading as many bytes as the step streams: the 90th percentile of the readings. A ceiling is what the machine gives when it is
     /// left alone; the best tenth is left out, which may be luck.
@@ -372,7 +389,7 @@ pub struct Ceilings {
 }
 
 /// What the model is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelIdentity {
     /// `general.name`, or the file's name.
     pub name: String,
@@ -391,7 +408,7 @@ pub struct ModelIdentity {
 }
 
 /// Packed weights of one format.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Format {
     /// In the field's spelling.
     pub name: String,
@@ -400,7 +417,7 @@ pub struct Format {
 }
 
 /// The runtime profile that ran.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// Threads.
     pub threads: usize,
@@ -425,12 +442,12 @@ pub struct Profile {
 }
 
 /// Everything.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA`].
-    pub schema: &'static str,
+    pub schema: Cow<'static, str>,
     /// Version of Sprag.
-    pub sprag: &'static str,
+    pub sprag: Cow<'static, str>,
     /// When it was finished, RFC 3339 in UTC.
     pub date: String,
     /// Seconds that it took.
@@ -455,4 +472,15 @@ pub struct Report {
     pub roofline: Roofline,
     /// What the machine says that it is.
     pub machine: Machine,
+}
+
+impl Report {
+    /// One of its two waterfalls.
+    #[must_use]
+    pub fn regime(&self, regime: Regime) -> &Waterfall {
+        match regime {
+            Regime::Prefill => &self.prefill,
+            Regime::Decode => &self.decode,
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! - [`clock`]: a monotonic stopwatch, and what reading it costs on this machine.
 //! - [`samples`]: raw samples with median, quantiles, median absolute deviation and an interval of the median.
 //! - [`paired`]: the ratio of the medians of two interleaved series, with its interval.
+//! - [`unpaired`]: the same of two series of different times.
 //! - [`sampler`]: run a piece of work until a budget is spent, and state how it was measured.
 //!
 //! Times are `f64` nanoseconds, the unit being last in every name (`_ns`, `_ms`). A variance is never stored in a `Duration`:
@@ -17,6 +18,7 @@ pub mod clock;
 pub mod paired;
 pub mod sampler;
 pub mod samples;
+pub mod unpaired;
 
 pub use clock::{Stopwatch, TimerCost};
 pub use paired::{PairedRatio, Pairs};

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::samples::{Interval, SampleError, Samples, check_confidence, median_of};
 
 /// Draws per interval: the 2.5% quantile then rests on 50 of them.
-const DRAWS: usize = 2000;
-const SEED: u64 = 0x5347_5241_5052_4151;
-/// A bootstrap of fewer pairs says more about the method than about the machine.
-const MIN_PAIRS: usize = 5;
+pub(crate) const DRAWS: usize = 2000;
+pub(crate) const SEED: u64 = 0x5347_5241_5052_4151;
+/// A bootstrap of fewer samples says more about the method than about the machine.
+pub(crate) const MIN_PAIRS: usize = 5;
 
 /// Two series measured in turns; `a[i]` and `b[i]` were neighbours in time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,7 +108,7 @@ impl Pairs {
 }
 
 /// Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators" (2014).
-struct SplitMix64(u64);
+pub(crate) struct SplitMix64(pub(crate) u64);
 
 impl SplitMix64 {
     fn next(&mut self) -> u64 {
@@ -120,7 +120,7 @@ impl SplitMix64 {
     }
 
     /// A number below `bound`; the bias of at most bound / 2^64 is far below what a bootstrap can resolve.
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
 }

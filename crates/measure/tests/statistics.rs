@@ -96,6 +96,29 @@ fn ratio_of_a_scaled_series_is_exact() {
 }
 
 #[test]
+fn the_ratio_of_two_runs_knows_its_spread() {
+    let steady = samples(&[2.0; 20]);
+    let noisy: Vec<f64> = (0..20).map(|i| 1.0 + f64::from(i % 5) * 0.1).collect();
+    let middle = |x: &mut [f64]| {
+        x.sort_by(f64::total_cmp);
+        x[x.len() / 2]
+    };
+    let (ratio, interval) =
+        measure::unpaired::ratio_of(&steady, &samples(&noisy), 0.95, middle).unwrap();
+    assert_eq!(ratio, 2.0 / 1.2);
+    assert!(
+        interval.low < ratio && ratio < interval.high,
+        "{interval:?}"
+    );
+    let (one, interval) = measure::unpaired::ratio_of(&steady, &steady, 0.95, middle).unwrap();
+    assert_eq!((one, interval.low, interval.high), (1.0, 1.0, 1.0));
+    let few = samples(&[1.0; 4]);
+    assert!(measure::unpaired::ratio_of(&steady, &few, 0.95, middle).is_err());
+    let zero = samples(&[0.0; 8]);
+    assert!(measure::unpaired::ratio_of(&steady, &zero, 0.95, middle).is_err());
+}
+
+#[test]
 fn samples_survive_json_and_reject_bad_json() {
     let before = samples(&[3.0, 1.0, 2.5]);
     let text = serde_json::to_string(&before).unwrap();

@@ -4,6 +4,7 @@
 //! HOME/models/NAME.gguf     a model; files put there by hand count as well
 //! HOME/models/NAME.json     its record, if it was pulled
 //! HOME/models/.pull/        downloads under way, and locks
+//! HOME/lens/DATE-MODEL.json      what `sprag lens` measured; may be deleted at any time
 //! HOME/packed/NAME-SUM.packed   a model's weights as kernels read them; may be deleted at any time
 //! ```
 //!
@@ -140,6 +141,12 @@ impl Store {
     #[must_use]
     pub fn models_folder(&self) -> PathBuf {
         self.home.join("models")
+    }
+
+    /// The folder of the reports that `sprag lens` keeps.
+    #[must_use]
+    pub fn lens_folder(&self) -> PathBuf {
+        self.home.join("lens")
     }
 
     /// The folder of packed weights.

@@ -1,6 +1,8 @@
 //! `sprag lens`: the waterfall from transistor to token, for prefill and for decode.
 
+mod diff;
 mod endpoint;
+pub mod history;
 
 use std::path::PathBuf;
 
@@ -64,12 +66,17 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Of {
     Endpoint(endpoint::Arguments),
+    Diff(diff::Arguments),
+    Log(history::Arguments),
 }
 
 /// Runs the command.
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
-    if let Some(Of::Endpoint(arguments)) = &arguments.of {
-        return endpoint::run(arguments, terminal);
+    match &arguments.of {
+        Some(Of::Endpoint(arguments)) => return endpoint::run(arguments, terminal),
+        Some(Of::Diff(arguments)) => return diff::run(arguments, terminal),
+        Some(Of::Log(arguments)) => return history::run(arguments, terminal),
+        None => {}
     }
     let model = arguments.model.as_deref().unwrap_or_default();
     let interrupt = Interrupt::install();
@@ -100,6 +107,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
             WIDTH,
         ))?;
     }
+    history::keep(&found);
     if let Some(path) = &arguments.html {
         complain(&format!("the report is in {}", path.display()));
     }

@@ -6,7 +6,7 @@ use lens::waterfall::Options;
 
 use crate::{
     arguments::EngineArguments,
-    commands::lens::{WIDTH, measured},
+    commands::lens::{WIDTH, history, measured},
     failure::Failure,
     interrupt::Interrupt,
     model_file, report,
@@ -33,6 +33,7 @@ pub fn run(terminal: &Terminal) -> Result<(), Failure> {
         terminal.data().is_on(),
         WIDTH,
     ))?;
+    history::keep(&found);
     report::file(Path::new(REPORT), &lens::render::html(&found))?;
     let shown = std::path::absolute(REPORT).unwrap_or_else(|_| REPORT.into());
     say(&format!(

@@ -236,3 +236,76 @@ fn lens_reports_both_regimes() {
         2
     );
 }
+
+#[test]
+fn runs_are_kept_listed_and_compared() {
+    let sandbox = Sandbox::new();
+    let model = fixture("llama");
+    let lens = |depth: &str| {
+        let all = [
+            "lens",
+            &model,
+            "--prefill",
+            "32",
+            "--depth",
+            depth,
+            "--threads",
+            "2",
+        ];
+        let done = sandbox.run(&all);
+        assert_eq!(done.code, Some(0), "{}", done.err);
+        done.err
+    };
+    assert!(!lens("32").contains("earlier run"));
+    assert!(lens("32").contains("one earlier run of this: "));
+    lens("16");
+    let log = sandbox.run(&["lens", "log", "--json"]).json();
+    assert_eq!(log["schema"], "sprag.lens-log/1");
+    let ids: Vec<String> = log["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| run["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(ids.len(), 3);
+    assert!(sandbox.run(&["lens", "log"]).out.contains(&ids[2]));
+
+    let diff = sandbox
+        .run(&["lens", "diff", &ids[0], &ids[1], "--json"])
+        .json();
+    assert_eq!(diff["schema"], "sprag.lens-diff/1");
+    assert_eq!(diff["differences"], serde_json::json!([]));
+    let step = &diff["decode"]["levels"][3];
+    assert_eq!(step["layer"], "step");
+    assert!(step["speed_up"].as_f64().unwrap() > 0.0 && step["interval"].is_object());
+    let same = sandbox.run(&["lens", "diff", "last", "last"]);
+    assert!(
+        same.out.contains("DECODE") && same.out.contains("no difference"),
+        "{}",
+        same.out
+    );
+
+    let refused = |arguments: &[&str], code: i32, told: &str| {
+        let done = sandbox.run(arguments);
+        assert_eq!(done.code, Some(code), "{}", done.err);
+        assert!(
+            done.err.contains(told) && !done.err.contains("panicked"),
+            "{}",
+            done.err
+        );
+    };
+    refused(
+        &["lens", "diff", &ids[0], "last"],
+        2,
+        "other work: decode at depth 32",
+    );
+    refused(&["lens", "diff", "nothing", "last"], 3, "nothing");
+    refused(&["lens", "diff", "2", "last"], 2, "3 runs begin with");
+    let folder = sandbox.folder.path().join("home/lens");
+    std::fs::write(folder.join("zzz.json"), "{}").unwrap();
+    let done = sandbox.run(&["lens", "log"]);
+    assert_eq!(done.code, Some(0));
+    assert!(done.err.contains("zzz.json is left out"), "{}", done.err);
+    let broken = folder.join("zzz.json").display().to_string();
+    refused(&["lens", "diff", &broken, "last"], 4, "sprag.lens/1");
+}

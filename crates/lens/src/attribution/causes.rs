@@ -56,7 +56,7 @@ fn finish(from: Layer, from_ms: f64, ms: f64, causes: Vec<(String, f64, &'static
             name,
             ms,
             factor: ratio(from_ms + ms),
-            instrument,
+            instrument: instrument.into(),
         })
         .collect();
     causes.sort_by(|a, b| b.ms.abs().total_cmp(&a.ms.abs()));

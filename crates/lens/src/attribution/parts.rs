@@ -65,7 +65,7 @@ fn part(
         }
     };
     Ok(Part {
-        name: planned.name,
+        name: planned.name.into(),
         nodes: planned.nodes.len(),
         streamed_bytes: demand.streamed_bytes,
         activation_bytes: demand.activation_bytes,

@@ -2,7 +2,7 @@
 
 use silicon::{Fact, spec::Claim};
 
-use super::{losses, plain, roofline_svg, task, terminal::signed, waterfall_svg};
+use super::{losses, plain, roofline_svg, task, terminal::signed, unexplained, waterfall_svg};
 use crate::{
     numbers::{amount, significant},
     report::{Layer, Loss, Reading, Report, Waterfall},
@@ -49,7 +49,7 @@ pub fn html(report: &Report) -> String {
          initial-scale=1\"><title>{name}: from transistor to token</title><style>{CSS}</style></head><body><main>{body}\
          <footer class=\"soft small\">Sprag {}, schema {}, {} rounds in {:.0} s. All raw samples are in the JSON report (sprag lens \
          --json).</footer></main></body></html>\n",
-        escape(report.sprag),
+        escape(&report.sprag),
         report.schema,
         report.rounds,
         report.elapsed_s
@@ -144,7 +144,7 @@ fn details(fall: &Waterfall) -> String {
     );
     out += &levels(fall);
     for (layer, loss) in losses(fall) {
-        out += &causes(layer, loss);
+        out += &causes(fall, layer, loss);
     }
     out += "<h3>The parts under their roofs</h3>";
     out += "<p class=\"soft small\"><span class=\"key s\"></span>bandwidth of the streamed bytes, then the 8-bit peak<span class=\"key \
@@ -196,7 +196,7 @@ fn levels(fall: &Waterfall) -> String {
     )
 }
 
-fn causes(layer: Layer, loss: &Loss) -> String {
+fn causes(fall: &Waterfall, layer: Layer, loss: &Loss) -> String {
     let mut rows = String::new();
     for cause in &loss.causes {
         rows += &format!(
@@ -204,12 +204,18 @@ fn causes(layer: Layer, loss: &Loss) -> String {
             signed(cause.ms),
             significant(cause.factor),
             escape(&cause.name),
-            escape(cause.instrument)
+            escape(&cause.instrument)
         );
     }
     rows += &format!(
-        "<tr class=\"rest\"><td class=\"n\">{}</td><td></td><td>unexplained</td><td></td></tr>",
-        signed(loss.unexplained_ms)
+        "<tr class=\"rest{}\"><td class=\"n\">{}</td><td></td><td>{}</td><td></td></tr>",
+        if fall.is_explained(loss) {
+            ""
+        } else {
+            " alarm"
+        },
+        signed(loss.unexplained_ms),
+        unexplained(fall, loss)
     );
     format!(
         "<h3>{} \u{2192} {}: {} ms, \u{d7}{}</h3><div class=\"scroll\"><table><tr><th class=\"n\">ms/token</th><th class=\"n\">factor</th>\
@@ -227,7 +233,7 @@ fn parts(fall: &Waterfall) -> String {
         rows += &format!(
             "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{:.1}%</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
              <td class=\"n\">{}</td><td>{}</td><td class=\"n\">{:.1}</td><td class=\"n\">{}</td><td class=\"n\">{:.0}%</td></tr>",
-            escape(part.name),
+            escape(&part.name),
             part.nodes,
             100.0 * part.share,
             significant(part.in_step.wall_ms()),

@@ -1,11 +1,13 @@
-//! Reports for people: [`terminal()`] and [`html()`]. Both show the same figures; everything foreign (names of models and machines) is
+//! Reports for people: [`terminal()`] and [`html()`], which show the same figures, and [`diff()`]; everything foreign (names of models and machines) is
 //! stripped of control characters or escaped.
 
+mod diff;
 mod html;
 mod roofline_svg;
 mod terminal;
 mod waterfall_svg;
 
+pub use diff::diff;
 pub use html::html;
 pub use terminal::terminal;
 
@@ -31,6 +33,15 @@ fn task(fall: &Waterfall) -> String {
             fall.tokens, fall.chunk
         ),
         crate::report::Regime::Decode => format!("one token behind {} others", fall.depth),
+    }
+}
+
+/// What stands beside what the causes leave over.
+fn unexplained(fall: &Waterfall, loss: &Loss) -> &'static str {
+    if fall.is_explained(loss) {
+        "unexplained"
+    } else {
+        "unexplained, more than 5% of the step: the causes do not tell it all"
     }
 }
 

@@ -1,6 +1,7 @@
 //! The roofline as an SVG: each part at its operations per byte and the operations per second that it reaches alone, under the roofs of
 //! bandwidth and arithmetic. Both axes logarithmic.
 
+use super::html::escape;
 use crate::{
     numbers::amount,
     report::{Part, Waterfall},
@@ -164,13 +165,13 @@ struct Tag {
     /// Middle of the line.
     y: f64,
     width: f64,
-    text: &'static str,
+    text: String,
 }
 
 impl Tag {
     /// Right, left, below or above, wherever it is free; none where nothing is.
     fn beside((cx, cy): (f64, f64), part: &Part, taken: &[Self]) -> Option<Self> {
-        let (radius, text) = (radius(part) + 4.0, part.name);
+        let (radius, text) = (radius(part) + 4.0, &part.name);
         // About 6.6 units a character at this size.
         let width = 6.6 * text.chars().count() as f64;
         let places = [
@@ -190,6 +191,7 @@ impl Tag {
         let (x, y) = places
             .into_iter()
             .find(|&(x, y)| inside(x, y) && free(x, y))?;
+        let text = escape(text);
         Some(Self { x, y, width, text })
     }
 }
@@ -202,7 +204,7 @@ fn circle(axes: &Axes, x: f64, y: f64, part: &Part) -> String {
     let (cx, cy) = axes.at(x, y);
     let hint = format!(
         "{}: {}, {}; {:.0}% of its ceiling, {:.0}% of the step",
-        part.name,
+        escape(&part.name),
         amount(part.gb_s * 1e9, "B/s"),
         amount(part.gop_s * 1e9, "OP/s"),
         100.0 * part.roofline_share,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{losses, plain, task};
+use super::{losses, plain, task, unexplained};
 use crate::{
     numbers::{amount, significant},
     report::{Layer, Level, Loss, Reading, Report, Waterfall},
@@ -15,9 +15,9 @@ const SMALL: f64 = 0.01;
 /// Columns of a level's name and figures, before the bar.
 const FIGURES: usize = 48;
 
-struct Style {
-    color: bool,
-    width: usize,
+pub(super) struct Style {
+    pub color: bool,
+    pub width: usize,
 }
 
 impl Style {
@@ -29,16 +29,16 @@ impl Style {
         }
     }
 
-    fn bold(&self, text: &str) -> String {
+    pub fn bold(&self, text: &str) -> String {
         self.paint("1", text)
     }
 
-    fn dim(&self, text: &str) -> String {
+    pub fn dim(&self, text: &str) -> String {
         self.paint("2", text)
     }
 
     /// Text in lines behind an indent.
-    fn paragraph(&self, out: &mut String, indent: usize, text: &str) {
+    pub fn paragraph(&self, out: &mut String, indent: usize, text: &str) {
         let mut line = String::new();
         for word in text.split_whitespace() {
             if !line.is_empty()
@@ -150,7 +150,7 @@ fn waterfall(out: &mut String, fall: &Waterfall, style: &Style) {
         }
     }
     for (layer, loss) in losses(fall) {
-        causes(out, layer, loss, longest, style);
+        causes(out, (fall, layer, loss), longest, style);
     }
     out.push('\n');
     style.paragraph(out, 2, &plain(&fall.verdict));
@@ -193,7 +193,12 @@ fn level_line(out: &mut String, level: &Level, longest: f64, style: &Style) {
     ));
 }
 
-fn causes(out: &mut String, layer: Layer, loss: &Loss, longest: f64, style: &Style) {
+fn causes(
+    out: &mut String,
+    (fall, layer, loss): (&Waterfall, Layer, &Loss),
+    longest: f64,
+    style: &Style,
+) {
     let title = format!(
         "{} -> {}: {} ms",
         loss.from.name(),
@@ -217,7 +222,18 @@ fn causes(out: &mut String, layer: Layer, loss: &Loss, longest: f64, style: &Sty
         1 => line(out, sum, "1 smaller cause", style),
         _ => line(out, sum, &format!("{count} smaller causes"), style),
     }
-    line(out, loss.unexplained_ms, "unexplained", style);
+    let mut rest = String::new();
+    line(
+        &mut rest,
+        loss.unexplained_ms,
+        unexplained(fall, loss),
+        style,
+    );
+    if fall.is_explained(loss) {
+        out.push_str(&rest);
+    } else {
+        let _ = writeln!(out, "{}", style.paint("31", rest.trim_end()));
+    }
 }
 
 fn line(out: &mut String, ms: f64, text: &str, style: &Style) {

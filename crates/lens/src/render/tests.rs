@@ -53,8 +53,8 @@ fn report(name: &str) -> Report {
     prefill.regime = Regime::Prefill;
     (prefill.tokens, prefill.chunk) = (512, 256);
     Report {
-        schema: SCHEMA,
-        sprag: "0.0.0",
+        schema: SCHEMA.into(),
+        sprag: "0.0.0".into(),
         date: "2026-01-02T03:04:05Z".into(),
         elapsed_s: 12.0,
         rounds: 8,
@@ -216,4 +216,20 @@ fn the_page_is_one_file_without_scripts_or_requests() {
 fn colours_and_blocks_are_for_terminals_that_have_them() {
     let text = terminal(&report("A model"), true, 80);
     assert!(text.contains('\u{2588}') && text.contains("\u{1b}[1m"));
+}
+
+#[test]
+fn what_the_causes_leave_over_is_red_when_it_is_much() {
+    let mut report = report("a model");
+    assert!(!html(&report).contains("rest alarm"));
+    let loss = report.decode.levels[3].loss.as_mut().expect("a loss");
+    // The step takes 4 ms.
+    loss.unexplained_ms = -0.21;
+    let text = terminal(&report, true, 100);
+    let line = text.lines().find(|l| l.contains("do not tell it all"));
+    assert!(
+        line.is_some_and(|l| l.starts_with("\u{1b}[31m") && l.contains("-0.210")),
+        "{text}"
+    );
+    assert_eq!(html(&report).matches("rest alarm").count(), 1);
 }

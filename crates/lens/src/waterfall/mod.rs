@@ -122,8 +122,8 @@ pub fn measure(
     let (prefill, decode) = (fall(0, of_prefill)?, fall(1, of_decode)?);
     identity::warn(&silicon.roofline, &[&prefill, &decode], &mut warnings);
     Ok(Report {
-        schema: SCHEMA,
-        sprag: env!("CARGO_PKG_VERSION"),
+        schema: SCHEMA.into(),
+        sprag: env!("CARGO_PKG_VERSION").into(),
         date: identity::now(),
         elapsed_s: clock.elapsed_ms() / 1e3,
         rounds: done,

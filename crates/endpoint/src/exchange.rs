@@ -49,6 +49,12 @@ pub enum Cause {
         /// Its words.
         message: String,
     },
+    /// More events than the tokens that were asked for can need.
+    #[error("the answer did not end after {events} events")]
+    Endless {
+        /// How many were read.
+        events: usize,
+    },
     /// An answer of nothing.
     #[error("an answer without text")]
     Empty,
@@ -178,8 +184,8 @@ impl Delta {
         }
         let mut delta = Self {
             error: error.map(|e| match e.get("message") {
-                Some(message) => text(message),
-                None => e.as_str().map_or_else(|| e.to_string(), str::to_owned),
+                Some(message) => shown(&text(message)),
+                None => shown(&e.as_str().map_or_else(|| e.to_string(), str::to_owned)),
             }),
             usage: usage.map(|u| {
                 let count = |value: &Value| value.as_u64();
@@ -213,6 +219,22 @@ impl Delta {
             .map(str::to_owned);
         Ok(delta)
     }
+}
+
+/// Characters of a stranger's text that are shown.
+const SHOWN: usize = 200;
+
+/// The beginning of a stranger's text, on one line, without what would move a terminal's cursor.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(SHOWN)
+        .collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown.trim().to_owned()
 }
 
 #[cfg(test)]

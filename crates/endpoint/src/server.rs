@@ -19,13 +19,16 @@ use ureq::{
 use crate::{
     EndpointError,
     events::{Events, StreamError},
-    exchange::{Cause, Delta, Exchange},
+    exchange::{Cause, Delta, Exchange, shown},
 };
 
 /// The largest document that is read: a list of models, an error page, an answer that is not streamed.
 const MAX_DOCUMENT_BYTES: u64 = 16 << 20;
-/// Characters of a stranger's text that are shown.
-const SHOWN: usize = 200;
+
+/// An answer may take this many times as long as its silences.
+const STALLS: u32 = 30;
+/// Events that an answer may have for each token asked for, and beyond that.
+const EVENTS: (usize, usize) = (16, 1024);
 
 /// How long to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +132,8 @@ impl Server {
             .timeout_connect(Some(patience.connect))
             .timeout_recv_response(Some(patience.stall))
             .timeout_per_read(Some(patience.stall))
+            // A server may send signs of life for ever.
+            .timeout_recv_body(Some(patience.stall.saturating_mul(STALLS)))
             .timeout_per_write(Some(patience.stall))
             .tls_config(TlsConfig::builder().root_certs(roots()).build());
         if is_loopback(&host) {
@@ -262,7 +267,7 @@ impl Server {
             Ok(response) if response.status().as_u16() != 200 => Some(refused(response)),
             Ok(response) => {
                 exchange.head_ms = Some(clock.elapsed_ms());
-                self.read(response, &clock, &mut exchange)
+                self.read(response, &clock, ask, &mut exchange)
             }
         };
         exchange.end_ms = clock.elapsed_ms();
@@ -288,6 +293,7 @@ impl Server {
         &self,
         response: Response<Body>,
         clock: &Stopwatch,
+        ask: &Ask,
         exchange: &mut Exchange,
     ) -> Option<Cause> {
         let is_json = response
@@ -309,7 +315,14 @@ impl Server {
         let events = Events::new(BufReader::new(response.into_body().into_reader()));
         let mut unreadable: Option<(usize, String)> = None;
         let mut is_done = false;
-        for event in events {
+        let most = ask
+            .max_tokens
+            .saturating_mul(EVENTS.0)
+            .saturating_add(EVENTS.1);
+        for (count, event) in events.enumerate() {
+            if count == most {
+                return Some(Cause::Endless { events: most });
+            }
             match event {
                 Ok(data) if data.trim() == "[DONE]" => {
                     is_done = true;
@@ -468,19 +481,6 @@ fn malformed(text: &str, why: &str) -> Cause {
         events: 1,
         first: format!("{:?}: {why}", shown(text)),
     }
-}
-
-/// The beginning of a stranger's text, on one line, without what would move a terminal's cursor.
-fn shown(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(SHOWN)
-        .collect();
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown.trim().to_owned()
 }
 
 #[cfg(test)]

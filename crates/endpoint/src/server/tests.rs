@@ -1,6 +1,7 @@
 //! Addresses, and what of a stranger is shown.
 
-use super::{base, is_loopback, shown};
+use super::{base, is_loopback};
+use crate::exchange::shown;
 
 #[test]
 fn addresses_with_and_without_version() {

@@ -14,6 +14,7 @@ fn kind(cause: Option<&Cause>) -> &'static str {
         Some(Cause::Status { .. }) => "status",
         Some(Cause::Malformed { .. }) => "malformed",
         Some(Cause::Reported { .. }) => "reported",
+        Some(Cause::Endless { .. }) => "endless",
         Some(Cause::Empty) => "empty",
     }
 }

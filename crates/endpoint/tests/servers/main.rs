@@ -177,16 +177,30 @@ fn events_that_are_no_answers() {
 
     let reported = events(&[
         r#"{"choices":[{"delta":{"content":"a"}}]}"#,
-        r#"{"error":{"message":"out of memory"}}"#,
+        "{\"error\":{\"message\":\"out of \\u001b[2Jmemory\"}}",
     ]);
     let (_, cause) = failure(reported);
-    let message = "out of memory".to_owned();
+    let message = "out of  [2Jmemory".to_owned();
     assert_eq!(cause, Some(Cause::Reported { message }));
 
     let (_, cause) = failure(events(&["[DONE]"]));
     assert_eq!(cause, Some(Cause::Empty));
     let (_, cause) = failure(vec![Piece::json(200, "<html>welcome</html>")]);
     assert!(matches!(cause, Some(Cause::Malformed { .. })), "{cause:?}");
+}
+
+#[test]
+fn an_answer_without_end_ends() {
+    let (exchange, cause) = failure(events(
+        &[r#"{"choices":[{"delta":{"content":"a"}}]}"#; 3000],
+    ));
+    assert_eq!(
+        cause,
+        Some(Cause::Endless {
+            events: 4 * 16 + 1024
+        })
+    );
+    assert_eq!(exchange.visible.len(), 4 * 16 + 1024);
 }
 
 #[test]

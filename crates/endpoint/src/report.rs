@@ -2,7 +2,7 @@
 //!
 //! Times are milliseconds and rates tokens per second, as the names say. What was not measured is `null`.
 
-use measure::{Interval, SampleError, Samples};
+use measure::{Interval, Samples};
 use serde::Serialize;
 
 use crate::exchange::Cause;
@@ -24,11 +24,8 @@ pub struct Figure {
 impl Figure {
     /// Of samples in order; `None` of none.
     pub(crate) fn of(samples: Vec<f64>) -> Option<Self> {
-        let samples = match Samples::new(samples) {
-            Ok(samples) => samples,
-            // Milliseconds of a clock are finite.
-            Err(SampleError::Empty | _) => return None,
-        };
+        // A clock's milliseconds are finite, so the only error is that there are none.
+        let samples = Samples::new(samples).ok()?;
         Some(Self {
             median: samples.median(),
             interval: samples.median_interval(0.95).ok(),

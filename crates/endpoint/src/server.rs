@@ -177,7 +177,6 @@ impl Server {
         };
         let address = self.base.clone();
         match wanted {
-            // Aliases are not always listed: whoever names a model knows it, unless the server has one only.
             Some(name) if models.is_empty() || models.iter().any(|m| m == name) => {
                 Ok(name.to_owned())
             }

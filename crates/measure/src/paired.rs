@@ -92,19 +92,26 @@ impl Pairs {
             }
             ratios.push(median_of(&mut drawn_a) / median_of(&mut drawn_b));
         }
-        let ratios = Samples::new(ratios)?;
-        let tail = (1.0 - confidence) / 2.0;
-        let interval = Interval {
-            low: ratios.quantile(tail)?,
-            high: ratios.quantile(1.0 - tail)?,
-            confidence,
-        };
         Ok(PairedRatio {
             ratio: self.a.median() / self.b.median(),
-            interval,
+            interval: percentile_interval(ratios, confidence)?,
             pairs,
         })
     }
+}
+
+/// What lies between the tails of the drawn ratios.
+pub(crate) fn percentile_interval(
+    ratios: Vec<f64>,
+    confidence: f64,
+) -> Result<Interval, SampleError> {
+    let ratios = Samples::new(ratios)?;
+    let tail = (1.0 - confidence) / 2.0;
+    Ok(Interval {
+        low: ratios.quantile(tail)?,
+        high: ratios.quantile(1.0 - tail)?,
+        confidence,
+    })
 }
 
 /// Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators" (2014).

@@ -3,7 +3,7 @@
 //! As [`crate::paired`], but each series is drawn from by itself, so whatever changed between the two is in the ratio and not in its
 //! interval: the interval speaks of these runs only.
 
-use crate::paired::{DRAWS, MIN_PAIRS, SEED, SplitMix64};
+use crate::paired::{DRAWS, MIN_PAIRS, SEED, SplitMix64, percentile_interval};
 use crate::samples::{Interval, SampleError, Samples, check_confidence};
 
 /// `statistic` of `a` over that of `b`, with a percentile bootstrap interval. `statistic` may sort what it is given.
@@ -41,13 +41,7 @@ pub fn ratio_of(
         draw(b, &mut drawn_b);
         ratios.push(statistic(&mut drawn_a) / statistic(&mut drawn_b));
     }
-    let ratios = Samples::new(ratios)?;
-    let tail = (1.0 - confidence) / 2.0;
-    let interval = Interval {
-        low: ratios.quantile(tail)?,
-        high: ratios.quantile(1.0 - tail)?,
-        confidence,
-    };
+    let interval = percentile_interval(ratios, confidence)?;
     let of = |samples: &Samples| statistic(&mut samples.raw().to_vec());
     Ok((of(a) / of(b), interval))
 }

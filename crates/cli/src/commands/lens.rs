@@ -24,7 +24,7 @@ pub const WIDTH: usize = 100;
 
 const AFTER: &str = "\
 Measures this machine and the model: what the spec sheet presents, what the silicon does, the kernels alone, the whole step, and \
-what the user sees. Close other programs first: their load is measured too.
+what the user sees. Close other programs first: their load is measured too. Every run is kept: sprag lens log lists them.
 
 Example: sprag lens default --html report.html";
 
@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     match &arguments.of {
         Some(Of::Endpoint(arguments)) => return endpoint::run(arguments, terminal),
         Some(Of::Diff(arguments)) => return diff::run(arguments, terminal),
-        Some(Of::Log(arguments)) => return history::run(arguments, terminal),
+        Some(Of::Log(arguments)) => return history::run(arguments),
         None => {}
     }
     let model = arguments.model.as_deref().unwrap_or_default();

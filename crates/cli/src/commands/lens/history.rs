@@ -17,7 +17,7 @@ use store::Store;
 use crate::{
     failure::Failure,
     quantity, report,
-    terminal::{Terminal, complain, say},
+    terminal::{complain, say},
 };
 
 /// The largest report that is read; real ones take some hundred kilobytes.
@@ -68,7 +68,7 @@ struct Row {
 }
 
 /// Runs `sprag lens log`.
-pub fn run(arguments: &Arguments, _terminal: &Terminal) -> Result<(), Failure> {
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let folder = Store::open()?.lens_folder();
     let (kept, unreadable) = all(&folder)?;
     let runs: Vec<Row> = kept.into_iter().map(row).collect();

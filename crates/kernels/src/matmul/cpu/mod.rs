@@ -275,9 +275,9 @@ impl Kernel for Panels<'_> {
         // SAFETY: the contract of `matmul`; the formats match the weights' own.
         unsafe {
             match self.product.weights.dtype {
-                Dtype::F32 => self.float::<S, float::F32>(),
-                Dtype::F16 => self.float::<S, float::F16>(),
-                Dtype::Bf16 => self.float::<S, float::Bf16>(),
+                Dtype::F32 => float::panels::<S, float::F32>(&self),
+                Dtype::F16 => float::panels::<S, float::F16>(&self),
+                Dtype::Bf16 => float::panels::<S, float::Bf16>(&self),
                 Dtype::Q4_0 => self.integer::<S, formats::Q4_0>(),
                 Dtype::Q4_1 => self.integer::<S, formats::Q4_1>(),
                 Dtype::Q5_0 => self.integer::<S, formats::Q5_0>(),
@@ -347,24 +347,6 @@ impl Panels<'_> {
                 } else {
                     in_l1::in_l1::<S::Part, F, 2>(self, first, count)
                 }
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn float<S: Simd, F: float::Element>(&self) {
-        let tokens = self.input.tokens;
-        let mut done = 0;
-        while done < tokens {
-            let left = tokens - done;
-            // SAFETY: token ranges stay below `tokens`, panels within the matrix.
-            unsafe {
-                done += match left {
-                    5.. => float::panels::<S, F, 8, 1>(self, done, left.min(8)),
-                    3..5 => float::panels::<S, F, 4, 1>(self, done, left),
-                    2 => float::panels::<S, F, 2, 2>(self, done, 2),
-                    _ => float::panels::<S, F, 1, 4>(self, done, 1),
-                };
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What a user may type: the sub-commands, and the options that several of them share.
 
 use clap::{Args, Parser, Subcommand};
-use kernels::{Isa, KvType, RuntimeProfile};
+use kernels::{FloatProducts, Isa, KvType, RuntimeProfile};
 use runtime::SamplingOptions;
 
 use crate::checkpoint::WeightArguments;
@@ -75,6 +75,10 @@ pub struct EngineArguments {
     /// bytes) or f32
     #[arg(long, value_name = "TYPE", default_value = "i16", value_parser = kv_type)]
     pub kv_type: Option<KvType>,
+    /// What products with BF16 weights multiply: f32 (the same numbers on every processor), or split-bf16 (each input as the sum of two
+    /// BF16, which keep 17 bits of it; much faster for long prompts where the processor has AMX, elsewhere as f32)
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = float_products)]
+    pub float_products: Option<FloatProducts>,
     /// Instruction set of the kernels: portable, avx2, avx-vnni, avx512 or neon; by default the processor's best. All give the same numbers
     #[arg(long, value_name = "SET", value_parser = isa)]
     pub isa: Option<Isa>,
@@ -100,6 +104,7 @@ impl EngineArguments {
         RuntimeProfile {
             threads: self.threads.unwrap_or(default.threads),
             kv_type: self.kv_type.unwrap_or(default.kv_type),
+            float_products: self.float_products.unwrap_or(default.float_products),
             isa: self.isa.unwrap_or(default.isa),
             ..default
         }
@@ -202,6 +207,13 @@ fn isa(text: &str) -> Result<Isa, String> {
         let names: Vec<&str> = Isa::available().iter().map(|isa| isa.name()).collect();
         format!("expected one of this processor's: {}", names.join(", "))
     })
+}
+
+fn float_products(text: &str) -> Result<FloatProducts, String> {
+    FloatProducts::ALL
+        .into_iter()
+        .find(|t| t.name() == text)
+        .ok_or_else(|| "expected f32 or split-bf16".to_owned())
 }
 
 fn kv_type(text: &str) -> Result<KvType, String> {

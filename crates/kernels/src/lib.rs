@@ -38,7 +38,7 @@ pub use gated_delta::cpu::DeltaShape;
 pub use mamba2::cpu::Mamba2Shape;
 pub use packed::{PACKING, PackError, PackedMatrix, StoredMatrix};
 pub use pool::Pool;
-pub use profile::{KvType, MatMulVariant, RuntimeProfile};
+pub use profile::{FloatProducts, KvType, MatMulVariant, RuntimeProfile};
 pub use simd::Isa;
 pub use turns::in_turns;
 pub use wkv7::cpu::Wkv7Shape;

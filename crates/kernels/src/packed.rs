@@ -3,7 +3,8 @@
 //! A matrix of `rows` outputs by `cols` inputs is cut into *panels* of 16 rows, one row a lane; the last panel is padded with
 //! zeros. A panel runs along `cols`, so a product over it streams its bytes once, in order:
 //!
-//! - floats: for each column the 16 rows' values (f32, f16 or bf16);
+//! - f32 and f16: for each column the 16 rows' values;
+//! - bf16: for each two columns the 16 rows' pairs of values, as the instructions that multiply bf16 want them;
 //! - integers: for each block of 32 columns the 16 rows' scales (and minima) and then their codes. Codes are unsigned and lie
 //!   in 8 groups of 64 bytes: group g holds columns 4g..4g+4 of row 0, then of row 1, ... as the dot-product instructions
 //!   (and AMX tiles) want them. Four-bit codes share a byte between groups g and g + 4; fifth and sixth bits are planes
@@ -116,7 +117,7 @@ impl std::fmt::Display for PackError {
 impl std::error::Error for PackError {}
 
 /// Of the layout above. A change to it is a change of this number, so that what was kept on disk before is packed anew.
-pub const PACKING: u32 = 1;
+pub const PACKING: u32 = 2;
 
 /// A weight matrix in panels.
 pub struct PackedMatrix {
@@ -259,8 +260,16 @@ impl PackedMatrix {
 fn panel_bytes(dtype: Dtype, cols: usize) -> usize {
     match IntLayout::of(dtype) {
         Some(layout) => cols / (BLOCK * layout.blocks_per_super) * layout.super_bytes(),
-        None => cols * PANEL_ROWS * dtype.block_bytes(),
+        None => {
+            let together = columns_together(dtype);
+            cols.next_multiple_of(together) * PANEL_ROWS * dtype.block_bytes()
+        }
     }
+}
+
+/// Columns of a float format whose values of one row lie side by side.
+fn columns_together(dtype: Dtype) -> usize {
+    if dtype == Dtype::Bf16 { 2 } else { 1 }
 }
 
 #[derive(Clone, Copy)]
@@ -368,7 +377,6 @@ fn float_row(dtype: Dtype, bytes: &[u8], lane: usize, panel: &mut [u8]) -> Resul
     /// Weights that are checked at a time.
     const SOME: usize = 64;
     let width = dtype.block_bytes();
-    let slots = panel.chunks_exact_mut(PANEL_ROWS * width);
     let mut numbers = [0.0f32; SOME];
     for (i, some) in bytes.chunks(SOME * width).enumerate() {
         let numbers = &mut numbers[..some.len() / width];
@@ -379,8 +387,10 @@ fn float_row(dtype: Dtype, bytes: &[u8], lane: usize, panel: &mut [u8]) -> Resul
             (_, bad) => return Err(i * SOME + bad.unwrap_or(0)),
         }
     }
-    for (value, slot) in bytes.chunks_exact(width).zip(slots) {
-        slot[lane * width..][..width].copy_from_slice(value);
+    let together = width * columns_together(dtype);
+    let slots = panel.chunks_exact_mut(PANEL_ROWS * together);
+    for (values, slot) in bytes.chunks(together).zip(slots) {
+        slot[lane * together..][..values.len()].copy_from_slice(values);
     }
     Ok(())
 }

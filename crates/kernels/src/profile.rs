@@ -1,7 +1,7 @@
 //! The runtime profile: every choice about how to run that does not change what is computed.
 //!
 //! It is passed in, never a constant in the code: the ratchet tunes it for a machine, and a judge compares two of them.
-//! All fields but `kv_type` leave every output bit as it is; `kv_type` is a precision.
+//! All fields but `kv_type` and `float_products` leave every output bit as it is: those two are precisions.
 
 use crate::{Isa, memory::Pages, simd::LANES};
 
@@ -59,6 +59,31 @@ pub enum MatMulVariant {
     Amx,
 }
 
+/// What products with BF16 weights multiply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FloatProducts {
+    /// Inputs as they are, in f32: the same bits on every processor.
+    #[default]
+    F32,
+    /// On processors with AMX tiles of bfloat16 each input as the sum of two of those, which keep 17 bits of its significand; elsewhere
+    /// as `F32`.
+    SplitBf16,
+}
+
+impl FloatProducts {
+    /// All, the default first.
+    pub const ALL: [Self; 2] = [Self::F32, Self::SplitBf16];
+
+    /// The name used in profiles and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::SplitBf16 => "split-bf16",
+        }
+    }
+}
+
 /// The choices. `Default` is right for an unknown machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimeProfile {
@@ -73,6 +98,8 @@ pub struct RuntimeProfile {
     pub matmul_tile: usize,
     /// How products over several tokens are computed (AMX from 16 on).
     pub matmul_variant: MatMulVariant,
+    /// What products with BF16 weights multiply.
+    pub float_products: FloatProducts,
     /// Streams of weights that a thread reads side by side in a one-token product: 1, 2 or 4.
     pub matvec_streams: usize,
     /// Bytes ahead that each stream of a one-token product prefetches; 0 for none, and then products of several tokens do not ask for
@@ -98,6 +125,7 @@ impl Default for RuntimeProfile {
             prefill_chunk: 256,
             matmul_tile: 12,
             matmul_variant: MatMulVariant::Amx,
+            float_products: FloatProducts::default(),
             matvec_streams: 2,
             prefetch_bytes: 1024,
             attention_tile: 24,
@@ -106,5 +134,14 @@ impl Default for RuntimeProfile {
             idle_spins: 50_000,
             barrier_spins: 2_000,
         }
+    }
+}
+
+impl RuntimeProfile {
+    /// Whether products with BF16 weights go over AMX tiles.
+    pub(crate) fn splits_bf16(&self) -> bool {
+        self.float_products == FloatProducts::SplitBf16
+            && self.isa == Isa::Avx512
+            && crate::matmul::has_bf16_tiles()
     }
 }

@@ -246,6 +246,11 @@ fn settings(first: &Report, second: &Report) -> Vec<String> {
             a.matmul_variant.clone(),
             b.matmul_variant.clone(),
         ),
+        (
+            "BF16 products in",
+            a.float_products.clone(),
+            b.float_products.clone(),
+        ),
     ];
     all.into_iter()
         .filter(|(_, a, b)| a != b)

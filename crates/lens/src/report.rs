@@ -429,6 +429,9 @@ pub struct Profile {
     pub matmul_tile: usize,
     /// Kind of product over many tokens.
     pub matmul_variant: String,
+    /// What products with BF16 weights multiply.
+    #[serde(default)]
+    pub float_products: String,
     /// Streams of weights that a thread reads side by side in a one-token product.
     pub matvec_streams: usize,
     /// Bytes ahead that each of them prefetches.

@@ -181,7 +181,7 @@ pub fn weight_bytes(shape: &Shape) -> u64 {
 #[must_use]
 pub fn cases() -> Vec<Case<Shape>> {
     // (name, tokens, inputs, outputs)
-    const SHAPES: [(&str, usize, usize, usize); 18] = [
+    const SHAPES: [(&str, usize, usize, usize); 21] = [
         ("one block, one row", 1, 32, 1),
         ("one super-block, one row", 1, 256, 1),
         ("rows not a multiple of 16", 1, 96, 17),
@@ -194,6 +194,9 @@ pub fn cases() -> Vec<Case<Shape>> {
         ("64 tokens", 64, 512, 32),
         ("65 tokens, odd rows", 65, 256, 35),
         ("65 tokens, one row", 65, 512, 1),
+        ("one token, odd columns", 1, 33, 70),
+        ("9 tokens, odd columns", 9, 333, 40),
+        ("107 tokens, odd rows", 107, 672, 37),
         ("SmolLM2-135M attn_k", 1, 576, 192),
         ("SmolLM2-135M ffn_down, 5 tokens", 5, 1536, 576),
         ("Gemma-3-270M attn_q", 1, 640, 1024),

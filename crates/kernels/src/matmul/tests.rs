@@ -12,7 +12,7 @@ use crate::{
     fixture::{Matrix, QuantMatrix, assert_same_bits},
     glu::cpu::{Glu, glu},
     memory::{Aligned, Arena, Pages},
-    profile::{MatMulVariant, RuntimeProfile},
+    profile::{FloatProducts, MatMulVariant, RuntimeProfile},
     quantize,
     rows::{QuantRows, Rows},
 };
@@ -158,11 +158,19 @@ fn all_formats_are_right_and_all_variants_give_the_same_bits() {
     }
 }
 
+/// In every format; of BF16 also where its inputs are split, which is near the reference then.
 #[test]
-fn a_token_alone_has_the_bits_it_has_among_others() {
+fn a_token_has_the_same_bits_in_any_company() {
     let pool = Pool::new(2, 100, 100).expect("threads");
-    let profile = RuntimeProfile::default();
-    for dtype in ops::Dtype::ALL {
+    for (dtype, float_products) in ops::Dtype::ALL
+        .map(|dtype| (dtype, FloatProducts::F32))
+        .into_iter()
+        .chain([(ops::Dtype::Bf16, FloatProducts::SplitBf16)])
+    {
+        let profile = RuntimeProfile {
+            float_products,
+            ..RuntimeProfile::default()
+        };
         let shape = Shape {
             tokens: 45,
             inputs: 512,
@@ -187,20 +195,32 @@ fn a_token_alone_has_the_bits_it_has_among_others() {
         )
         .expect("valid weights");
         let together = run(&profile, &pool, &shape, &packed, &x);
-        for token in [0, 17, 33, 44] {
-            let alone = Shape { tokens: 1, ..shape };
+        let some = |first: usize, tokens: usize| {
+            let some = Shape { tokens, ..shape };
             let got = run(
                 &profile,
                 &pool,
-                &alone,
+                &some,
                 &packed,
-                &x[token * shape.inputs..][..shape.inputs],
+                &x[first * shape.inputs..][..tokens * shape.inputs],
             );
             assert_eq!(
                 got,
-                together[token * shape.outputs..][..shape.outputs],
-                "{dtype} token {token}"
+                together[first * shape.outputs..][..tokens * shape.outputs],
+                "{dtype} {float_products:?} tokens {first}..{}",
+                first + tokens
             );
+        };
+        for token in [0, 17, 33, 44] {
+            some(token, 1);
+        }
+        for tokens in [2, 3, 4, 6, 7, 8, 12, 13, 16, 17, 33] {
+            some(45 - tokens, tokens);
+        }
+        if float_products == FloatProducts::SplitBf16 {
+            let want = reference::reference(&shape, &bytes, &x).expect("valid weights");
+            let error = ops::relative_error(&together, &want);
+            assert!(error <= reference::TOLERANCE, "split: {error:e}");
         }
     }
 }

@@ -79,8 +79,18 @@ impl<const VNNI: bool> Lanes for Avx2Set<VNNI> {
         [Avx2Half::load_f16(p), Avx2Half::load_f16(p.add(8))]
     }
     #[inline(always)]
-    unsafe fn load_bf16(p: *const u16) -> Self::F {
-        [Avx2Half::load_bf16(p), Avx2Half::load_bf16(p.add(8))]
+    unsafe fn load_bf16_first(p: *const u16) -> Self::F {
+        [
+            Avx2Half::load_bf16_first(p),
+            Avx2Half::load_bf16_first(p.add(16)),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn load_bf16_second(p: *const u16) -> Self::F {
+        [
+            Avx2Half::load_bf16_second(p),
+            Avx2Half::load_bf16_second(p.add(16)),
+        ]
     }
     #[inline(always)]
     unsafe fn load_u8(p: *const u8) -> Self::F {

@@ -35,9 +35,15 @@ impl Lanes for Avx512 {
         _mm512_cvtph_ps(_mm256_loadu_si256(p.cast()))
     }
     #[inline(always)]
-    unsafe fn load_bf16(p: *const u16) -> __m512 {
-        let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));
-        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+    unsafe fn load_bf16_first(p: *const u16) -> __m512 {
+        let pairs = _mm512_loadu_si512(p.cast());
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs))
+    }
+    #[inline(always)]
+    unsafe fn load_bf16_second(p: *const u16) -> __m512 {
+        let pairs = _mm512_loadu_si512(p.cast());
+        let high = _mm512_set1_epi32(0xffff_0000_u32.cast_signed());
+        _mm512_castsi512_ps(_mm512_and_si512(pairs, high))
     }
     #[inline(always)]
     unsafe fn load_u8(p: *const u8) -> __m512 {
@@ -138,6 +144,17 @@ impl Simd for Avx512 {
     unsafe fn store_f16(p: *mut u16, x: __m512) {
         let h = _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x);
         _mm256_storeu_si256(p.cast(), h);
+    }
+    #[inline(always)]
+    unsafe fn store_as_bf16(p: *mut u16, x: __m512) -> __m512 {
+        // Exponents of finite numbers below the largest, and the quiet NaN that arithmetic yields, stay what they are.
+        let bits = _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0x8000));
+        let high = _mm512_set1_epi32(0xffff_0000_u32.cast_signed());
+        _mm256_storeu_si256(
+            p.cast(),
+            _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(bits)),
+        );
+        _mm512_castsi512_ps(_mm512_and_si512(bits, high))
     }
     #[inline(always)]
     unsafe fn div(a: __m512, b: __m512) -> __m512 {

@@ -59,8 +59,10 @@ pub(crate) trait Lanes: Copy {
     unsafe fn store(p: *mut f32, x: Self::F);
     /// binary16 values, widened exactly.
     unsafe fn load_f16(p: *const u16) -> Self::F;
-    /// bfloat16 values, widened exactly.
-    unsafe fn load_bf16(p: *const u16) -> Self::F;
+    /// The first of each pair of bfloat16 values, widened exactly.
+    unsafe fn load_bf16_first(p: *const u16) -> Self::F;
+    /// The second of each pair.
+    unsafe fn load_bf16_second(p: *const u16) -> Self::F;
     /// Unsigned bytes as f32.
     unsafe fn load_u8(p: *const u8) -> Self::F;
     /// Signed bytes as f32.
@@ -196,6 +198,11 @@ pub(crate) trait Simd: Lanes {
 
     /// Rounds to nearest even.
     unsafe fn store_f16(p: *mut u16, x: Self::F);
+    /// Rounds to the nearest bfloat16, ties away from zero, and returns what was stored; only sets with [`Simd::TILES`] need it.
+    unsafe fn store_as_bf16(_p: *mut u16, x: Self::F) -> Self::F {
+        debug_assert!(false, "no tiles that read bfloat16");
+        x
+    }
 
     unsafe fn div(a: Self::F, b: Self::F) -> Self::F;
     /// Where either is NaN the result is `b`.

@@ -120,8 +120,18 @@ impl Lanes for Neon {
         })
     }
     #[inline(always)]
-    unsafe fn load_bf16(p: *const u16) -> Self::F {
-        each!(i => vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(p.add(4 * i)))))
+    unsafe fn load_bf16_first(p: *const u16) -> Self::F {
+        each!(i => {
+            let pairs = vreinterpretq_u32_u16(vld1q_u16(p.add(8 * i)));
+            vreinterpretq_f32_u32(vshlq_n_u32::<16>(pairs))
+        })
+    }
+    #[inline(always)]
+    unsafe fn load_bf16_second(p: *const u16) -> Self::F {
+        each!(i => {
+            let pairs = vreinterpretq_u32_u16(vld1q_u16(p.add(8 * i)));
+            vreinterpretq_f32_u32(vandq_u32(pairs, vdupq_n_u32(0xffff_0000)))
+        })
     }
     #[inline(always)]
     unsafe fn load_u8(p: *const u8) -> Self::F {

@@ -45,8 +45,12 @@ impl Lanes for Portable {
         lanes!(i => f16::from_bits(p.add(i).read_unaligned()).to_f32())
     }
     #[inline(always)]
-    unsafe fn load_bf16(p: *const u16) -> Self::F {
-        lanes!(i => bf16::from_bits(p.add(i).read_unaligned()).to_f32())
+    unsafe fn load_bf16_first(p: *const u16) -> Self::F {
+        lanes!(i => bf16::from_bits(p.add(2 * i).read_unaligned()).to_f32())
+    }
+    #[inline(always)]
+    unsafe fn load_bf16_second(p: *const u16) -> Self::F {
+        lanes!(i => bf16::from_bits(p.add(2 * i + 1).read_unaligned()).to_f32())
     }
     #[inline(always)]
     unsafe fn load_u8(p: *const u8) -> Self::F {

@@ -76,6 +76,7 @@ fn report(name: &str) -> Report {
             prefill_chunk: 256,
             matmul_tile: 12,
             matmul_variant: "lanes".into(),
+            float_products: "f32".into(),
             matvec_streams: 2,
             prefetch_bytes: 1024,
             attention_tile: 16,

@@ -12,8 +12,8 @@ use crate::{packed::PANEL_ROWS, simd::Simd};
 pub(super) trait Element {
     /// Bytes of one weight.
     const BYTES: usize;
-    /// 16 weights.
-    unsafe fn load<S: Simd>(p: *const u8) -> S::F;
+    /// The 16 weights of the first or the second of the two columns at `p`.
+    unsafe fn column<S: Simd>(p: *const u8, second: bool) -> S::F;
 }
 
 pub(super) struct F32;
@@ -23,27 +23,33 @@ pub(super) struct Bf16;
 impl Element for F32 {
     const BYTES: usize = 4;
     #[inline(always)]
-    unsafe fn load<S: Simd>(p: *const u8) -> S::F {
-        // SAFETY: the caller's pointer holds 16 weights.
-        unsafe { S::load(p.cast()) }
+    unsafe fn column<S: Simd>(p: *const u8, second: bool) -> S::F {
+        // SAFETY: the caller's pointer holds the column.
+        unsafe { S::load(p.cast::<f32>().add(PANEL_ROWS * usize::from(second))) }
     }
 }
 
 impl Element for F16 {
     const BYTES: usize = 2;
     #[inline(always)]
-    unsafe fn load<S: Simd>(p: *const u8) -> S::F {
-        // SAFETY: the caller's pointer holds 16 weights.
-        unsafe { S::load_f16(p.cast()) }
+    unsafe fn column<S: Simd>(p: *const u8, second: bool) -> S::F {
+        // SAFETY: the caller's pointer holds the column.
+        unsafe { S::load_f16(p.cast::<u16>().add(PANEL_ROWS * usize::from(second))) }
     }
 }
 
 impl Element for Bf16 {
     const BYTES: usize = 2;
     #[inline(always)]
-    unsafe fn load<S: Simd>(p: *const u8) -> S::F {
-        // SAFETY: the caller's pointer holds 16 weights.
-        unsafe { S::load_bf16(p.cast()) }
+    unsafe fn column<S: Simd>(p: *const u8, second: bool) -> S::F {
+        // SAFETY: the caller's pointer holds both columns, or the first and the padding behind it.
+        unsafe {
+            if second {
+                S::load_bf16_second(p.cast())
+            } else {
+                S::load_bf16_first(p.cast())
+            }
+        }
     }
 }
 
@@ -192,7 +198,7 @@ unsafe fn by_blocks<S: Simd, E: Element, const T: usize, const P: usize>(
     let weights = args.product.weights;
     // Even blocks: a short one would be mostly its beginning and end.
     let blocks = weights.cols.div_ceil(WEIGHTS / (P * PANEL_ROWS));
-    let most = weights.cols.div_ceil(blocks);
+    let most = weights.cols.div_ceil(blocks).next_multiple_of(2);
     sums.0[..TOKENS * P * PANEL_ROWS].fill(0.0);
     // SAFETY: the panels exist; there is room for `P` times `most` columns in `widened`; tiles round `tokens` up to whole
     // ones at most, for which there is room in `sums`.
@@ -202,9 +208,13 @@ unsafe fn by_blocks<S: Simd, E: Element, const T: usize, const P: usize>(
             for p in 0..P {
                 let from = args.panel(panel + p).add(first * PANEL_ROWS * E::BYTES);
                 let to = widened.0.as_mut_ptr().add(p * most * PANEL_ROWS);
-                for col in 0..columns.len() {
-                    let w = E::load::<S>(from.add(col * PANEL_ROWS * E::BYTES));
-                    S::store(to.add(col * PANEL_ROWS), w);
+                for pair in 0..columns.len().div_ceil(2) {
+                    let from = from.add(pair * 2 * PANEL_ROWS * E::BYTES);
+                    let to = to.add(pair * 2 * PANEL_ROWS);
+                    S::store(to, E::column::<S>(from, false));
+                    if 2 * pair + 1 < columns.len() {
+                        S::store(to.add(PANEL_ROWS), E::column::<S>(from, true));
+                    }
                 }
             }
             let mut done = 0;
@@ -257,18 +267,30 @@ unsafe fn tile<S: Simd, E: Element, const T: usize, const P: usize>(
                 acc[t][p] = S::load(sums.add((t * P + p) * PANEL_ROWS));
             }
         }
-        for col in 0..block.columns.len() {
-            let mut w = [S::splat(0.0); P];
-            for (p, w) in w.iter_mut().enumerate() {
-                let at = block.at.add(p * block.apart);
-                *w = E::load::<S>(at.add(col * PANEL_ROWS * E::BYTES));
-            }
-            for t in 0..T {
-                let x = S::splat(*rows[t].add(col));
-                for p in 0..P {
-                    acc[t][p] = S::fma(w[p], x, acc[t][p]);
+        let (mut at, mut col) = (block.at, 0);
+        macro_rules! column {
+            ($second:literal, $col:expr) => {
+                let mut w = [S::splat(0.0); P];
+                for (p, w) in w.iter_mut().enumerate() {
+                    *w = E::column::<S>(at.add(p * block.apart), $second);
                 }
-            }
+                for t in 0..T {
+                    let x = S::splat(*rows[t].add($col));
+                    for p in 0..P {
+                        acc[t][p] = S::fma(w[p], x, acc[t][p]);
+                    }
+                }
+            };
+        }
+        let columns = block.columns.len();
+        while col + 1 < columns {
+            column!(false, col);
+            column!(true, col + 1);
+            at = at.add(2 * PANEL_ROWS * E::BYTES);
+            col += 2;
+        }
+        if col < columns {
+            column!(false, col);
         }
         for t in 0..T {
             for p in 0..P {

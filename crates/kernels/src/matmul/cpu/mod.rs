@@ -13,6 +13,7 @@ use std::ops::Range;
 use ops::{Dtype, glu::Activation, pointwise::Function};
 
 pub(crate) use activations::gathered_len;
+pub(crate) use amx::has_bf16 as has_bf16_tiles;
 
 use crate::{
     PackedMatrix,
@@ -156,6 +157,9 @@ pub(crate) unsafe fn matmul(
             panels.max().unwrap_or(0)
         };
         ONE_TOKEN_PIECE_BYTES.div_ceil(bytes.max(1))
+    } else if profile.splits_bf16() && products.iter().any(|p| p.weights.dtype == Dtype::Bf16) {
+        // Each piece rounds the inputs anew.
+        16
     } else {
         // With fewer than 4 panels, activations would be read from the second cache too often.
         4usize.div_ceil(unit)
@@ -277,7 +281,7 @@ impl Kernel for Panels<'_> {
             match self.product.weights.dtype {
                 Dtype::F32 => float::panels::<S, float::F32>(&self),
                 Dtype::F16 => float::panels::<S, float::F16>(&self),
-                Dtype::Bf16 => float::panels::<S, float::Bf16>(&self),
+                Dtype::Bf16 => self.bf16::<S>(),
                 Dtype::Q4_0 => self.integer::<S, formats::Q4_0>(),
                 Dtype::Q4_1 => self.integer::<S, formats::Q4_1>(),
                 Dtype::Q5_0 => self.integer::<S, formats::Q5_0>(),
@@ -300,6 +304,18 @@ impl Panels<'_> {
     }
 
     #[inline(always)]
+    unsafe fn bf16<S: Simd>(&self) {
+        // SAFETY: the contract of `matmul`.
+        unsafe {
+            let split = S::TILES && self.profile.splits_bf16();
+            let (range, ahead) = (self.from..self.to, self.profile.prefetch_bytes);
+            if !(split && amx::split_bf16::panels::<S>(&self.product, &self.input, range, ahead)) {
+                float::panels::<S, float::Bf16>(self);
+            }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn integer<S: Simd, F: formats::Format>(&self) {
         let tokens = self.input.tokens;
         let mut done = 0;
@@ -308,8 +324,8 @@ impl Panels<'_> {
             if S::TILES {
                 // Tiles read consecutive rows.
                 let wanted = self.profile.matmul_variant == MatMulVariant::Amx;
-                if wanted && self.input.slots.is_none() && amx::is_available() {
-                    done = amx::panels::<S, F>(self.product, self.input, self.from..self.to);
+                if wanted && self.input.slots.is_none() && amx::has_int8() {
+                    done = amx::int8::panels::<S, F>(self.product, self.input, self.from..self.to);
                 }
             }
             while done < tokens {

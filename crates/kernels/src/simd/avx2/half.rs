@@ -120,9 +120,15 @@ impl<const VNNI: bool> Lanes for Half<VNNI> {
         _mm256_cvtph_ps(_mm_loadu_si128(p.cast()))
     }
     #[inline(always)]
-    unsafe fn load_bf16(p: *const u16) -> __m256 {
-        let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));
-        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+    unsafe fn load_bf16_first(p: *const u16) -> __m256 {
+        let pairs = _mm256_loadu_si256(p.cast());
+        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs))
+    }
+    #[inline(always)]
+    unsafe fn load_bf16_second(p: *const u16) -> __m256 {
+        let pairs = _mm256_loadu_ps(p.cast());
+        let high = _mm256_set1_epi32(0xffff_0000_u32.cast_signed());
+        _mm256_and_ps(pairs, _mm256_castsi256_ps(high))
     }
     #[inline(always)]
     unsafe fn load_u8(p: *const u8) -> __m256 {

@@ -138,10 +138,13 @@ impl Default for RuntimeProfile {
 }
 
 impl RuntimeProfile {
-    /// Whether products with BF16 weights go over AMX tiles.
-    pub(crate) fn splits_bf16(&self) -> bool {
-        self.float_products == FloatProducts::SplitBf16
-            && self.isa == Isa::Avx512
-            && crate::matmul::has_bf16_tiles()
+    /// How products with BF16 weights are computed on this processor.
+    #[must_use]
+    pub fn float_products_here(&self) -> FloatProducts {
+        if self.isa == Isa::Avx512 && crate::matmul::has_bf16_tiles() {
+            self.float_products
+        } else {
+            FloatProducts::F32
+        }
     }
 }

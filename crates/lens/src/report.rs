@@ -269,10 +269,9 @@ pub struct Part {
     pub streamed_bytes: f64,
     /// Bytes of activations that it reads and writes per token.
     pub activation_bytes: f64,
-    /// Integer operations per token.
-    pub int8_ops: f64,
-    /// Floating-point operations per token.
-    pub f32_flops: f64,
+    /// Operations per token.
+    #[serde(flatten)]
+    pub work: Work,
     /// Its own ceiling on the measured silicon.
     pub ceiling_ms: f64,
     /// What is nearest to holding it down.
@@ -289,7 +288,7 @@ pub struct Part {
     pub share: f64,
     /// Achieved alone: streamed and activation bytes over time.
     pub gb_s: f64,
-    /// Achieved alone: operations of both kinds over time.
+    /// Achieved alone: operations of all kinds over time.
     pub gop_s: f64,
     /// Ceiling over time alone.
     pub roofline_share: f64,
@@ -302,10 +301,32 @@ pub struct Demand {
     pub streamed_bytes: f64,
     /// Activations, which stay in the caches.
     pub activation_bytes: f64,
-    /// Integer operations.
+    /// Operations.
+    #[serde(flatten)]
+    pub work: Work,
+}
+
+/// Operations of each kind, per token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// On 8-bit integers.
     pub int8_ops: f64,
-    /// Floating-point operations.
+    /// On 16-bit integers.
+    #[serde(default)]
+    pub int16_ops: f64,
+    /// On bfloat16.
+    #[serde(default)]
+    pub bf16_flops: f64,
+    /// On f32.
     pub f32_flops: f64,
+}
+
+impl Work {
+    /// Of all kinds.
+    #[must_use]
+    pub fn ops(&self) -> f64 {
+        self.int8_ops + self.int16_ops + self.bf16_flops + self.f32_flops
+    }
 }
 
 /// One regime from the transistor to the token.
@@ -380,6 +401,12 @@ pub struct Ceilings {
     pub int8_gop_s: f64,
     /// The instruction.
     pub int8_instruction: String,
+    /// Best reading of the fastest 16-bit instruction that there is, all threads.
+    #[serde(default)]
+    pub int16_gop_s: f64,
+    /// Best reading of the fastest bfloat16 instruction, all threads; that of f32 where there is none.
+    #[serde(default)]
+    pub bf16_gflop_s: f64,
     /// Best reading of f32 multiply-adds, all threads.
     pub f32_gflop_s: f64,
     /// One barrier of the pool among all threads, best reading, in nanoseconds.

@@ -11,7 +11,7 @@ use formats::{
     packed::{PackedFile, PackedWriter, identity_of},
 };
 use kernels::{
-    KvCache, KvType, PACKING, PackError, RuntimeProfile,
+    FloatProducts, KvCache, KvType, PACKING, PackError, RuntimeProfile,
     program::{Program, StepShape},
 };
 use ops::Cost;
@@ -250,6 +250,7 @@ impl Model {
             depth,
             outputs: 1,
             kv_type,
+            float_products: FloatProducts::F32,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use formats::gguf::{Gguf, TensorInfo};
 use kernels::{
-    KvType, RuntimeProfile,
+    FloatProducts, KvType, RuntimeProfile,
     program::{Node, StepShape},
 };
 use models::{Footprint, Model};
@@ -137,6 +137,7 @@ fn a_decode_step_reads_the_bytes_of_the_files_matrices() {
             depth: 0,
             outputs: 1,
             kv_type: KvType::F16,
+            float_products: FloatProducts::F32,
         };
         let (mut read, mut inputs) = (0, 0);
         for labelled in model.program.nodes() {

@@ -114,7 +114,7 @@ pub fn cost(shape: &Shape) -> Cost {
         read_bytes: f32_bytes(&[tokens, width]),
         written_bytes: bytes(tokens, width),
         f32_flops: product(&[4, tokens, width]),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

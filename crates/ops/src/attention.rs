@@ -186,8 +186,15 @@ pub fn cost(shape: &Shape) -> Cost {
         read_bytes: queries.saturating_add(gate).saturating_add(cache),
         written_bytes: queries,
         f32_flops: scores.saturating_mul(per_score).saturating_add(gate),
-        int8_ops: 0,
+        ..Cost::default()
     }
+}
+
+/// Of [`cost`] the products of queries with keys and of weights with values: what a cache of 16-bit integers turns into operations on those.
+#[must_use]
+pub fn product_flops(shape: &Shape) -> u64 {
+    let scores = visible_pairs(shape).saturating_mul(shape.heads as u64);
+    scores.saturating_mul(product(&[4, shape.head_dim]))
 }
 
 /// Pairs of a token and a position that it sees.

@@ -102,7 +102,7 @@ pub fn cost(shape: &Shape) -> Cost {
             .saturating_add(state),
         written_bytes: values.saturating_add(state),
         f32_flops: product(&[8 + 4 * silu + bias, tokens, channels]),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

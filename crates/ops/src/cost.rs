@@ -24,6 +24,10 @@ pub struct Cost {
     pub f32_flops: u64,
     /// Operations on 8-bit integers with a wider accumulator; a multiply-add is 2.
     pub int8_ops: u64,
+    /// Operations on 16-bit integers, likewise.
+    pub int16_ops: u64,
+    /// Floating-point operations on bfloat16 with an f32 accumulator; a multiply-add is 2.
+    pub bf16_flops: u64,
 }
 
 impl Cost {
@@ -44,6 +48,8 @@ impl Add for Cost {
             written_bytes: self.written_bytes.saturating_add(other.written_bytes),
             f32_flops: self.f32_flops.saturating_add(other.f32_flops),
             int8_ops: self.int8_ops.saturating_add(other.int8_ops),
+            int16_ops: self.int16_ops.saturating_add(other.int16_ops),
+            bf16_flops: self.bf16_flops.saturating_add(other.bf16_flops),
         }
     }
 }
@@ -63,6 +69,8 @@ impl Mul<u64> for Cost {
             written_bytes: self.written_bytes.saturating_mul(times),
             f32_flops: self.f32_flops.saturating_mul(times),
             int8_ops: self.int8_ops.saturating_mul(times),
+            int16_ops: self.int16_ops.saturating_mul(times),
+            bf16_flops: self.bf16_flops.saturating_mul(times),
         }
     }
 }

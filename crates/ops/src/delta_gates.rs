@@ -103,7 +103,7 @@ pub fn cost(shape: &Shape) -> Cost {
         read_bytes: gates.saturating_add(f32_bytes(&[1 + channels, value_heads])),
         written_bytes: gates,
         f32_flops: alphas.saturating_add(product(&[3, tokens, value_heads])),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

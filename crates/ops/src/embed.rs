@@ -127,7 +127,7 @@ pub fn cost(shape: &Shape) -> Cost {
             .saturating_add(product(&[4, tokens])),
         written_bytes: f32_bytes(&[tokens, width]),
         f32_flops: product(&[tokens, width]),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

@@ -399,7 +399,7 @@ pub fn cost(shape: &Shape) -> Cost {
             .saturating_add(gates),
         written_bytes: state.saturating_add(values),
         f32_flops: per_element.saturating_add(rest).saturating_add(decayed),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

@@ -79,7 +79,7 @@ pub fn cost(shape: &Shape) -> Cost {
         read_bytes: values.saturating_mul(2).saturating_add(f32_bytes(&[width])),
         written_bytes: values,
         f32_flops: product(&[flops, rows, width]),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

@@ -105,7 +105,7 @@ pub fn cost(shape: &Shape) -> Cost {
         read_bytes: values.saturating_mul(2),
         written_bytes: values,
         f32_flops: product(&[shape.activation.flops(), shape.tokens, shape.width]),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

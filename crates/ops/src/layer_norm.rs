@@ -82,7 +82,7 @@ pub fn cost(shape: &Shape) -> Cost {
         read_bytes: values.saturating_add(f32_bytes(&[2, groups, width])),
         written_bytes: values,
         f32_flops: product(&[7, rows, groups, width]),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

@@ -167,7 +167,7 @@ pub fn cost(shape: &Shape) -> Cost {
         written_bytes: state.saturating_add(values),
         f32_flops: product(&[5, tokens, heads, state_dim, head_dim])
             .saturating_add(product(&[3, tokens, heads, head_dim])),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

@@ -148,7 +148,7 @@ pub fn cost(shape: &Shape) -> Cost {
         read_bytes: weight_bytes(shape).saturating_add(f32_bytes(&[tokens, inputs])),
         written_bytes: f32_bytes(&[tokens, outputs]),
         f32_flops: product(&[2, tokens, inputs, outputs]),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 
@@ -165,8 +165,8 @@ pub fn cost_int8(shape: &Shape) -> Cost {
     Cost {
         read_bytes: weight_bytes(shape).saturating_add(activation::bytes(tokens, inputs)),
         written_bytes: f32_bytes(&[tokens, outputs]),
-        f32_flops: 0,
         int8_ops: product(&[2, tokens, inputs, outputs]),
+        ..Cost::default()
     }
 }
 

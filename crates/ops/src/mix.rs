@@ -113,7 +113,7 @@ pub fn cost(shape: &Shape) -> Cost {
         read_bytes: f32_bytes(&[tokens, outputs + 1, width]) + f32_bytes(&[tokens, factors]),
         written_bytes: f32_bytes(&[tokens, width]),
         f32_flops: product(&[2, tokens, outputs, width]),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

@@ -94,7 +94,7 @@ pub fn cost(shape: &Shape) -> Cost {
         read_bytes: values,
         written_bytes: values,
         f32_flops: product(&[shape.function.flops(), shape.tokens, shape.width]),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

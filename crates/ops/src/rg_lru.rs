@@ -122,7 +122,7 @@ pub fn cost(shape: &Shape) -> Cost {
             .saturating_add(state),
         written_bytes: values.saturating_add(state),
         f32_flops: product(&[19, tokens, channels]),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

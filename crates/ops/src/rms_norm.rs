@@ -57,7 +57,7 @@ pub fn cost(shape: &Shape) -> Cost {
         read_bytes: values.saturating_add(f32_bytes(&[width])),
         written_bytes: values,
         f32_flops: product(&[4, rows, width]),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

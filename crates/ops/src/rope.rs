@@ -132,7 +132,7 @@ pub fn cost(shape: &Shape) -> Cost {
         written_bytes: values,
         f32_flops: product(&[3, tokens, heads, rotary_dims])
             .saturating_add(product(&[tokens, rotary_dims])),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

@@ -199,7 +199,7 @@ pub fn cost(shape: &Shape) -> Cost {
         written_bytes: f32_bytes(&[2, shape.tokens, shape.chosen]),
         f32_flops: product(&[per_logit, shape.tokens, shape.experts])
             + product(&[3, shape.tokens, shape.chosen]),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

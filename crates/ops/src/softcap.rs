@@ -44,7 +44,7 @@ pub fn cost(shape: &Shape) -> Cost {
         read_bytes: values,
         written_bytes: values,
         f32_flops: product(&[3, shape.len]),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

@@ -70,7 +70,7 @@ pub fn cost(shape: &Shape) -> Cost {
         read_bytes: f32_bytes(&[tokens, heads]).saturating_add(f32_bytes(&[2, heads])),
         written_bytes: f32_bytes(&[2, tokens, heads]),
         f32_flops: product(&[6, tokens, heads]),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

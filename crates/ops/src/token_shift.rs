@@ -73,7 +73,7 @@ pub fn cost(shape: &Shape) -> Cost {
             .saturating_add(state),
         written_bytes: f32_bytes(&[mixtures, tokens, width]).saturating_add(state),
         f32_flops: product(&[tokens, width]).saturating_add(product(&[2, mixtures, tokens, width])),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

@@ -141,7 +141,7 @@ pub fn cost(shape: &Shape) -> Cost {
         read_bytes: state.saturating_add(f32_bytes(&[6, tokens, heads, head_dim])),
         written_bytes: state.saturating_add(f32_bytes(&[tokens, heads, head_dim])),
         f32_flops: product(&[9, tokens, heads, head_dim, head_dim]),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

@@ -191,7 +191,7 @@ pub fn cost(shape: &Shape) -> Cost {
             .saturating_add(f32_bytes(&[2, heads, head_dim])),
         written_bytes: f32_bytes(&[5, tokens, heads, head_dim]),
         f32_flops: product(&[17 + 6 * residual, tokens, heads, head_dim]),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

@@ -131,7 +131,7 @@ pub fn cost(shape: &Shape) -> Cost {
             .saturating_add(f32_bytes(&[3, heads, head_dim])),
         written_bytes: values,
         f32_flops: product(&[13, tokens, heads, head_dim]),
-        int8_ops: 0,
+        ..Cost::default()
     }
 }
 

@@ -97,6 +97,7 @@ struct Cost {
     written_bytes: u64,
     f32_flops: u64,
     int8_ops: u64,
+    int16_ops: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -170,6 +171,7 @@ fn at_context(model: &Model, context: usize) -> AtContext {
             written_bytes: c.written_bytes,
             f32_flops: c.f32_flops,
             int8_ops: c.int8_ops,
+            int16_ops: c.int16_ops,
         }
     };
     AtContext {
@@ -253,11 +255,12 @@ fn text(report: &Report, paint: Paint) -> String {
             ),
         ] {
             line(format!(
-                "  {name:14} reads {:>9}, writes {:>9}, {:>7}FLOP in f32, {:>7}OP in int8",
+                "  {name:14} reads {:>9}, writes {:>9}, {:>7}FLOP in f32, {:>7}OP in int8, {:>7}OP in int16",
                 quantity::bytes(c.read_bytes),
                 quantity::bytes(c.written_bytes),
                 quantity::count(c.f32_flops),
-                quantity::count(c.int8_ops)
+                quantity::count(c.int8_ops),
+                quantity::count(c.int16_ops)
             ));
         }
         let known = |b: Option<u64>| {

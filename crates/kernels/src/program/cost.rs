@@ -1,13 +1,13 @@
 //! What a node must move and compute in a step, by the formulas of `ops`; weights count as packed.
 
 use ops::{
-    Cost, attention, causal_conv, delta_gates, embed, gated_delta, gated_rms_norm, glu, l2_norm,
-    layer_norm, mamba2, matmul, mix, pointwise, rg_lru, rms_norm, rope, route, time_steps,
+    Cost, Dtype, attention, causal_conv, delta_gates, embed, gated_delta, gated_rms_norm, glu,
+    l2_norm, layer_norm, mamba2, matmul, mix, pointwise, rg_lru, rms_norm, rope, route, time_steps,
     token_shift, wkv7, wkv7_gates, wkv7_output,
 };
 
 use super::{Node, Program};
-use crate::KvType;
+use crate::{FloatProducts, KvType};
 
 /// The size of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct StepShape {
     pub outputs: usize,
     /// Precision of the cache.
     pub kv_type: KvType,
+    /// How products with BF16 weights are computed: [`RuntimeProfile::float_products_here`](crate::RuntimeProfile::float_products_here).
+    pub float_products: FloatProducts,
 }
 
 impl Program {
@@ -101,7 +103,7 @@ impl Program {
             }),
             Node::MatMul { input, projections } => projections
                 .iter()
-                .map(|p| self.projection_cost(p, rows(*input)))
+                .map(|p| self.projection_cost(p, rows(*input), step.float_products))
                 .sum(),
             Node::Route {
                 logits,
@@ -119,7 +121,7 @@ impl Program {
                 heads,
                 matrix,
                 ..
-            } => self.heads_cost(*rest, *heads, *matrix, step.tokens),
+            } => self.heads_cost(*rest, *heads, *matrix, step),
             Node::ExpertMatMul { .. } => self.experts_cost(node, step),
             Node::Mix {
                 input,
@@ -170,7 +172,7 @@ impl Program {
                 window,
                 ..
             } => {
-                let mut cost = attention::cost(&attention::Shape {
+                let shape = attention::Shape {
                     tokens: step.tokens,
                     depth: step.depth,
                     heads: *heads,
@@ -180,7 +182,12 @@ impl Program {
                     window: *window,
                     softcap: None,
                     gated: gate.is_some(),
-                });
+                };
+                let mut cost = attention::cost(&shape);
+                if step.kv_type == KvType::I16 {
+                    cost.int16_ops = attention::product_flops(&shape);
+                    cost.f32_flops -= cost.int16_ops;
+                }
                 // The reference's cost counts binary16.
                 let keys = window.map_or(step.depth + step.tokens, |w| {
                     (step.depth + step.tokens).min(w - 1 + step.tokens)
@@ -258,8 +265,13 @@ impl Program {
     }
 
     /// A product, and what its outputs go through before they are written.
-    fn projection_cost(&self, p: &super::Projection, tokens: usize) -> Cost {
-        let mut cost = self.product_cost(p.matrix, tokens);
+    fn projection_cost(
+        &self,
+        p: &super::Projection,
+        tokens: usize,
+        float_products: FloatProducts,
+    ) -> Cost {
+        let mut cost = self.product_cost(p.matrix, tokens, float_products);
         if let Some(function) = p.function {
             let shape = pointwise::Shape {
                 function,
@@ -279,7 +291,12 @@ impl Program {
         cost
     }
 
-    fn product_cost(&self, id: super::MatrixId, tokens: usize) -> Cost {
+    fn product_cost(
+        &self,
+        id: super::MatrixId,
+        tokens: usize,
+        float_products: FloatProducts,
+    ) -> Cost {
         if tokens == 0 {
             return Cost::default();
         }
@@ -295,6 +312,11 @@ impl Program {
         } else {
             matmul::cost(&shape)
         };
+        if float_products == FloatProducts::SplitBf16 && matrix.dtype() == Dtype::Bf16 {
+            // Both parts of each input.
+            cost.bf16_flops = 2 * cost.f32_flops;
+            cost.f32_flops = 0;
+        }
         cost.read_bytes = cost.read_bytes - matmul::weight_bytes(&shape) + matrix.bytes() as u64;
         cost
     }
@@ -305,20 +327,20 @@ impl Program {
         rest: Option<super::BufferId>,
         heads: usize,
         id: super::MatrixId,
-        tokens: usize,
+        step: StepShape,
     ) -> Cost {
+        let tokens = step.tokens;
         if tokens == 0 {
             return Cost::default();
         }
         let (rows, heads) = (tokens as u64, heads as u64);
         let weights = self.matrix(id).bytes() as u64;
-        let all = self.product_cost(id, 1);
+        let all = self.product_cost(id, 1, step.float_products);
         let copied = rest.map_or(0, |id| 4 * self.buffers[id.0].width as u64) * rows * heads;
         Cost {
             read_bytes: weights + (all.read_bytes - weights) * rows * heads + copied,
             written_bytes: all.written_bytes * rows + copied,
-            f32_flops: all.f32_flops * rows,
-            int8_ops: all.int8_ops * rows,
+            ..all * rows
         }
     }
 
@@ -336,13 +358,15 @@ impl Program {
         let rows = self.buffers[input.0].extent.rows(step.tokens, step.outputs) as u64;
         let (experts, slots) = (*experts as u64, (step.tokens * chosen) as u64);
         let one = |p: &super::ExpertProjection| {
-            let all = self.product_cost(p.matrix, 1);
+            let all = self.product_cost(p.matrix, 1, step.float_products);
             let activations = all.read_bytes - self.matrix(p.matrix).bytes() as u64;
             Cost {
                 read_bytes: activations * rows,
                 written_bytes: all.written_bytes / experts * slots,
                 f32_flops: all.f32_flops / experts * slots,
                 int8_ops: all.int8_ops / experts * slots,
+                bf16_flops: all.bf16_flops / experts * slots,
+                ..Cost::default()
             }
         };
         let mut cost: Cost = projections.iter().map(one).sum();

@@ -11,7 +11,7 @@ use super::{
 };
 use ops::glu::Activation;
 
-use crate::{DeltaShape, KvType, Mamba2Shape, PackedMatrix, fixture::Table};
+use crate::{DeltaShape, FloatProducts, KvType, Mamba2Shape, PackedMatrix, fixture::Table};
 
 mod griffin;
 mod heads;
@@ -446,6 +446,7 @@ fn groups_of_a_norm_share_their_weights_or_have_whole_vectors_of_them() {
         depth: 0,
         outputs: 0,
         kv_type: KvType::F16,
+        float_products: FloatProducts::F32,
     };
     let cost = program.cost(&program.nodes()[0].node, step);
     assert_eq!(cost.read_bytes, 4 * (3 * 64 + 64));
@@ -531,6 +532,7 @@ fn a_step_costs_what_its_nodes_cost() {
             depth: 10,
             outputs,
             kv_type: KvType::F16,
+            float_products: FloatProducts::F32,
         };
         let nodes = program.nodes().iter();
         let sum: Cost = nodes.map(|n| program.cost(&n.node, step)).sum();
@@ -578,6 +580,7 @@ fn an_f32_cache_reads_twice_the_bytes_of_the_same_positions() {
             depth,
             outputs: 0,
             kv_type,
+            float_products: FloatProducts::F32,
         };
         program.cost(&program.nodes()[node].node, step).read_bytes
     };

@@ -6,7 +6,7 @@ use super::{Int8Unit, Readings, compute_ms, figure, ms_at};
 use crate::{
     LensError,
     numbers::{amount, significant},
-    report::{Bound, Ceilings, Demand, Figure, Layer, Level, Reading, Regime},
+    report::{Bound, Ceilings, Demand, Figure, Layer, Level, Reading, Regime, Work},
     waterfall::Plan,
 };
 
@@ -43,16 +43,12 @@ pub(super) fn limit(bandwidth_ms: f64, compute_ms: f64) -> (f64, Bound) {
 }
 
 pub(super) fn silicon_level(demand: &Demand, ceilings: &Ceilings) -> Level {
-    let compute = compute_ms(demand, ceilings.int8_gop_s, ceilings.f32_gflop_s);
+    let compute = compute_ms(&demand.work, ceilings);
     let (ms, bound) = limit(ms_at(demand.streamed_bytes, ceilings.stream_gb_s), compute);
     let how = match bound {
         Bound::Compute => format!(
-            "{} at {} ({}) and {} at {} (f32); memory alone would take {} ms",
-            amount(demand.int8_ops, "OP"),
-            amount(ceilings.int8_gop_s * 1e9, "OP/s"),
-            ceilings.int8_instruction,
-            amount(demand.f32_flops, "FLOP"),
-            amount(ceilings.f32_gflop_s * 1e9, "FLOP/s"),
+            "{}; memory alone would take {} ms",
+            work_how(&demand.work, ceilings),
             significant(ms_at(demand.streamed_bytes, ceilings.stream_gb_s)),
         ),
         _ => format!(
@@ -70,6 +66,27 @@ pub(super) fn silicon_level(demand: &Demand, ceilings: &Ceilings) -> Level {
     }
 }
 
+/// Each kind of work with its ceiling.
+fn work_how(work: &Work, ceilings: &Ceilings) -> String {
+    let kinds = [
+        (
+            work.int8_ops,
+            "OP",
+            ceilings.int8_gop_s,
+            &*ceilings.int8_instruction,
+        ),
+        (work.int16_ops, "OP", ceilings.int16_gop_s, "int16"),
+        (work.bf16_flops, "FLOP", ceilings.bf16_gflop_s, "bf16"),
+        (work.f32_flops, "FLOP", ceilings.f32_gflop_s, "f32"),
+    ];
+    let all = kinds.into_iter().filter(|(ops, ..)| *ops > 0.0);
+    let told = all.map(|(ops, unit, giga_per_s, of)| {
+        let rate = amount(giga_per_s * 1e9, &format!("{unit}/s"));
+        format!("{} at {rate} ({of})", amount(ops, unit))
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
 /// The claim of the resource that binds on the measured silicon must be known; the other is left out, and said so, where it is not.
 pub(super) fn presented_level(
     demand: &Demand,
@@ -82,23 +99,22 @@ pub(super) fn presented_level(
         .memory_gb_s
         .value()
         .map(|gb_s| ms_at(demand.streamed_bytes, gb_s));
-    let int8_ms = if demand.int8_ops > 0.0 {
-        int8.value().map(|gop_s| ms_at(demand.int8_ops, gop_s))
-    } else {
-        Some(0.0)
-    };
-    let compute = int8_ms
-        .zip(spec.f32_gflop_s.value())
-        .map(|(ms, gflop_s)| ms + ms_at(demand.f32_flops, gflop_s));
+    let work = &demand.work;
+    let kinds = [
+        (work.int8_ops, int8),
+        (work.int16_ops, &spec.int16_vector_gop_s),
+        (work.bf16_flops, &spec.bf16_matrix_gflop_s),
+        (work.f32_flops, &spec.f32_gflop_s),
+    ];
+    let needed = || kinds.iter().filter(|(ops, _)| *ops > 0.0);
+    let compute = needed()
+        .map(|(ops, claim)| claim.value().map(|giga_per_s| ms_at(*ops, giga_per_s)))
+        .sum::<Option<f64>>();
     let (decisive, claim) = match measured_bound {
-        Some(Bound::Compute) => (
-            compute,
-            if int8_ms.is_none() {
-                int8
-            } else {
-                &spec.f32_gflop_s
-            },
-        ),
+        Some(Bound::Compute) => {
+            let unknown = needed().find(|(_, claim)| claim.value().is_none());
+            (compute, unknown.map_or(int8, |(_, claim)| claim))
+        }
         _ => (bandwidth, &spec.memory_gb_s),
     };
     let Some(decisive) = decisive else {

@@ -21,7 +21,7 @@ use silicon::spec::Spec;
 use crate::{
     LensError,
     numbers::significant,
-    report::{Activity, Bound, Ceilings, Demand, Figure, Layer, Waterfall},
+    report::{Activity, Bound, Ceilings, Figure, Layer, Waterfall, Work},
     waterfall::{Plan, UserReading},
 };
 use causes::Sides;
@@ -138,8 +138,11 @@ fn ms_at(amount: f64, giga_per_s: f64) -> f64 {
     amount / giga_per_s / 1e6
 }
 
-fn compute_ms(demand: &Demand, int8_gop_s: f64, f32_gflop_s: f64) -> f64 {
-    ms_at(demand.int8_ops, int8_gop_s) + ms_at(demand.f32_flops, f32_gflop_s)
+fn compute_ms(work: &Work, ceilings: &Ceilings) -> f64 {
+    ms_at(work.int8_ops, ceilings.int8_gop_s)
+        + ms_at(work.int16_ops, ceilings.int16_gop_s)
+        + ms_at(work.bf16_flops, ceilings.bf16_gflop_s)
+        + ms_at(work.f32_flops, ceilings.f32_gflop_s)
 }
 
 /// One sentence: the share of what the silicon allows, and the largest loss on the way.

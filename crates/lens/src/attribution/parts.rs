@@ -50,7 +50,7 @@ fn part(
     let demand = &planned.demand;
     let memory = ms_at(demand.streamed_bytes, ceilings.stream_gb_s)
         + ms_at(demand.activation_bytes, ceilings.cache_gb_s);
-    let compute = compute_ms(demand, ceilings.int8_gop_s, ceilings.f32_gflop_s);
+    let compute = compute_ms(&demand.work, ceilings);
     let (ceiling_ms, mut bound) = limit(memory, compute);
     let barriers = (planned.nodes.len() * plan.chunks.len()) as f64 / plan.tokens as f64;
     if ms_at(barriers * ceilings.barrier_ns, 1.0) > ceiling_ms {
@@ -69,15 +69,14 @@ fn part(
         nodes: planned.nodes.len(),
         streamed_bytes: demand.streamed_bytes,
         activation_bytes: demand.activation_bytes,
-        int8_ops: demand.int8_ops,
-        f32_flops: demand.f32_flops,
+        work: demand.work,
         ceiling_ms,
         bound,
         alone: typical_activity(alone),
         in_step: typical_activity(in_step),
         share: 0.0,
         gb_s: per_s(demand.streamed_bytes + demand.activation_bytes),
-        gop_s: per_s(demand.int8_ops + demand.f32_flops),
+        gop_s: per_s(demand.work.ops()),
         roofline_share: if time_ms > 0.0 {
             ceiling_ms / time_ms
         } else {

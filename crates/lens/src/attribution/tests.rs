@@ -7,7 +7,7 @@ use super::{Int8Unit, Readings, waterfall};
 use crate::{
     LensError,
     numbers::{amount, significant},
-    report::{Activity, Bound, Ceilings, Demand, Figure, Layer, Reading, Regime, Waterfall},
+    report::{Activity, Bound, Ceilings, Demand, Figure, Layer, Reading, Regime, Waterfall, Work},
     waterfall::{Chunk, PartPlan, Plan, UserReading},
 };
 
@@ -34,6 +34,7 @@ pub(crate) fn spec(memory: Claim, f32: Claim) -> Spec {
         f32_gflop_s: f32,
         int8_vector_gop_s: known(1000.0),
         int8_matrix_gop_s: unknown(),
+        int16_vector_gop_s: known(500.0),
         bf16_matrix_gflop_s: unknown(),
     }
 }
@@ -49,6 +50,8 @@ fn ceilings() -> Ceilings {
         cache_readings_gb_s: all,
         int8_gop_s: 500.0,
         int8_instruction: "vpdpbusd".into(),
+        int16_gop_s: 250.0,
+        bf16_gflop_s: 100.0,
         f32_gflop_s: 100.0,
         barrier_ns: 200.0,
         fork_join_ns: 500.0,
@@ -59,8 +62,11 @@ fn demand(streamed: f64, activations: f64, int8: f64, f32: f64) -> Demand {
     Demand {
         streamed_bytes: streamed * MIB,
         activation_bytes: activations * MIB,
-        int8_ops: int8 * MIB,
-        f32_flops: f32 * MIB,
+        work: Work {
+            int8_ops: int8 * MIB,
+            f32_flops: f32 * MIB,
+            ..Work::default()
+        },
     }
 }
 

@@ -295,6 +295,7 @@ fn silicon(report: &Report) -> String {
         "int8 vector, presented",
         claim(&spec.int8_vector_gop_s, "OP/s"),
     );
+    row("int16, presented", claim(&spec.int16_vector_gop_s, "OP/s"));
     row("f32, presented", claim(&spec.f32_gflop_s, "FLOP/s"));
     for peak in &report.roofline.compute {
         let rate = &peak.all_threads_gop_s;

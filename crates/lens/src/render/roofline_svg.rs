@@ -51,7 +51,7 @@ pub(super) fn svg(fall: &Waterfall) -> String {
     let mut points: Vec<(f64, f64, &Part)> = Vec::new();
     for part in &fall.parts {
         let bytes = part.streamed_bytes + part.activation_bytes;
-        let ops = part.int8_ops + part.f32_flops;
+        let ops = part.work.ops();
         if bytes > 0.0 && ops > 0.0 && part.gop_s > 0.0 {
             points.push((ops / bytes, part.gop_s, part));
         }

@@ -28,6 +28,8 @@ pub(crate) struct Silicon {
     pub unit: Int8Unit,
     int8_gop_s: f64,
     int8_instruction: String,
+    int16_gop_s: f64,
+    bf16_gflop_s: f64,
     f32_gflop_s: f64,
 }
 
@@ -79,6 +81,7 @@ impl Silicon {
             Int8Unit::Vector
         };
         let (int8_gop_s, f32_gflop_s) = (rate(int8), rate(best(Precision::F32)));
+        let bf16 = best(Precision::Bf16);
         let int8_instruction = int8.map_or_else(String::new, |p| p.instruction.clone());
         Ok(Self {
             machine,
@@ -86,6 +89,12 @@ impl Silicon {
             unit,
             int8_gop_s,
             int8_instruction,
+            int16_gop_s: rate(best(Precision::Int16)),
+            bf16_gflop_s: if bf16.is_some() {
+                rate(bf16)
+            } else {
+                f32_gflop_s
+            },
             f32_gflop_s,
             roofline,
         })
@@ -131,6 +140,8 @@ impl Streams {
             cache_readings_gb_s: figure("the cache bandwidth", self.cache_gb_s)?,
             int8_gop_s: silicon.int8_gop_s,
             int8_instruction: silicon.int8_instruction.clone(),
+            int16_gop_s: silicon.int16_gop_s,
+            bf16_gflop_s: silicon.bf16_gflop_s,
             f32_gflop_s: silicon.f32_gflop_s,
             barrier_ns: pool.barrier_ns,
             fork_join_ns: pool.fork_join_ns,

@@ -86,8 +86,8 @@ pub fn measure(
     let profile = engine.profile();
     let program = &engine.model().program;
     let plans = [
-        Plan::prefill(program, profile.kv_type, tokens, profile.prefill_chunk),
-        Plan::decode(program, profile.kv_type, depth),
+        Plan::prefill(program, profile, tokens),
+        Plan::decode(program, profile, depth),
     ];
     progress("warming up", 0.3);
     let mut rounds = Rounds::new(engine, &plans, depth, tokens)?;

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use kernels::{
-    KvType,
+    RuntimeProfile,
     cpu::Outputs,
     program::{Node, Program, StepShape},
 };
@@ -35,13 +35,14 @@ impl Chunk {
         }
     }
 
-    fn shape(&self, kv_type: KvType) -> StepShape {
+    fn shape(&self, profile: &RuntimeProfile) -> StepShape {
         let outputs = usize::from(self.outputs != Outputs::None);
         StepShape {
             tokens: self.tokens,
             depth: self.depth,
             outputs,
-            kv_type,
+            kv_type: profile.kv_type,
+            float_products: profile.float_products_here(),
         }
     }
 }
@@ -77,9 +78,9 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// A prompt of `tokens` in chunks of `chunk`.
-    pub fn prefill(program: &Program, kv_type: KvType, tokens: usize, chunk: usize) -> Self {
-        let chunk = chunk.max(1);
+    /// A prompt of `tokens` in the profile's chunks.
+    pub fn prefill(program: &Program, profile: &RuntimeProfile, tokens: usize) -> Self {
+        let chunk = profile.prefill_chunk.max(1);
         let chunks = (0..tokens).step_by(chunk).map(|depth| {
             let now = chunk.min(tokens - depth);
             let outputs = if depth + now == tokens {
@@ -93,22 +94,22 @@ impl Plan {
                 outputs,
             }
         });
-        Self::new(program, kv_type, Regime::Prefill, chunks.collect(), 0)
+        Self::new(program, profile, Regime::Prefill, chunks.collect(), 0)
     }
 
     /// One token behind `depth` others.
-    pub fn decode(program: &Program, kv_type: KvType, depth: usize) -> Self {
+    pub fn decode(program: &Program, profile: &RuntimeProfile, depth: usize) -> Self {
         let chunk = Chunk {
             depth,
             tokens: 1,
             outputs: Outputs::Last,
         };
-        Self::new(program, kv_type, Regime::Decode, vec![chunk], depth)
+        Self::new(program, profile, Regime::Decode, vec![chunk], depth)
     }
 
     fn new(
         program: &Program,
-        kv_type: KvType,
+        profile: &RuntimeProfile,
         regime: Regime,
         chunks: Vec<Chunk>,
         depth: usize,
@@ -139,7 +140,7 @@ impl Plan {
             }
             part.alone.push(index);
             for (chunk, streamed_sum) in chunks.iter().zip(&mut streamed_by_chunk) {
-                let shape = chunk.shape(kv_type);
+                let shape = chunk.shape(profile);
                 let cost = program.cost(&labelled.node, shape);
                 let streamed = streamed_bytes(program, &labelled.node, shape, &cost);
                 let activations = cost.bytes().saturating_sub(streamed);
@@ -174,8 +175,10 @@ fn add(demand: &mut Demand, cost: &Cost, streamed: u64, tokens: usize) {
     let per_token = |amount: u64| amount as f64 / tokens.max(1) as f64;
     demand.streamed_bytes += per_token(streamed);
     demand.activation_bytes += per_token(cost.bytes().saturating_sub(streamed));
-    demand.int8_ops += per_token(cost.int8_ops);
-    demand.f32_flops += per_token(cost.f32_flops);
+    demand.work.int8_ops += per_token(cost.int8_ops);
+    demand.work.int16_ops += per_token(cost.int16_ops);
+    demand.work.bf16_flops += per_token(cost.bf16_flops);
+    demand.work.f32_flops += per_token(cost.f32_flops);
 }
 
 fn changes_its_input(node: &Node) -> bool {

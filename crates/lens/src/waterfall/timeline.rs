@@ -66,8 +66,8 @@ pub fn timeline(engine: &Engine, options: &Options) -> Result<Timeline, LensErro
     let (depth, tokens) = fit(engine, options, &mut Vec::new())?;
     let profile = engine.profile();
     let program = &engine.model().program;
-    let prefill = Plan::prefill(program, profile.kv_type, tokens, profile.prefill_chunk);
-    let decode = Plan::decode(program, profile.kv_type, depth);
+    let prefill = Plan::prefill(program, profile, tokens);
+    let decode = Plan::decode(program, profile, depth);
     let (_, prompt) = natural(engine, tokens)?;
     let mut bench = Bench::new(engine, depth.max(tokens) + user::ROOM, prompt)?;
     bench.fill_caches(depth)?;

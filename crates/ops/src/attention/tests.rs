@@ -194,7 +194,7 @@ fn costs_by_hand() {
         read_bytes: 2 * queries + 5 * 2 * 8 * 2 * 2,
         written_bytes: queries,
         f32_flops: 8 * 4 * (4 * 8 + 4) + 4 * 64,
-        int8_ops: 0,
+        ..Cost::default()
     };
     assert_eq!(cost(&shape), want);
 }

@@ -96,7 +96,7 @@ fn costs_by_hand() {
             read_bytes: 40 + 80 + 60,
             written_bytes: 40 + 60,
             f32_flops: 120,
-            int8_ops: 0
+            ..Cost::default()
         }
     );
 }

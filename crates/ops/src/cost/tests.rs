@@ -7,6 +7,8 @@ const ONE: Cost = Cost {
     written_bytes: 2,
     f32_flops: 3,
     int8_ops: 4,
+    int16_ops: 5,
+    bf16_flops: 6,
 };
 
 #[test]
@@ -16,6 +18,8 @@ fn costs_add_multiply_and_sum() {
         written_bytes: 6,
         f32_flops: 9,
         int8_ops: 12,
+        int16_ops: 15,
+        bf16_flops: 18,
     };
     assert_eq!(ONE + ONE + ONE, three);
     assert_eq!(ONE * 3, three);

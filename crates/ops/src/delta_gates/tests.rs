@@ -71,7 +71,7 @@ fn costs_by_hand() {
             read_bytes: 48 + 16,
             written_bytes: 48,
             f32_flops: 54,
-            int8_ops: 0
+            ..Cost::default()
         }
     );
     let apart = Shape {
@@ -84,7 +84,7 @@ fn costs_by_hand() {
             read_bytes: 6 * 24 + 6 * 8,
             written_bytes: 6 * 24,
             f32_flops: 6 * 30 + 3 * 6,
-            int8_ops: 0
+            ..Cost::default()
         }
     );
 }

@@ -81,7 +81,7 @@ fn costs_by_hand() {
             read_bytes: 3 * 36 + 12,
             written_bytes: 768,
             f32_flops: 192,
-            int8_ops: 0
+            ..Cost::default()
         }
     );
 }

@@ -336,7 +336,7 @@ fn costs_by_hand() {
         read_bytes: state + values + keys + gates,
         written_bytes: state + values,
         f32_flops: 7 * 3 * 4 * 40 + 2 * 3 * 16 + 6 * 3 * 20,
-        int8_ops: 0,
+        ..Cost::default()
     };
     assert_eq!(cost(&shape), want);
     let apart = Shape {

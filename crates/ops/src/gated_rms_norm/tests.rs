@@ -33,7 +33,7 @@ fn costs_by_hand() {
             read_bytes: 100,
             written_bytes: 40,
             f32_flops: 90,
-            int8_ops: 0
+            ..Cost::default()
         }
     );
 }

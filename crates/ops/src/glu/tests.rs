@@ -58,7 +58,7 @@ fn costs_by_hand() {
             read_bytes: 80,
             written_bytes: 40,
             f32_flops,
-            int8_ops: 0,
+            ..Cost::default()
         };
         assert_eq!(cost(&shape), want);
     }

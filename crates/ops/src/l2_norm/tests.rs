@@ -42,7 +42,7 @@ fn costs_by_hand() {
             read_bytes: 40,
             written_bytes: 40,
             f32_flops: 30,
-            int8_ops: 0
+            ..Cost::default()
         }
     );
 }

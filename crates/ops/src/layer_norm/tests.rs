@@ -104,7 +104,7 @@ fn costs_by_hand() {
             read_bytes: 120 + 80,
             written_bytes: 120,
             f32_flops: 210,
-            int8_ops: 0
+            ..Cost::default()
         }
     );
 }

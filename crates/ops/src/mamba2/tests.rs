@@ -155,7 +155,7 @@ fn costs_by_hand() {
         read_bytes: state + values + projections + 2 * 3 * 4 * 4 + 4 * 4,
         written_bytes: state + values,
         f32_flops: 5 * 3 * 4 * 40 + 3 * 3 * 20,
-        int8_ops: 0,
+        ..Cost::default()
     };
     assert_eq!(cost(&shape), want);
 }

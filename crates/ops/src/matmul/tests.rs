@@ -138,7 +138,7 @@ fn costs_by_hand() {
             read_bytes: weights + x,
             written_bytes: y,
             f32_flops: 2 * 3 * 64 * 5,
-            int8_ops: 0
+            ..Cost::default()
         }
     );
     let x = 3 * (64 + 2 * 4 + 4 * 2);
@@ -148,7 +148,8 @@ fn costs_by_hand() {
             read_bytes: weights + x,
             written_bytes: y,
             f32_flops: 0,
-            int8_ops: 2 * 3 * 64 * 5
+            int8_ops: 2 * 3 * 64 * 5,
+            ..Cost::default()
         }
     );
 }

@@ -64,7 +64,7 @@ fn costs_by_hand() {
             read_bytes: 4 * (2 * 5 * 5 + 2 * 4),
             written_bytes: 40,
             f32_flops: 2 * 2 * 4 * 5,
-            int8_ops: 0
+            ..Cost::default()
         }
     );
 }

@@ -79,7 +79,7 @@ fn costs_by_hand() {
                 read_bytes: 60,
                 written_bytes: 60,
                 f32_flops: flops,
-                int8_ops: 0
+                ..Cost::default()
             }
         );
     }

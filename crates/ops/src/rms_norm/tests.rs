@@ -48,7 +48,7 @@ fn costs_by_hand() {
             read_bytes: 160,
             written_bytes: 120,
             f32_flops: 120,
-            int8_ops: 0
+            ..Cost::default()
         }
     );
 }

@@ -117,7 +117,7 @@ fn costs_by_hand() {
             read_bytes: 96,
             written_bytes: 96,
             f32_flops: 3 * 24 + 8,
-            int8_ops: 0
+            ..Cost::default()
         }
     );
 }

@@ -40,7 +40,7 @@ fn costs_by_hand() {
             read_bytes: 64,
             written_bytes: 48,
             f32_flops: 16 + 18,
-            int8_ops: 0
+            ..Cost::default()
         }
     );
     let scored = Shape {

@@ -18,7 +18,7 @@ fn costs_by_hand() {
             read_bytes: 20,
             written_bytes: 20,
             f32_flops: 15,
-            int8_ops: 0
+            ..Cost::default()
         }
     );
 }

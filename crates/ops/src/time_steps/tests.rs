@@ -34,7 +34,7 @@ fn costs_by_hand() {
         read_bytes: 60 + 40,
         written_bytes: 120,
         f32_flops: 90,
-        int8_ops: 0,
+        ..Cost::default()
     };
     assert_eq!(cost(&shape), want);
 }

@@ -75,7 +75,7 @@ fn costs_by_hand() {
             read_bytes: 40 + 120 + 20,
             written_bytes: 240 + 20,
             f32_flops: 10 + 120,
-            int8_ops: 0
+            ..Cost::default()
         }
     );
 }

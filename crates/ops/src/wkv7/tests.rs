@@ -231,7 +231,7 @@ fn costs_by_hand() {
             read_bytes: state + 6 * values,
             written_bytes: state + values,
             f32_flops: 9 * 3 * 50,
-            int8_ops: 0
+            ..Cost::default()
         }
     );
 }

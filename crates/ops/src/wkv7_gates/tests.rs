@@ -183,7 +183,7 @@ fn costs_by_hand() {
             read_bytes: 6 * 120 + 80,
             written_bytes: 5 * 120,
             f32_flops: 23 * 30,
-            int8_ops: 0
+            ..Cost::default()
         }
     );
     let first = cost(&Shape {

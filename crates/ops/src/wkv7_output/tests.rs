@@ -118,7 +118,7 @@ fn costs_by_hand() {
             read_bytes: 5 * 120 + 3 * 40,
             written_bytes: 120,
             f32_flops: 13 * 30,
-            int8_ops: 0
+            ..Cost::default()
         }
     );
 }

@@ -54,6 +54,14 @@ pub enum Claim {
 }
 
 impl Claim {
+    /// For a field that reports of an earlier version lack.
+    fn not_in_the_report() -> Self {
+        Self::Unknown {
+            reason: "the report was made by an earlier version".to_owned(),
+            remedy: String::new(),
+        }
+    }
+
     /// The figure, if it is presented.
     #[must_use]
     pub fn value(&self) -> Option<f64> {
@@ -101,6 +109,9 @@ pub struct Spec {
     pub int8_vector_gop_s: Claim,
     /// int8 multiply-adds of the matrix units, two operations each.
     pub int8_matrix_gop_s: Claim,
+    /// int16 multiply-adds of the vector units, two operations each.
+    #[serde(default = "Claim::not_in_the_report")]
+    pub int16_vector_gop_s: Claim,
     /// bf16 multiply-adds of the matrix units, two operations each.
     pub bf16_matrix_gflop_s: Claim,
 }
@@ -155,6 +166,7 @@ impl Spec {
             memory_gb_s: memory(machine),
             f32_gflop_s: vector(|width| width.f32_ops_per_cycle),
             int8_vector_gop_s: vector(|width| width.int8_ops_per_cycle),
+            int16_vector_gop_s: vector(|width| width.int16_ops_per_cycle),
             // 16 x 16 results of 64 (int8) or 32 (bf16) multiply-adds in 16 cycles.
             int8_matrix_gop_s: matrix(machine.isa.amx_int8, 2048.0),
             bf16_matrix_gflop_s: matrix(machine.isa.amx_bf16, 1024.0),

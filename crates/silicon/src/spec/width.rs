@@ -1,7 +1,8 @@
 //! Operations per cycle of one core, for the cores whose pipes are documented.
 //!
 //! f32: lanes x 2 (multiply and add) x FMA pipes. int8: the dot-product instructions do 4 products per 32-bit lane on the same
-//! pipes, so 4 times f32; without them, AVX2 needs a multiply and a widening step on the same pipes, so 2 times f32.
+//! pipes, so 4 times f32; without them, AVX2 needs a multiply and a widening step on the same pipes, so 2 times f32. int16: two products per 32-bit lane, with or without
+//! the dot product (the sum that it saves goes through other pipes), so 2 times f32.
 //!
 //! Sources: Intel 64 and IA-32 Architectures Optimization Reference Manual; AMD Software Optimization Guides for families 17h, 19h
 //! and 1Ah. A core that is not listed is unknown: a guess of the number of pipes would be wrong by a factor of two.
@@ -15,6 +16,8 @@ pub struct Width {
     pub f32_ops_per_cycle: f64,
     /// int8 multiplications and additions.
     pub int8_ops_per_cycle: f64,
+    /// int16 multiplications and additions.
+    pub int16_ops_per_cycle: f64,
     /// Pipes and their source in words.
     pub why: &'static str,
 }
@@ -77,6 +80,7 @@ pub fn of(machine: &Machine, is_hybrid: bool) -> Result<Width, String> {
     Ok(Width {
         f32_ops_per_cycle,
         int8_ops_per_cycle,
+        int16_ops_per_cycle: 2.0 * f32_ops_per_cycle,
         why,
     })
 }

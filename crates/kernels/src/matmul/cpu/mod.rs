@@ -21,7 +21,7 @@ use crate::{
     packed::{BLOCK, PANEL_ROWS},
     pointwise::cpu::{Finish, finish},
     pool::Team,
-    profile::{MatMulVariant, RuntimeProfile},
+    profile::{FloatProducts, MatMulVariant, RuntimeProfile},
     rows::{QuantRows, Rows},
     simd::{Kernel, Lanes, Simd, dispatch_products},
 };
@@ -157,7 +157,9 @@ pub(crate) unsafe fn matmul(
             panels.max().unwrap_or(0)
         };
         ONE_TOKEN_PIECE_BYTES.div_ceil(bytes.max(1))
-    } else if profile.splits_bf16() && products.iter().any(|p| p.weights.dtype == Dtype::Bf16) {
+    } else if profile.float_products_here() == FloatProducts::SplitBf16
+        && products.iter().any(|p| p.weights.dtype == Dtype::Bf16)
+    {
         // Each piece rounds the inputs anew.
         16
     } else {
@@ -307,7 +309,7 @@ impl Panels<'_> {
     unsafe fn bf16<S: Simd>(&self) {
         // SAFETY: the contract of `matmul`.
         unsafe {
-            let split = S::TILES && self.profile.splits_bf16();
+            let split = S::TILES && self.profile.float_products_here() == FloatProducts::SplitBf16;
             let (range, ahead) = (self.from..self.to, self.profile.prefetch_bytes);
             if !(split && amx::split_bf16::panels::<S>(&self.product, &self.input, range, ahead)) {
                 float::panels::<S, float::Bf16>(self);

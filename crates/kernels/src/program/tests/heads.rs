@@ -9,7 +9,7 @@ use super::{
     BufferId, Extent, Node, ProgramBuilder, Projection, StepShape, builder, matrix, names, norm,
     ones, problem, product,
 };
-use crate::KvType;
+use crate::{FloatProducts, KvType};
 
 #[test]
 fn parts_of_rows_that_do_not_fit_are_refused() {
@@ -134,13 +134,14 @@ fn products_of_heads_cost_each_matrix_once() {
         depth: 0,
         outputs: 0,
         kv_type: KvType::F32,
+        float_products: FloatProducts::F32,
     };
     let node = &program.nodes()[3].node;
     let want = Cost {
         read_bytes: 4 * 128 * 32 + 3 * 2 * 4 * 32 + 3 * 2 * 4 * 16,
         written_bytes: 3 * 4 * 160,
         f32_flops: 2 * 3 * 128 * 32,
-        int8_ops: 0,
+        ..Cost::default()
     };
     assert_eq!(program.cost(node, step), want);
     assert_eq!(

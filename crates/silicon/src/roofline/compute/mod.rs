@@ -31,6 +31,8 @@ pub enum Precision {
     Bf16,
     /// int8 times int8 into int32.
     Int8,
+    /// int16 times int16 into int32.
+    Int16,
 }
 
 /// Which part of the core does the work.
@@ -76,17 +78,10 @@ pub(super) fn kernels() -> Vec<Kernel> {
     let mut kernels: Vec<Kernel> = Vec::new();
     #[cfg(target_arch = "x86_64")]
     kernels.extend(x86::kernels());
-    if !kernels
-        .iter()
-        .any(|kernel| kernel.precision == Precision::F32)
-    {
-        kernels.push(portable::F32);
-    }
-    if !kernels
-        .iter()
-        .any(|kernel| kernel.precision == Precision::Int8)
-    {
-        kernels.push(portable::INT8);
+    for plain in [portable::F32, portable::INT8, portable::INT16] {
+        if !kernels.iter().any(|k| k.precision == plain.precision) {
+            kernels.push(plain);
+        }
     }
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     kernels.extend(amx::kernels());

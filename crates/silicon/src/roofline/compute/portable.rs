@@ -13,7 +13,7 @@ const F32_CHAINS: usize = if cfg!(target_arch = "aarch64") {
 } else {
     48
 };
-const INT8_CHAINS: usize = 64;
+const INT_CHAINS: usize = 64;
 
 pub(super) const F32: Kernel = Kernel {
     precision: Precision::F32,
@@ -27,8 +27,16 @@ pub(super) const INT8: Kernel = Kernel {
     precision: Precision::Int8,
     unit: Unit::Vector,
     instruction: "portable int8 multiply-add",
-    ops_per_iteration: (INT8_CHAINS * 2) as f64,
-    run: int8_multiply_add,
+    ops_per_iteration: (INT_CHAINS * 2) as f64,
+    run: |iterations| integer_multiply_add::<i8>(iterations, 3),
+};
+
+pub(super) const INT16: Kernel = Kernel {
+    precision: Precision::Int16,
+    unit: Unit::Vector,
+    instruction: "portable int16 multiply-add",
+    ops_per_iteration: (INT_CHAINS * 2) as f64,
+    run: |iterations| integer_multiply_add::<i16>(iterations, 3),
 };
 
 fn f32_multiply_add(iterations: u64) {
@@ -48,16 +56,17 @@ fn f32_multiply_add(iterations: u64) {
     black_box(chains);
 }
 
-fn int8_multiply_add(iterations: u64) {
-    let operands = black_box(std::array::from_fn::<i8, INT8_CHAINS, _>(|index| {
-        index as i8
+fn integer_multiply_add<T: Copy + From<i8> + Into<i32>>(iterations: u64, factor: T) {
+    let operands = black_box(std::array::from_fn::<T, INT_CHAINS, _>(|index| {
+        T::from(index as i8)
     }));
-    let factor = black_box(3i8);
-    let mut chains = [0i32; INT8_CHAINS];
+    let factor: i32 = black_box(factor).into();
+    let mut chains = [0i32; INT_CHAINS];
     for _ in 0..iterations {
         // A reference that the compiler cannot see through: else the products, the same in every round, would be made once.
         for (chain, operand) in chains.iter_mut().zip(black_box(&operands)) {
-            *chain = chain.wrapping_add(i32::from(*operand) * i32::from(factor));
+            let operand: i32 = (*operand).into();
+            *chain = chain.wrapping_add(operand * factor);
         }
     }
     black_box(chains);

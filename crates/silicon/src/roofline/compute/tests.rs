@@ -7,7 +7,7 @@ fn all() -> Vec<Kernel> {
     let mut all = kernels();
     #[cfg(target_arch = "x86_64")]
     all.extend(super::x86::variants());
-    all.extend([portable::F32, portable::INT8]);
+    all.extend([portable::F32, portable::INT8, portable::INT16]);
     all
 }
 
@@ -29,6 +29,11 @@ fn every_kernel_runs_for_any_count() {
         listed
             .iter()
             .any(|kernel| kernel.precision == Precision::Int8)
+    );
+    assert!(
+        listed
+            .iter()
+            .any(|kernel| kernel.precision == Precision::Int16)
     );
 }
 

@@ -5,10 +5,11 @@
 
 use std::arch::asm;
 use std::arch::x86_64::{
-    _mm256_add_epi32, _mm256_dpbusd_avx_epi32, _mm256_fmadd_ps, _mm256_madd_epi16,
-    _mm256_maddubs_epi16, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps,
-    _mm256_setzero_ps, _mm256_setzero_si256, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps,
-    _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm256_add_epi32, _mm256_dpbusd_avx_epi32, _mm256_dpwssd_avx_epi32, _mm256_fmadd_ps,
+    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_set1_epi8, _mm256_set1_epi16,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256,
+    _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32,
+    _mm512_fmadd_ps, _mm512_set1_epi8, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps,
     _mm512_setzero_ps, _mm512_setzero_si512,
 };
 use std::hint::black_box;
@@ -89,6 +90,33 @@ pub(super) fn variants() -> Vec<Kernel> {
             "vpmaddubsw ymm",
             CHAINS_MADDUBS * 32 * 2,
             |n| unsafe { int8_maddubs(n) },
+        );
+    }
+    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
+        // SAFETY: avx512f and avx512vnni were detected above.
+        list(
+            Precision::Int16,
+            "vpdpwssd zmm",
+            CHAINS_512 * 32 * 2,
+            |n| unsafe { int16_512(n) },
+        );
+    }
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni") {
+        // SAFETY: avx2 and avxvnni were detected above.
+        list(
+            Precision::Int16,
+            "vpdpwssd ymm",
+            CHAINS_256 * 16 * 2,
+            |n| unsafe { int16_256(n) },
+        );
+    }
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: avx2 was detected above.
+        list(
+            Precision::Int16,
+            "vpmaddwd ymm",
+            CHAINS_MADDUBS * 16 * 2,
+            |n| unsafe { int16_maddwd(n) },
         );
     }
     if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16") {
@@ -193,6 +221,60 @@ fn int8_maddubs(iterations: u64) {
             };
             let pairs = _mm256_maddubs_epi16(operand, factor);
             *chain = _mm256_add_epi32(*chain, _mm256_madd_epi16(pairs, ones));
+        }
+    }
+    black_box(chains);
+}
+
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn int16_512(iterations: u64) {
+    let (a, b) = (
+        _mm512_set1_epi16(black_box(3)),
+        _mm512_set1_epi16(black_box(-2)),
+    );
+    let mut chains = [_mm512_setzero_si512(); CHAINS_512];
+    for (index, chain) in chains.iter_mut().enumerate() {
+        *chain = _mm512_set1_epi32(black_box(index as i32));
+    }
+    for _ in 0..iterations {
+        for chain in &mut chains {
+            *chain = _mm512_dpwssd_epi32(*chain, a, b);
+        }
+    }
+    black_box(chains);
+}
+
+#[target_feature(enable = "avx2,avxvnni")]
+fn int16_256(iterations: u64) {
+    let (a, b) = (
+        _mm256_set1_epi16(black_box(3)),
+        _mm256_set1_epi16(black_box(-2)),
+    );
+    let mut chains = [_mm256_setzero_si256(); CHAINS_256];
+    for (index, chain) in chains.iter_mut().enumerate() {
+        *chain = _mm256_set1_epi32(black_box(index as i32));
+    }
+    for _ in 0..iterations {
+        for chain in &mut chains {
+            *chain = _mm256_dpwssd_avx_epi32(*chain, a, b);
+        }
+    }
+    black_box(chains);
+}
+
+/// Two instructions per product; the factor is made anew as in [`int8_maddubs`].
+#[target_feature(enable = "avx2")]
+fn int16_maddwd(iterations: u64) {
+    let operand = _mm256_set1_epi16(black_box(3));
+    let mut factor = _mm256_set1_epi16(black_box(-2));
+    let mut chains = [_mm256_setzero_si256(); CHAINS_MADDUBS];
+    for _ in 0..iterations {
+        for chain in &mut chains {
+            // SAFETY: an assembly comment; it keeps the register's value and touches neither memory nor flags.
+            unsafe {
+                asm!("/* {0} */", inout(ymm_reg) factor, options(nomem, nostack, preserves_flags))
+            };
+            *chain = _mm256_add_epi32(*chain, _mm256_madd_epi16(operand, factor));
         }
     }
     black_box(chains);

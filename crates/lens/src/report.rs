@@ -471,6 +471,43 @@ pub struct Profile {
     pub pages: String,
 }
 
+/// One step at a depth, of one or several sequences.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Tokens that each sequence has in its context.
+    pub depth: usize,
+    /// Sequences.
+    pub sequences: usize,
+    /// Tokens of each sequence in the step: 1 when decoding, else a chunk of a prompt.
+    pub tokens: usize,
+    /// The whole step.
+    pub step_ms: Figure,
+    /// Of all sequences together, of the typical step.
+    pub tokens_per_s: f64,
+    /// Weights, caches and state of the step.
+    pub streamed_bytes: f64,
+    /// Operations of the step.
+    #[serde(flatten)]
+    pub work: Work,
+    /// Reading about as many bytes (to the next power of two, at most 256 MiB): the 90th percentile of the readings.
+    pub stream_gb_s: f64,
+    /// What the measured silicon needs for the step.
+    pub ceiling_ms: f64,
+    /// Which of the silicon's limits that is.
+    pub bound: Bound,
+    /// Ceiling over the typical step.
+    pub share: f64,
+}
+
+/// Steps at several depths and with several sequences.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scaling {
+    /// By depth; for each the sequences of decode, then a chunk of a prompt.
+    pub points: Vec<Point>,
+    /// What was left out, and why.
+    pub skipped: Vec<String>,
+}
+
 /// Everything.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -492,6 +529,9 @@ pub struct Report {
     pub prefill: Waterfall,
     /// The answer's regime.
     pub decode: Waterfall,
+    /// Other depths and several sequences, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<Scaling>,
     /// What limits the trust in the figures.
     pub warnings: Vec<String>,
     /// Cost of reading the clock.

@@ -26,12 +26,20 @@ fn options() -> Options {
         prefill_tokens: 100,
         spec_bandwidth_gb_s: Some(50.0),
         quick: true,
+        scaling: false,
     }
 }
 
 fn report(name: &str) -> Report {
+    measured(name, false)
+}
+
+fn measured(name: &str, scaling: bool) -> Report {
     let engine = engine(name);
-    let options = options();
+    let options = Options {
+        scaling,
+        ..options()
+    };
     let mut heard = Vec::new();
     let report = measure(&engine, &options, &mut |step, share| {
         heard.push((step.to_owned(), share))
@@ -96,11 +104,44 @@ fn check(fall: &Waterfall) {
     assert!((streamed - fall.demand.streamed_bytes).abs() <= 1e-6 * streamed);
 }
 
+/// The fixture was made for fewer tokens than the greater depths have.
+fn check_scaling(report: &Report) {
+    let scaling = report.scaling.as_ref().expect("it was asked for");
+    let shapes: Vec<_> = scaling
+        .points
+        .iter()
+        .map(|p| (p.depth, p.sequences, p.tokens))
+        .collect();
+    assert_eq!(
+        shapes,
+        [(0, 1, 1), (0, 2, 1), (0, 4, 1), (0, 8, 1), (0, 1, 64)]
+    );
+    assert_eq!(scaling.skipped.len(), 2, "{:?}", scaling.skipped);
+    assert!(scaling.skipped[0].starts_with("depth 4096: the model was made for"));
+    for point in &scaling.points {
+        assert!(point.share > 0.0 && point.share.is_finite(), "{point:?}");
+        assert!(point.tokens_per_s > 0.0 && !point.step_ms.samples.is_empty());
+    }
+    let [one, .., eight, prompt] = &scaling.points[..] else {
+        panic!("five points");
+    };
+    // Weights are read once, products made for each.
+    assert!((eight.work.ops() / one.work.ops() - 8.0).abs() < 1e-6);
+    assert!(one.work.int16_ops > 0.0, "attention's");
+    assert!(
+        eight.streamed_bytes > one.streamed_bytes
+            && eight.streamed_bytes < 2.0 * one.streamed_bytes
+    );
+    // A chunk of a prompt makes no logits.
+    assert!(prompt.work.f32_flops < 64.0 * one.work.f32_flops);
+}
+
 #[test]
 fn a_dense_model() {
-    let report = report("llama");
+    let report = measured("llama", true);
     check(&report.prefill);
     check(&report.decode);
+    check_scaling(&report);
     assert_eq!(
         (
             report.prefill.tokens,

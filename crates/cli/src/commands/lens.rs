@@ -46,6 +46,9 @@ pub struct Arguments {
     /// The memory bandwidth that the machine's maker states, where the system does not tell
     #[arg(long, value_name = "GB/s", allow_negative_numbers = true, value_parser = bandwidth)]
     pub spec_bandwidth: Option<f64>,
+    /// Also time steps at depths 0, 4096 and 16384, with 1, 2, 4 and 8 sequences each, and a chunk of a prompt there
+    #[arg(long)]
+    pub scaling: bool,
     /// About a minute instead of 15 seconds, with the bandwidth at every cache level
     #[arg(long)]
     pub thorough: bool,
@@ -88,6 +91,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         depth: arguments.depth,
         prefill_tokens: arguments.prefill,
         spec_bandwidth_gb_s: arguments.spec_bandwidth,
+        scaling: arguments.scaling,
         quick: !arguments.thorough,
     };
     let found = measured(engine, &options, terminal)?;

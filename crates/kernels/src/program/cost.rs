@@ -24,6 +24,33 @@ pub struct StepShape {
     pub float_products: FloatProducts,
 }
 
+impl StepShape {
+    /// What a node does where `sequences` of this size share a step: its shape, and how often. Products see all rows at once;
+    /// attention and what carries a state from token to token go over each sequence.
+    #[must_use]
+    pub fn of_sequences(self, node: &Node, sequences: usize) -> (Self, u64) {
+        let apart = matches!(
+            node,
+            Node::Attention { .. }
+                | Node::GatedDelta { .. }
+                | Node::Mamba2 { .. }
+                | Node::Wkv7 { .. }
+                | Node::RgLru { .. }
+                | Node::TokenShift { .. }
+        );
+        if apart {
+            (self, sequences as u64)
+        } else {
+            let all = Self {
+                tokens: self.tokens * sequences,
+                outputs: self.outputs * sequences,
+                ..self
+            };
+            (all, 1)
+        }
+    }
+}
+
 impl Program {
     /// The cost of one node in a step of this size.
     #[must_use]

@@ -34,7 +34,7 @@ pub(super) fn step_how(plan: &Plan) -> String {
 }
 
 /// Which ceiling is the longer one.
-pub(super) fn limit(bandwidth_ms: f64, compute_ms: f64) -> (f64, Bound) {
+pub(crate) fn limit(bandwidth_ms: f64, compute_ms: f64) -> (f64, Bound) {
     if compute_ms > bandwidth_ms {
         (compute_ms, Bound::Compute)
     } else {

@@ -25,6 +25,7 @@ use crate::{
     waterfall::{Plan, UserReading},
 };
 use causes::Sides;
+pub(crate) use levels::limit;
 use levels::{presented_level, silicon_level, step_how, timed, user_level};
 use parts::{parts, step_activity};
 
@@ -134,11 +135,11 @@ fn typical(samples: Vec<f64>) -> Result<f64, LensError> {
 }
 
 /// Milliseconds for an amount at 10^9 per second.
-fn ms_at(amount: f64, giga_per_s: f64) -> f64 {
+pub(crate) fn ms_at(amount: f64, giga_per_s: f64) -> f64 {
     amount / giga_per_s / 1e6
 }
 
-fn compute_ms(work: &Work, ceilings: &Ceilings) -> f64 {
+pub(crate) fn compute_ms(work: &Work, ceilings: &Ceilings) -> f64 {
     ms_at(work.int8_ops, ceilings.int8_gop_s)
         + ms_at(work.int16_ops, ceilings.int16_gop_s)
         + ms_at(work.bf16_flops, ceilings.bf16_gflop_s)

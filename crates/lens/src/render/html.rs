@@ -2,7 +2,9 @@
 
 use silicon::{Fact, spec::Claim};
 
-use super::{losses, plain, roofline_svg, task, terminal::signed, unexplained, waterfall_svg};
+use super::{
+    losses, plain, roofline_svg, scaling, task, terminal::signed, unexplained, waterfall_svg,
+};
 use crate::{
     numbers::{amount, significant},
     report::{Layer, Loss, Reading, Report, Waterfall},
@@ -38,6 +40,9 @@ pub fn html(report: &Report) -> String {
     }
     body += "</div>";
     body += HOW_TO_READ;
+    if let Some(found) = &report.scaling {
+        body += &scaling::html(found);
+    }
     body += &warnings(report);
     for fall in falls {
         body += &details(fall);

@@ -4,6 +4,7 @@
 mod diff;
 mod html;
 mod roofline_svg;
+mod scaling;
 mod terminal;
 mod waterfall_svg;
 

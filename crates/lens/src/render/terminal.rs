@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{losses, plain, task, unexplained};
+use super::{losses, plain, scaling, task, unexplained};
 use crate::{
     numbers::{amount, significant},
     report::{Layer, Level, Loss, Reading, Report, Waterfall},
@@ -21,7 +21,7 @@ pub(super) struct Style {
 }
 
 impl Style {
-    fn paint(&self, code: &str, text: &str) -> String {
+    pub fn paint(&self, code: &str, text: &str) -> String {
         if self.color {
             format!("\x1b[{code}m{text}\x1b[0m")
         } else {
@@ -67,6 +67,9 @@ pub fn terminal(report: &Report, color: bool, width: usize) -> String {
     header(&mut out, report, &style);
     for fall in [&report.prefill, &report.decode] {
         waterfall(&mut out, fall, &style);
+    }
+    if let Some(found) = &report.scaling {
+        scaling::terminal(&mut out, found, &style);
     }
     if !report.warnings.is_empty() {
         out.push_str(&format!("\n{}\n", style.bold("warnings")));

@@ -10,7 +10,9 @@ use silicon::{
 use super::{html, plain, terminal};
 use crate::{
     attribution::tests::{fall, known, spec, unknown},
-    report::{Format, ModelIdentity, Profile, Regime, Report, SCHEMA},
+    report::{
+        Bound, Figure, Format, ModelIdentity, Point, Profile, Regime, Report, SCHEMA, Scaling, Work,
+    },
 };
 
 const HOSTILE: &str = "<script>alert('x')</script> & \"quotes\"\u{1b}[31m";
@@ -85,6 +87,7 @@ fn report(name: &str) -> Report {
         },
         prefill,
         decode: fall(&spec(unknown(), known(200.0))),
+        scaling: Some(scaling()),
         warnings: vec!["the machine was busy".into()],
         timer: TimerCost {
             cost_ns: 20.0,
@@ -94,6 +97,46 @@ fn report(name: &str) -> Report {
         roofline: roofline(),
         machine,
     }
+}
+
+/// Decode with 8 sequences, then a prompt, and one depth left out.
+fn scaling() -> Scaling {
+    let point = |sequences, tokens, step_ms, share, bound| Point {
+        depth: 4096,
+        sequences,
+        tokens,
+        step_ms: Figure::new(vec![step_ms]).expect("a sample"),
+        tokens_per_s: (sequences * tokens) as f64 * 1e3 / step_ms,
+        streamed_bytes: 1e9,
+        work: Work::default(),
+        stream_gb_s: 20.0,
+        ceiling_ms: share * step_ms,
+        bound,
+        share,
+    };
+    Scaling {
+        points: vec![
+            point(8, 1, 100.0, 0.5, Bound::Bandwidth),
+            point(1, 256, 1000.0, 0.75, Bound::Compute),
+        ],
+        skipped: vec![format!("depth 16384: {HOSTILE}")],
+    }
+}
+
+#[test]
+fn other_depths_and_several_sequences_are_a_table() {
+    let text = terminal(&report("A model"), false, 60);
+    let want = "\
+SCALING  one step; tokens/s of all its tokens together
+  depth                ms/step  tokens/s silicon  held by
+   4096  8 sequences       100      80.0     50%  memory
+         prompt of 256    1000       256     75%  arithmetic
+  left out: depth 16384:";
+    assert!(text.contains(want), "{text}");
+    let page = html(&report("A model"));
+    // Of decode only, to the scale of what the silicon allows.
+    assert_eq!(page.matches(r#"class="reach""#).count(), 1);
+    assert!(page.contains(r#"<i style="width:100.0%"></i><b style="width:50.0%"></b>"#));
 }
 
 const PLAIN: &str = "\

@@ -11,6 +11,7 @@ mod bench;
 mod ceilings;
 mod identity;
 mod plan;
+mod scaling;
 mod timeline;
 mod user;
 
@@ -42,6 +43,8 @@ pub struct Options {
     pub prefill_tokens: usize,
     /// The memory bandwidth on the machine's data sheet, where the user knows it better, in 10^9 bytes per second.
     pub spec_bandwidth_gb_s: Option<f64>,
+    /// Whether steps at several depths and with several sequences are timed too.
+    pub scaling: bool,
     /// About 15 seconds for a small model; else a minute, with bandwidth at every cache level.
     pub quick: bool,
 }
@@ -52,6 +55,7 @@ impl Default for Options {
             depth: 256,
             prefill_tokens: 512,
             spec_bandwidth_gb_s: None,
+            scaling: false,
             quick: true,
         }
     }
@@ -79,9 +83,10 @@ pub fn measure(
 ) -> Result<Report, LensError> {
     let clock = Stopwatch::start();
     let mut warnings = Vec::new();
+    let falls = if options.scaling { 0.5 } else { 1.0 };
     let (depth, tokens) = fit(engine, options, &mut warnings)?;
     let silicon = Silicon::measure(engine.pool().threads(), options, &mut |step, done| {
-        progress(step, 0.3 * done)
+        progress(step, falls * 0.3 * done)
     })?;
     let profile = engine.profile();
     let program = &engine.model().program;
@@ -89,7 +94,7 @@ pub fn measure(
         Plan::prefill(program, profile, tokens),
         Plan::decode(program, profile, depth),
     ];
-    progress("warming up", 0.3);
+    progress("warming up", falls * 0.3);
     let mut rounds = Rounds::new(engine, &plans, depth, tokens)?;
     let pool = PoolCosts::measure(engine.pool())?;
     let budget = Duration::from_secs(if options.quick { 9 } else { 45 });
@@ -100,11 +105,10 @@ pub fn measure(
         let share = spent
             .max(done as f64 / MIN_ROUNDS as f64 * f64::from(u8::from(done < MIN_ROUNDS)))
             .min(1.0);
-        progress(&format!("round {}", done + 1), 0.3 + 0.7 * share);
+        progress(&format!("round {}", done + 1), falls * (0.3 + 0.7 * share));
         rounds.run(&plans, done as u64)?;
         done += 1;
     }
-    progress("done", 1.0);
     let Rounds {
         readings, streams, ..
     } = rounds;
@@ -120,6 +124,19 @@ pub fn measure(
     };
     let [of_prefill, of_decode] = streams;
     let (prefill, decode) = (fall(0, of_prefill)?, fall(1, of_decode)?);
+    let scaling = if options.scaling {
+        let available = silicon.machine.memory.available_bytes.value();
+        let found = scaling::measure(
+            engine,
+            &decode.ceilings,
+            available.map(|bytes| bytes / 2),
+            &mut |step, done| progress(step, falls + (1.0 - falls) * done),
+        )?;
+        Some(found)
+    } else {
+        None
+    };
+    progress("done", 1.0);
     identity::warn(&silicon.roofline, &[&prefill, &decode], &mut warnings);
     Ok(Report {
         schema: SCHEMA.into(),
@@ -131,6 +148,7 @@ pub fn measure(
         profile: identity::profile(profile),
         prefill,
         decode,
+        scaling,
         warnings,
         timer: TimerCost::measure(),
         spec: silicon.spec,

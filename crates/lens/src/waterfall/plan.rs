@@ -171,7 +171,7 @@ impl Plan {
     }
 }
 
-fn add(demand: &mut Demand, cost: &Cost, streamed: u64, tokens: usize) {
+pub(super) fn add(demand: &mut Demand, cost: &Cost, streamed: u64, tokens: usize) {
     let per_token = |amount: u64| amount as f64 / tokens.max(1) as f64;
     demand.streamed_bytes += per_token(streamed);
     demand.activation_bytes += per_token(cost.bytes().saturating_sub(streamed));
@@ -192,7 +192,7 @@ fn changes_its_input(node: &Node) -> bool {
     }
 }
 
-fn streamed_bytes(program: &Program, node: &Node, shape: StepShape, cost: &Cost) -> u64 {
+pub(super) fn streamed_bytes(program: &Program, node: &Node, shape: StepShape, cost: &Cost) -> u64 {
     match node {
         Node::MatMul { input, projections } => {
             let extent = program.buffer(*input).extent;

@@ -3,11 +3,17 @@
 //! Every time is in milliseconds per token unless its name says otherwise; every figure keeps its raw samples. What is not known is
 //! [`Reading::Unknown`] with the reason and what to do about it, never 0.
 
+mod demand;
+mod scaling;
+
 use std::borrow::Cow;
 
 use measure::{Interval, SampleError, Samples, TimerCost};
 use serde::{Deserialize, Serialize};
 use silicon::{probe::Machine, roofline::Roofline, spec::Spec};
+
+pub use demand::{Demand, Work};
+pub use scaling::{Point, Scaling};
 
 /// The schema's name and version.
 pub const SCHEMA: &str = "sprag.lens/1";
@@ -294,41 +300,6 @@ pub struct Part {
     pub roofline_share: f64,
 }
 
-/// What a regime must move and compute, per token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Demand {
-    /// Weights, caches and state.
-    pub streamed_bytes: f64,
-    /// Activations, which stay in the caches.
-    pub activation_bytes: f64,
-    /// Operations.
-    #[serde(flatten)]
-    pub work: Work,
-}
-
-/// Operations of each kind, per token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Work {
-    /// On 8-bit integers.
-    pub int8_ops: f64,
-    /// On 16-bit integers.
-    #[serde(default)]
-    pub int16_ops: f64,
-    /// On bfloat16.
-    #[serde(default)]
-    pub bf16_flops: f64,
-    /// On f32.
-    pub f32_flops: f64,
-}
-
-impl Work {
-    /// Of all kinds.
-    #[must_use]
-    pub fn ops(&self) -> f64 {
-        self.int8_ops + self.int16_ops + self.bf16_flops + self.f32_flops
-    }
-}
-
 /// One regime from the transistor to the token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waterfall {
@@ -469,43 +440,6 @@ pub struct Profile {
     pub kv_type: String,
     /// Pages of weights, keys and values.
     pub pages: String,
-}
-
-/// One step at a depth, of one or several sequences.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Point {
-    /// Tokens that each sequence has in its context.
-    pub depth: usize,
-    /// Sequences.
-    pub sequences: usize,
-    /// Tokens of each sequence in the step: 1 when decoding, else a chunk of a prompt.
-    pub tokens: usize,
-    /// The whole step.
-    pub step_ms: Figure,
-    /// Of all sequences together, of the typical step.
-    pub tokens_per_s: f64,
-    /// Weights, caches and state of the step.
-    pub streamed_bytes: f64,
-    /// Operations of the step.
-    #[serde(flatten)]
-    pub work: Work,
-    /// Reading about as many bytes (to the next power of two, at most 256 MiB): the 90th percentile of the readings.
-    pub stream_gb_s: f64,
-    /// What the measured silicon needs for the step.
-    pub ceiling_ms: f64,
-    /// Which of the silicon's limits that is.
-    pub bound: Bound,
-    /// Ceiling over the typical step.
-    pub share: f64,
-}
-
-/// Steps at several depths and with several sequences.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Scaling {
-    /// By depth; for each the sequences of decode, then a chunk of a prompt.
-    pub points: Vec<Point>,
-    /// What was left out, and why.
-    pub skipped: Vec<String>,
 }
 
 /// Everything.

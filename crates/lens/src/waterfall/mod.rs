@@ -24,7 +24,7 @@ use text::Specials;
 use crate::{
     LensError,
     attribution::{Readings, waterfall},
-    report::{Regime, Report, SCHEMA},
+    report::{Regime, Report, SCHEMA, Scaling},
 };
 use bench::Bench;
 use ceilings::{PoolCosts, Silicon, Streams};
@@ -131,8 +131,12 @@ pub fn measure(
             &decode.ceilings,
             available.map(|bytes| bytes / 2),
             &mut |step, done| progress(step, falls + (1.0 - falls) * done),
-        )?;
-        Some(found)
+        );
+        // The waterfalls are there: a lack of memory for more is told beside them.
+        Some(found.unwrap_or_else(|error| Scaling {
+            points: Vec::new(),
+            skipped: vec![format!("everything: {error}")],
+        }))
     } else {
         None
     };

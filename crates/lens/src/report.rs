@@ -8,6 +8,7 @@ mod scaling;
 
 use std::borrow::Cow;
 
+use kernels::FloatProducts;
 use measure::{Interval, SampleError, Samples, TimerCost};
 use serde::{Deserialize, Serialize};
 use silicon::{probe::Machine, roofline::Roofline, spec::Spec};
@@ -374,10 +375,10 @@ pub struct Ceilings {
     pub int8_instruction: String,
     /// Best reading of the fastest 16-bit instruction that there is, all threads.
     #[serde(default)]
-    pub int16_gop_s: f64,
-    /// Best reading of the fastest bfloat16 instruction, all threads; that of f32 where there is none.
+    pub int16_gop_s: Option<f64>,
+    /// Best reading of the fastest bfloat16 instruction, all threads; where there is none BF16 weights are multiplied in f32.
     #[serde(default)]
-    pub bf16_gflop_s: f64,
+    pub bf16_gflop_s: Option<f64>,
     /// Best reading of f32 multiply-adds, all threads.
     pub f32_gflop_s: f64,
     /// One barrier of the pool among all threads, best reading, in nanoseconds.
@@ -428,7 +429,7 @@ pub struct Profile {
     /// Kind of product over many tokens.
     pub matmul_variant: String,
     /// What products with BF16 weights multiply.
-    #[serde(default)]
+    #[serde(default = "f32_products")]
     pub float_products: String,
     /// Streams of weights that a thread reads side by side in a one-token product.
     pub matvec_streams: usize,
@@ -440,6 +441,11 @@ pub struct Profile {
     pub kv_type: String,
     /// Pages of weights, keys and values.
     pub pages: String,
+}
+
+/// What reports of an earlier version do not say.
+fn f32_products() -> String {
+    FloatProducts::F32.name().to_owned()
 }
 
 /// Everything.

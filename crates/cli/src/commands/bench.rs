@@ -97,7 +97,7 @@ impl From<&RuntimeProfile> for Profile {
                 MatMulVariant::Lanes => "lanes",
                 MatMulVariant::Amx => "amx",
             },
-            float_products: p.float_products.name(),
+            float_products: p.float_products_here().name(),
             matvec_streams: p.matvec_streams,
             prefetch_bytes: p.prefetch_bytes,
             attention_tile: p.attention_tile,

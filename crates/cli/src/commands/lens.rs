@@ -55,6 +55,9 @@ pub struct Arguments {
     /// Write the report as one HTML file that needs no network
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Write both waterfalls as one picture (SVG, 1200 by 630)
+    #[arg(long, value_name = "FILE")]
+    pub card: Option<PathBuf>,
     /// Write every operation of every thread as a timeline for ui.perfetto.dev or chrome://tracing
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
@@ -102,6 +105,9 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     if let Some(path) = &arguments.html {
         report::file(path, &lens::render::html(&found))?;
     }
+    if let Some(path) = &arguments.card {
+        report::file(path, &lens::render::card(&found))?;
+    }
     if arguments.json {
         report::json(&found)?;
     } else {
@@ -114,6 +120,9 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     history::keep(&found);
     if let Some(path) = &arguments.html {
         complain(&format!("the report is in {}", path.display()));
+    }
+    if let Some(path) = &arguments.card {
+        complain(&format!("the card is in {}", path.display()));
     }
     if let Some(path) = &arguments.trace {
         complain(&format!("the timeline is in {}", path.display()));

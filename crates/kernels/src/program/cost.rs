@@ -1,8 +1,8 @@
 //! What a node must move and compute in a step, by the formulas of `ops`; weights count as packed.
 
 use ops::{
-    Cost, Dtype, attention, causal_conv, delta_gates, embed, gated_delta, gated_rms_norm, glu,
-    l2_norm, layer_norm, mamba2, matmul, mix, pointwise, rg_lru, rms_norm, rope, route, time_steps,
+    Cost, attention, causal_conv, delta_gates, embed, gated_delta, gated_rms_norm, glu, l2_norm,
+    layer_norm, mamba2, matmul, mix, pointwise, rg_lru, rms_norm, rope, route, time_steps,
     token_shift, wkv7, wkv7_gates, wkv7_output,
 };
 
@@ -32,6 +32,7 @@ impl StepShape {
         let apart = matches!(
             node,
             Node::Attention { .. }
+                | Node::CausalConv { .. }
                 | Node::GatedDelta { .. }
                 | Node::Mamba2 { .. }
                 | Node::Wkv7 { .. }
@@ -339,7 +340,7 @@ impl Program {
         } else {
             matmul::cost(&shape)
         };
-        if float_products == FloatProducts::SplitBf16 && matrix.dtype() == Dtype::Bf16 {
+        if crate::matmul::splits(float_products, matrix) {
             // Both parts of each input.
             cost.bf16_flops = 2 * cost.f32_flops;
             cost.f32_flops = 0;

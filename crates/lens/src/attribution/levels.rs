@@ -75,8 +75,18 @@ fn work_how(work: &Work, ceilings: &Ceilings) -> String {
             ceilings.int8_gop_s,
             &*ceilings.int8_instruction,
         ),
-        (work.int16_ops, "OP", ceilings.int16_gop_s, "int16"),
-        (work.bf16_flops, "FLOP", ceilings.bf16_gflop_s, "bf16"),
+        (
+            work.int16_ops,
+            "OP",
+            ceilings.int16_gop_s.unwrap_or(ceilings.f32_gflop_s),
+            "int16",
+        ),
+        (
+            work.bf16_flops,
+            "FLOP",
+            ceilings.bf16_gflop_s.unwrap_or(ceilings.f32_gflop_s),
+            "bf16",
+        ),
         (work.f32_flops, "FLOP", ceilings.f32_gflop_s, "f32"),
     ];
     let all = kinds.into_iter().filter(|(ops, ..)| *ops > 0.0);
@@ -139,10 +149,13 @@ pub(super) fn presented_level(
         (Some(bandwidth), Some(compute)) => limit(bandwidth, compute),
         _ => (decisive, measured_bound.unwrap_or(Bound::Bandwidth)),
     };
-    let claim = if bound == Bound::Compute {
-        int8
-    } else {
-        &spec.memory_gb_s
+    // Of the kind of work that takes the longest.
+    let longest = needed().filter_map(|&(ops, claim)| Some((ops / claim.value()?, claim)));
+    let longest = longest.max_by(|a, b| a.0.total_cmp(&b.0));
+    let claim = match (bound, longest) {
+        (Bound::Compute, Some((_, claim))) => claim,
+        (Bound::Compute, None) => int8,
+        _ => &spec.memory_gb_s,
     };
     let mut how = match claim {
         Claim::Presented { value, source, .. } => {

@@ -140,10 +140,12 @@ pub(crate) fn ms_at(amount: f64, giga_per_s: f64) -> f64 {
 }
 
 pub(crate) fn compute_ms(work: &Work, ceilings: &Ceilings) -> f64 {
+    // A peak that was not measured is no faster than f32's.
+    let f32 = ceilings.f32_gflop_s;
     ms_at(work.int8_ops, ceilings.int8_gop_s)
-        + ms_at(work.int16_ops, ceilings.int16_gop_s)
-        + ms_at(work.bf16_flops, ceilings.bf16_gflop_s)
-        + ms_at(work.f32_flops, ceilings.f32_gflop_s)
+        + ms_at(work.int16_ops, ceilings.int16_gop_s.unwrap_or(f32))
+        + ms_at(work.bf16_flops, ceilings.bf16_gflop_s.unwrap_or(f32))
+        + ms_at(work.f32_flops, f32)
 }
 
 /// One sentence: the share of what the silicon allows, and the largest loss on the way.

@@ -3,7 +3,7 @@
 use silicon::{Fact, spec::Claim};
 
 use super::{
-    losses, plain, roofline_svg, scaling, task, terminal::signed, unexplained, waterfall_svg,
+    losses, plain, roofline_svg, scaling, task, terminal::signed, title, unexplained, waterfall_svg,
 };
 use crate::{
     numbers::{amount, significant},
@@ -103,15 +103,8 @@ fn summary(fall: &Waterfall) -> String {
         title(fall),
         task(fall),
         escape(&fall.verdict),
-        waterfall_svg::svg(fall)
+        waterfall_svg::svg(fall, "")
     )
-}
-
-fn title(fall: &Waterfall) -> &'static str {
-    match fall.regime {
-        crate::report::Regime::Prefill => "Prefill",
-        crate::report::Regime::Decode => "Decode",
-    }
 }
 
 const HOW_TO_READ: &str = "<section class=\"card small\"><h2>How to read this</h2>\

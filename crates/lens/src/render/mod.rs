@@ -1,6 +1,7 @@
-//! Reports for people: [`terminal()`] and [`html()`], which show the same figures, and [`diff()`]; everything foreign (names of models and machines) is
+//! Reports for people: [`terminal()`] and [`html()`], which show the same figures, [`card()`], a picture of them, and [`diff()`]; everything foreign (names of models and machines) is
 //! stripped of control characters or escaped.
 
+mod card;
 mod diff;
 mod html;
 mod roofline_svg;
@@ -8,11 +9,12 @@ mod scaling;
 mod terminal;
 mod waterfall_svg;
 
+pub use card::card;
 pub use diff::diff;
 pub use html::html;
 pub use terminal::terminal;
 
-use crate::report::{Layer, Loss, Waterfall};
+use crate::report::{Layer, Loss, Profile, Waterfall};
 
 /// Foreign text on one line, without anything that a terminal obeys.
 fn plain(text: &str) -> String {
@@ -24,6 +26,22 @@ fn plain(text: &str) -> String {
         }
     };
     text.chars().map(visible).collect()
+}
+
+/// A regime as a heading.
+fn title(fall: &Waterfall) -> &'static str {
+    match fall.regime {
+        crate::report::Regime::Prefill => "Prefill",
+        crate::report::Regime::Decode => "Decode",
+    }
+}
+
+/// Said where products with BF16 weights are not those of f32.
+fn float_products(profile: &Profile) -> String {
+    match profile.float_products.as_str() {
+        "f32" => String::new(),
+        other => format!(", BF16 products {}", plain(other)),
+    }
 }
 
 /// What a regime ran, in words.

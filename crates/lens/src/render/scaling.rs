@@ -58,7 +58,9 @@ pub(super) fn terminal(out: &mut String, scaling: &Scaling, style: &Style) {
 pub(super) fn html(scaling: &Scaling) -> String {
     let allowed = |p: &Point| p.tokens_per_s / p.share.max(1e-9);
     let decode = scaling.points.iter().filter(|p| p.tokens == 1);
-    let longest = decode.map(allowed).fold(f64::MIN_POSITIVE, f64::max);
+    let longest = decode
+        .map(|p| allowed(p).max(p.tokens_per_s))
+        .fold(f64::MIN_POSITIVE, f64::max);
     let mut rows = String::new();
     for point in &scaling.points {
         let bar = if point.tokens == 1 {

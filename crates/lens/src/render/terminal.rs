@@ -112,8 +112,11 @@ fn header(out: &mut String, report: &Report, style: &Style) {
         out,
         2,
         &format!(
-            "{cpu}{virtual_machine}; {} threads, {}, KV {}",
-            profile.threads, profile.isa, profile.kv_type
+            "{cpu}{virtual_machine}; {} threads, {}, KV {}{}",
+            profile.threads,
+            profile.isa,
+            profile.kv_type,
+            super::float_products(profile)
         ),
     );
 }

@@ -7,7 +7,7 @@ use silicon::{
     roofline::{Depth, Dram, Rate, Roofline, fork_join},
 };
 
-use super::{html, plain, terminal};
+use super::{card, html, plain, terminal};
 use crate::{
     attribution::tests::{fall, known, spec, unknown},
     report::{
@@ -254,6 +254,22 @@ fn the_page_is_one_file_without_scripts_or_requests() {
             && page.contains("unexplained")
     );
     assert!(!page.contains("NaN") && !page.contains("inf "));
+}
+
+#[test]
+fn the_card_is_one_picture_of_both() {
+    let picture = card(&report("A model"));
+    assert!(picture.starts_with("<svg xmlns=") && picture.ends_with("</svg>\n"));
+    assert_eq!(picture.matches("<svg").count(), 3);
+    assert!(picture.contains(">Prefill</text>") && picture.contains(">Decode</text>"));
+    assert!(picture.contains("Decode as the user sees it reaches 40%"));
+    for outside in ["https:", "<script", "<image", "href", "url("] {
+        assert!(!picture.contains(outside), "{outside}");
+    }
+    let hostile = card(&report(HOSTILE));
+    assert!(!hostile.contains("<script") && !hostile.contains('\u{1b}'));
+    let long = card(&report(&"x".repeat(500)));
+    assert!(!long.contains(&format!(">{}", "x".repeat(60))) || long.contains('\u{2026}'));
 }
 
 #[test]

@@ -12,8 +12,8 @@ const ROW: f64 = 58.0;
 const BAR: f64 = 22.0;
 const TOP: f64 = 8.0;
 
-/// An `<svg>` element; colours are the page's.
-pub(super) fn svg(fall: &Waterfall) -> String {
+/// An `<svg>` element; colours are those of what is around it, and `place` are attributes that say where it lies there.
+pub(super) fn svg(fall: &Waterfall, place: &str) -> String {
     let longest = fall
         .levels
         .iter()
@@ -25,7 +25,7 @@ pub(super) fn svg(fall: &Waterfall) -> String {
         fall.regime.name()
     );
     let mut out = format!(
-        r#"<svg class="fall" viewBox="0 0 {WIDTH} {height:.0}" role="img" aria-label="{title}">"#
+        r#"<svg class="fall"{place} viewBox="0 0 {WIDTH} {height:.0}" role="img" aria-label="{title}">"#
     );
     let scale = |ms: f64| {
         if longest > 0.0 {

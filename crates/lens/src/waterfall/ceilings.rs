@@ -28,8 +28,8 @@ pub(crate) struct Silicon {
     pub unit: Int8Unit,
     int8_gop_s: f64,
     int8_instruction: String,
-    int16_gop_s: f64,
-    bf16_gflop_s: f64,
+    int16_gop_s: Option<f64>,
+    bf16_gflop_s: Option<f64>,
     f32_gflop_s: f64,
 }
 
@@ -71,9 +71,8 @@ impl Silicon {
                     .total_cmp(&b.all_threads_gop_s.samples.max())
             })
         };
-        let rate = |peak: Option<&roofline::ComputePeak>| {
-            peak.map_or(f64::INFINITY, |p| p.all_threads_gop_s.samples.max())
-        };
+        let most = |peak: &roofline::ComputePeak| peak.all_threads_gop_s.samples.max();
+        let rate = |peak: Option<&roofline::ComputePeak>| peak.map_or(f64::INFINITY, most);
         let int8 = best(Precision::Int8);
         let unit = if int8.is_some_and(|p| p.unit == Unit::Matrix) {
             Int8Unit::Matrix
@@ -81,7 +80,6 @@ impl Silicon {
             Int8Unit::Vector
         };
         let (int8_gop_s, f32_gflop_s) = (rate(int8), rate(best(Precision::F32)));
-        let bf16 = best(Precision::Bf16);
         let int8_instruction = int8.map_or_else(String::new, |p| p.instruction.clone());
         Ok(Self {
             machine,
@@ -89,12 +87,8 @@ impl Silicon {
             unit,
             int8_gop_s,
             int8_instruction,
-            int16_gop_s: rate(best(Precision::Int16)),
-            bf16_gflop_s: if bf16.is_some() {
-                rate(bf16)
-            } else {
-                f32_gflop_s
-            },
+            int16_gop_s: best(Precision::Int16).map(most),
+            bf16_gflop_s: best(Precision::Bf16).map(most),
             f32_gflop_s,
             roofline,
         })

@@ -60,7 +60,7 @@ pub(super) fn profile(profile: &RuntimeProfile) -> Profile {
         prefill_chunk: profile.prefill_chunk,
         matmul_tile: profile.matmul_tile,
         matmul_variant: variant.to_owned(),
-        float_products: profile.float_products.name().to_owned(),
+        float_products: profile.float_products_here().name().to_owned(),
         matvec_streams: profile.matvec_streams,
         prefetch_bytes: profile.prefetch_bytes,
         attention_tile: profile.attention_tile,

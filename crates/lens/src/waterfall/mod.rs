@@ -110,8 +110,13 @@ pub fn measure(
         done += 1;
     }
     let Rounds {
-        readings, streams, ..
+        bench,
+        readings,
+        streams,
+        ..
     } = rounds;
+    let text = bench.prompt(tokens).to_vec();
+    drop(bench);
     let fall = |at: usize, streams: Streams| {
         let ceilings = streams.ceilings(&silicon, pool)?;
         waterfall(
@@ -129,6 +134,7 @@ pub fn measure(
         let found = scaling::measure(
             engine,
             &decode.ceilings,
+            &text,
             available.map(|bytes| bytes / 2),
             &mut |step, done| progress(step, falls + (1.0 - falls) * done),
         );

@@ -1,7 +1,7 @@
 //! The step at several depths and with several sequences, each against what the silicon allows for it.
 //!
-//! A step is timed as it is, for every point in turn, round after round. Depths are pretended (the caches hold zeros in pages of their own):
-//! a step's time does not depend on what they hold. In each round memory is read too, at about
+//! A step of natural text is timed as it is, for every point in turn, round after round. Depths are pretended (the caches hold zeros in pages
+//! of their own): attention's time does not depend on what they hold. In each round memory is read too, at about
 //! the sizes that the points read, since bandwidth depends on the size.
 
 use std::{ops::RangeInclusive, time::Duration};
@@ -35,6 +35,8 @@ const MAX_ROUNDS: usize = 9;
 const BUDGET: Duration = Duration::from_secs(20);
 /// Timed steps of decode in a round, so that one interruption is one of many readings.
 const STEPS: usize = 4;
+/// Tokens between two sequences' places in the text.
+const APART: usize = 29;
 /// Sizes at which memory is read: powers of two between these.
 const READ: RangeInclusive<u64> = 1 << 20..=256 << 20;
 
@@ -70,6 +72,7 @@ struct Memory {
 pub(super) fn measure(
     engine: &Engine,
     ceilings: &Ceilings,
+    text: &[u32],
     memory: Option<u64>,
     progress: &mut dyn FnMut(&str, f64),
 ) -> Result<Scaling, LensError> {
@@ -103,7 +106,7 @@ pub(super) fn measure(
                 &format!("depth {}, {} sequences", point.depth, point.sequences),
                 rounds.min(1.0) * 0.5 + spent.min(1.0) * 0.5,
             );
-            pass(&mut batch, point)?;
+            pass(&mut batch, point, text)?;
         }
         round += 1;
     }
@@ -114,38 +117,58 @@ pub(super) fn measure(
     })
 }
 
-/// For each depth the sequences of decode, then one chunk of a prompt.
+/// For each depth the sequences of decode, then one chunk of a prompt. What a sequence was once filled with stays its memory, so a point
+/// counts with those before it.
 fn plan(engine: &Engine, memory: Option<u64>, skipped: &mut Vec<String>) -> Vec<Planned> {
     let (model, profile) = (engine.model(), engine.profile());
     let context = model.config.context;
     let chunk = profile.prefill_chunk.max(1);
     let mut points = Vec::new();
+    // Positions of each sequence.
+    let mut filled = [0usize; SEQUENCES[SEQUENCES.len() - 1]];
     for depth in DEPTHS {
         let decode = SEQUENCES.map(|sequences| (sequences, 1));
         for (sequences, tokens) in decode.into_iter().chain([(1, chunk)]) {
             let needed = depth + if tokens == 1 { STEPS + 1 } else { tokens };
+            let what = if tokens > 1 {
+                format!("depth {depth}, a prompt of {tokens}")
+            } else {
+                format!("depth {depth}, {sequences} sequences")
+            };
             if needed > context {
-                if sequences == 1 && tokens == 1 {
+                // Once for all that a depth leaves out.
+                if tokens == 1 && sequences == 1 {
                     skipped.push(format!(
                         "depth {depth}: the model was made for {context} tokens"
                     ));
+                } else if tokens > 1 && depth + STEPS < context {
+                    skipped.push(format!("{what}: the model was made for {context} tokens"));
                 }
                 continue;
             }
-            let bytes = model
-                .footprint(needed, profile.kv_type)
-                .and_then(|f| f.kv_bytes.checked_mul(sequences as u64));
-            if !matches!((bytes, memory), (Some(bytes), memory) if memory.is_none_or(|m| bytes <= m))
-            {
+            let mut then = filled;
+            for positions in &mut then[..sequences] {
+                *positions = needed.max(*positions);
+            }
+            let bytes = then.iter().try_fold(0u64, |all, &positions| {
+                let one = model.footprint(positions, profile.kv_type)?.kv_bytes;
+                all.checked_add(one)
+            });
+            let most = memory.unwrap_or(u64::MAX);
+            if bytes.is_none_or(|bytes| bytes > most) {
                 let needs = bytes.map_or("more than can be addressed".to_owned(), |b| {
                     amount(b as f64, "B")
                 });
-                let has = amount(memory.unwrap_or(0) as f64, "B");
-                skipped.push(format!(
-                    "depth {depth}, {sequences} sequences: keys and values take {needs}, half of the available memory is {has}"
-                ));
+                let has = memory.map_or(String::new(), |m| {
+                    format!(
+                        ", half of the available memory is {}",
+                        amount(m as f64, "B")
+                    )
+                });
+                skipped.push(format!("{what}: keys and values take {needs}{has}"));
                 continue;
             }
+            filled = then;
             points.push(Planned {
                 sequences,
                 tokens,
@@ -184,34 +207,42 @@ fn demand(
     demand
 }
 
-/// Some steps at the point's depth.
-fn pass(batch: &mut Batch<'_>, point: &mut Planned) -> Result<(), LensError> {
-    let tokens = vec![1; point.tokens];
+/// Some steps at the point's depth, each sequence at another place of the text: which experts a token takes depends on it.
+fn pass(batch: &mut Batch<'_>, point: &mut Planned, text: &[u32]) -> Result<(), LensError> {
     let (steps, outputs) = if point.tokens == 1 {
         (STEPS, Outputs::Last)
     } else {
         (1, Outputs::None)
     };
-    let members: Vec<Member<'_>> = (0..point.sequences)
-        .map(|sequence| Member {
-            sequence,
-            step: Step {
-                tokens: &tokens,
-                outputs,
-            },
-        })
-        .collect();
     for sequence in 0..point.sequences {
         batch.pretend_depth(sequence, point.depth);
     }
-    if point.tokens == 1 {
-        // A token's step follows another token's.
-        batch.step(&members, None)?;
-    }
-    for _ in 0..steps {
+    // A token's step follows another token's, which is not timed.
+    let untimed = usize::from(point.tokens == 1);
+    for step in 0..untimed + steps {
+        let tokens_of = |sequence: usize| {
+            let from = (APART * sequence + step) % text.len();
+            text.iter()
+                .cycle()
+                .skip(from)
+                .take(point.tokens)
+                .copied()
+                .collect()
+        };
+        let tokens: Vec<Vec<u32>> = (0..point.sequences).map(tokens_of).collect();
+        let members: Vec<Member<'_>> = tokens
+            .iter()
+            .enumerate()
+            .map(|(sequence, tokens)| Member {
+                sequence,
+                step: Step { tokens, outputs },
+            })
+            .collect();
         let clock = Stopwatch::start();
         batch.step(&members, None)?;
-        point.step_ms.push(clock.elapsed_ms());
+        if step >= untimed {
+            point.step_ms.push(clock.elapsed_ms());
+        }
     }
     Ok(())
 }

@@ -55,6 +55,8 @@ impl Element for Bf16 {
 
 /// Tokens whose sums lie in L1 at a time; whole tiles of both widths.
 const TOKENS: usize = 96;
+/// Tokens of the widest tile.
+const MOST_TOKENS: usize = 12;
 /// Panels at a time where there are many tokens.
 const MOST_PANELS: usize = 2;
 /// Widened weights in L1.
@@ -75,7 +77,8 @@ type Inputs = [*const f32; TOKENS];
 #[inline(always)]
 unsafe fn inputs(args: &Panels<'_>, tokens: Range<usize>) -> Inputs {
     let mut inputs = [std::ptr::null(); TOKENS];
-    for (t, input) in inputs.iter_mut().enumerate() {
+    let whole = tokens.len().next_multiple_of(MOST_TOKENS);
+    for (t, input) in inputs[..whole].iter_mut().enumerate() {
         // SAFETY: the caller's contract.
         *input = unsafe {
             args.input

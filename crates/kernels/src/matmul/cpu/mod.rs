@@ -95,6 +95,13 @@ impl Input<'_> {
     }
 }
 
+/// Whether a product goes over tiles of bfloat16, as [`FloatProducts::SplitBf16`] says: they take whole blocks of columns.
+pub(crate) fn splits(how: FloatProducts, weights: &PackedMatrix) -> bool {
+    how == FloatProducts::SplitBf16
+        && weights.dtype == Dtype::Bf16
+        && weights.cols.is_multiple_of(BLOCK)
+}
+
 /// Products of one call at most.
 pub(crate) const PRODUCTS: usize = 4;
 /// Weights of a piece that is dealt to a thread for one token.
@@ -157,8 +164,9 @@ pub(crate) unsafe fn matmul(
             panels.max().unwrap_or(0)
         };
         ONE_TOKEN_PIECE_BYTES.div_ceil(bytes.max(1))
-    } else if profile.float_products_here() == FloatProducts::SplitBf16
-        && products.iter().any(|p| p.weights.dtype == Dtype::Bf16)
+    } else if products
+        .iter()
+        .any(|p| splits(profile.float_products_here(), p.weights))
     {
         // Each piece rounds the inputs anew.
         16
@@ -309,7 +317,8 @@ impl Panels<'_> {
     unsafe fn bf16<S: Simd>(&self) {
         // SAFETY: the contract of `matmul`.
         unsafe {
-            let split = S::TILES && self.profile.float_products_here() == FloatProducts::SplitBf16;
+            let how = self.profile.float_products_here();
+            let split = S::TILES && splits(how, self.product.weights);
             let (range, ahead) = (self.from..self.to, self.profile.prefetch_bytes);
             if !(split && amx::split_bf16::panels::<S>(&self.product, &self.input, range, ahead)) {
                 float::panels::<S, float::Bf16>(self);

@@ -35,11 +35,11 @@ thread_local! {
 /// Bytes of four tiles of sums.
 const SUMS: usize = 4 * TILE_BYTES;
 
-/// All tokens of `input` for the given panels. Returns whether they are done: not where the columns are no whole blocks, or without
-/// memory for the rounded inputs.
+/// All tokens of `input` for the given panels. Returns whether they are done: not without memory for the
+/// rounded inputs.
 ///
 /// # Safety
-/// As `matmul` with BF16 weights; [`super::has_bf16`] is true and `S` is AVX-512.
+/// As `matmul` with weights for which [`splits`](crate::matmul::splits); [`super::has_bf16`] is true and `S` is AVX-512.
 #[inline(always)]
 pub(in super::super) unsafe fn panels<S: Simd>(
     product: &Product<'_>,
@@ -48,9 +48,6 @@ pub(in super::super) unsafe fn panels<S: Simd>(
     prefetch_bytes: usize,
 ) -> bool {
     let cols = product.weights.cols;
-    if !cols.is_multiple_of(BLOCK) {
-        return false;
-    }
     let group_bytes = cols / BLOCK * 2 * TILE_BYTES;
     let groups = (ROUNDED / group_bytes.max(1))
         .clamp(2, 16)
@@ -77,8 +74,8 @@ pub(in super::super) unsafe fn panels<S: Simd>(
                 for group in tokens.clone().step_by(2 * TILE) {
                     let two = group..tokens.end.min(group + 2 * TILE);
                     let at = rounded.add((group - first) / TILE * group_bytes);
-                    // The first tokens bring the weights for all.
-                    let ahead = if group == 0 { prefetch_bytes } else { 0 };
+                    // The first tokens of a pass over the panels bring the weights for the others.
+                    let ahead = if group == first { prefetch_bytes } else { 0 };
                     products::<S>(product, panels, two.len(), at, ahead, sums.cast());
                     give::<S>(product, input, panels, two, sums.cast());
                 }

@@ -1,6 +1,6 @@
 //! One picture to show around: both waterfalls, what ran on what, and the verdicts, as an SVG of 1200 by 630 that needs nothing else.
 
-use super::{html::escape, plain, waterfall_svg};
+use super::{html::escape, plain, waterfall_svg, wrap};
 use crate::{
     numbers::amount,
     report::{Report, Waterfall},
@@ -69,18 +69,7 @@ fn column(x: u32, fall: &Waterfall) -> String {
     let mut out = line("regime", x, 156, super::title(fall));
     let place = format!(r#" x="{x}" y="166" width="{COLUMN}" height="320""#);
     out += &waterfall_svg::svg(fall, &place);
-    let mut lines = vec![String::new()];
-    for word in plain(&fall.verdict).split_whitespace() {
-        let line = lines.last_mut().expect("never empty");
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > NARROW {
-            lines.push(word.to_owned());
-        } else {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
+    let mut lines = wrap(&plain(&fall.verdict), NARROW);
     if lines.len() > VERDICT {
         lines.truncate(VERDICT);
         lines[VERDICT - 1].push('\u{2026}');

@@ -28,6 +28,23 @@ fn plain(text: &str) -> String {
     text.chars().map(visible).collect()
 }
 
+/// Text in lines of at most `width` characters, but for longer words; at least one line.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
 /// A regime as a heading.
 fn title(fall: &Waterfall) -> &'static str {
     match fall.regime {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{losses, plain, scaling, task, unexplained};
+use super::{losses, plain, scaling, task, unexplained, wrap};
 use crate::{
     numbers::{amount, significant},
     report::{Layer, Level, Loss, Reading, Report, Waterfall},
@@ -39,20 +39,9 @@ impl Style {
 
     /// Text in lines behind an indent.
     pub fn paragraph(&self, out: &mut String, indent: usize, text: &str) {
-        let mut line = String::new();
-        for word in text.split_whitespace() {
-            if !line.is_empty()
-                && indent + line.chars().count() + 1 + word.chars().count() > self.width
-            {
-                out.push_str(&format!("{:indent$}{line}\n", ""));
-                line.clear();
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
+        for line in wrap(text, self.width.saturating_sub(indent)) {
+            out.push_str(&format!("{:indent$}{line}\n", ""));
         }
-        out.push_str(&format!("{:indent$}{line}\n", ""));
     }
 }
 

@@ -1,7 +1,7 @@
 //! From what a user wrote to the tokens that the model reads.
 //!
 //! # User text cannot steer the model
-//! Contents are defused before they enter the template ([`Tokenizer::defuse`]), and only the template's own control tokens are
+//! Contents are defused before they enter the template ([`ChatTemplate::prompt`]), and only the template's own control tokens are
 //! parsed. Raw text is plain text: `<|im_end|>` in it is nine characters, unless the user asks for control tokens.
 
 use formats::gguf::Gguf;
@@ -32,22 +32,6 @@ pub fn of_conversation(
     messages: &[Message],
 ) -> Result<Vec<u32>, Failure> {
     let tokenizer = engine.tokenizer();
-    let safe: Vec<Message> = messages
-        .iter()
-        .map(|m| Message::new(&*m.role, tokenizer.defuse(&m.content)))
-        .collect();
-    let text = template.render(&safe, true)?;
-    Ok(to_continue(tokenizer, &text, Specials::ParseDefused))
-}
-
-/// The tokens of a text that the model shall go on with: BOS where the model wants it, and never EOS.
-pub fn to_continue(tokenizer: &Tokenizer, text: &str, specials: Specials) -> Vec<u32> {
-    let mut tokens = tokenizer.encode(text, specials);
-    if let Some(bos) = tokenizer
-        .added_bos()
-        .filter(|bos| tokens.first() != Some(bos))
-    {
-        tokens.insert(0, bos);
-    }
-    tokens
+    let text = template.prompt(tokenizer, messages)?;
+    Ok(tokenizer.encode_to_continue(&text, Specials::ParseDefused))
 }

@@ -9,6 +9,8 @@ mod causal_conv;
 pub mod cpu;
 mod embed;
 mod experts;
+#[cfg(feature = "planted-faults")]
+pub mod faults;
 #[cfg(test)]
 mod fixture;
 mod gated_delta;

@@ -3,6 +3,8 @@
 //! Every time is in milliseconds per token unless its name says otherwise; every figure keeps its raw samples. What is not known is
 //! [`Reading::Unknown`] with the reason and what to do about it, never 0.
 
+mod anatomy;
+mod application;
 mod demand;
 mod scaling;
 
@@ -13,8 +15,10 @@ use measure::{Interval, SampleError, Samples, TimerCost};
 use serde::{Deserialize, Serialize};
 use silicon::{probe::Machine, roofline::Roofline, spec::Spec};
 
+pub use anatomy::{Anatomy, FormatCost, OtherFormat, Traffic, Twin};
+pub use application::{Application, Turn};
 pub use demand::{Demand, Work};
-pub use scaling::{Point, Scaling};
+pub use scaling::{Point, Scaling, Split};
 
 /// The schema's name and version.
 pub const SCHEMA: &str = "sprag.lens/1";
@@ -329,15 +333,17 @@ pub struct Waterfall {
 }
 
 impl Waterfall {
-    /// Whether what a fall's causes leave over is small: at most 5% of the whole step.
+    /// Whether what a fall's causes leave over is small: at most [`MOST_UNEXPLAINED`] of the whole step.
     #[must_use]
     pub fn is_explained(&self, loss: &Loss) -> bool {
-        const MOST: f64 = 0.05;
         let step = self.levels.iter().find(|l| l.layer == Layer::Step);
         let step_ms = step.and_then(|l| l.ms_per_token.value());
-        step_ms.is_none_or(|ms| loss.unexplained_ms.abs() <= MOST * ms)
+        step_ms.is_none_or(|ms| loss.unexplained_ms.abs() <= MOST_UNEXPLAINED * ms)
     }
 }
+
+/// Share of a step that may stay without a cause.
+pub const MOST_UNEXPLAINED: f64 = 0.05;
 
 /// What the threads did in the whole step, mean over threads, and what the tracer cost.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -469,6 +475,12 @@ pub struct Report {
     pub prefill: Waterfall,
     /// The answer's regime.
     pub decode: Waterfall,
+    /// What a token moves; reports of an earlier version have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anatomy: Option<Anatomy>,
+    /// A conversation; `None` where the warnings say why, and in reports of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<Application>,
     /// Other depths and several sequences, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,

@@ -132,7 +132,21 @@ fn check_scaling(report: &Report) {
         eight.streamed_bytes > one.streamed_bytes
             && eight.streamed_bytes < 2.0 * one.streamed_bytes
     );
-    // A chunk of a prompt makes no logits.
+    for point in &scaling.points {
+        let split = point.split().expect("a step taken apart");
+        let all = split.silicon
+            + split.kernels
+            + split.uneven
+            + split.barriers
+            + split.in_step
+            + split.unexplained;
+        assert!((all - 1.0).abs() < 1e-9, "{split:?}");
+        let fall = point.fall.as_ref().expect("a waterfall");
+        let layers: Vec<Layer> = fall.levels.iter().map(|l| l.layer).collect();
+        assert_eq!(layers.last(), Some(&Layer::Step), "nobody generates");
+        assert_eq!(fall.depth, point.depth);
+    }
+    // A chunk of a prompt makes logits of its last token only.
     assert!(prompt.work.f32_flops < 64.0 * one.work.f32_flops);
 }
 
@@ -142,6 +156,7 @@ fn a_dense_model() {
     check(&report.prefill);
     check(&report.decode);
     check_scaling(&report);
+    check_model(&report, false);
     assert_eq!(
         (
             report.prefill.tokens,
@@ -168,9 +183,52 @@ fn a_dense_model() {
     assert!(html.starts_with("<!doctype html>") && html.trim_end().ends_with("</html>"));
 }
 
+/// What a token moves and what a conversation keeps, of a model that remembers all or forgets.
+fn check_model(report: &Report, is_hybrid: bool) {
+    let anatomy = report.anatomy.as_ref().expect("an anatomy");
+    let [first, .., last] = &anatomy.traffic[..] else {
+        panic!("two depths");
+    };
+    assert_eq!(first.depth, 0);
+    assert!(last.kv_bytes > first.kv_bytes && last.held_bytes >= first.held_bytes);
+    assert_eq!(first.weight_bytes, last.weight_bytes);
+    assert_eq!(first.state_bytes > 0, is_hybrid);
+    let own = anatomy.traffic.iter().find(|t| t.depth == 40);
+    let own = own.expect("the report's own depth");
+    let streamed = (own.weight_bytes + own.kv_bytes + own.state_bytes) as f64;
+    let demand = report.decode.demand.streamed_bytes;
+    assert!(
+        (streamed - demand).abs() <= 1e-6 * demand,
+        "{streamed} {demand}"
+    );
+    let read: f64 = anatomy.formats.iter().map(|f| f.streamed_bytes).sum();
+    assert!(read > 0.0 && read <= own.weight_bytes as f64);
+    assert!(anatomy.formats[0].bits >= anatomy.formats[0].nominal_bits);
+    let twin = anatomy.twin.as_ref();
+    assert_eq!(twin.is_some(), is_hybrid);
+    if let Some(twin) = twin {
+        let deep = twin.traffic.last().expect("the same depths");
+        assert_eq!((deep.depth, deep.state_bytes), (last.depth, 0));
+        assert!(deep.kv_bytes > last.kv_bytes && deep.held_bytes > 0);
+    }
+    let talk = report.application.as_ref().expect("a conversation");
+    let [one, two] = &talk.turns[..] else {
+        panic!("two turns");
+    };
+    assert_eq!((one.kept_tokens, one.again_tokens), (0, 0));
+    assert!(two.prompt_tokens > one.prompt_tokens);
+    if is_hybrid {
+        assert!(two.kept_tokens == 0 && two.again_tokens > 0, "{two:?}");
+    } else {
+        assert!(two.kept_tokens > 0 && two.again_tokens == 0, "{two:?}");
+    }
+    assert!(one.first_token_ms.typical >= one.prefill_ms.typical);
+}
+
 #[test]
 fn a_hybrid_model() {
     let report = report("qwen35");
+    check_model(&report, true);
     check(&report.prefill);
     check(&report.decode);
     for part in ["delta_rule", "delta_prepare", "attention"] {

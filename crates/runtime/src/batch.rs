@@ -3,7 +3,9 @@
 //! What a sequence computes does not depend, in a single bit, on which others are in the batch. A [`crate::Session`] is a batch
 //! of one.
 
-use kernels::cpu::{Member, Outputs, State, Step, StepLimits, Trace, Workspace, execute_batch};
+use kernels::cpu::{
+    Member, Outputs, State, Step, StepLimits, Trace, Workspace, execute_batch, execute_nodes,
+};
 
 use crate::{Engine, RuntimeError};
 
@@ -164,6 +166,31 @@ impl<'e> Batch<'e> {
         for member in members {
             self.tokens[member.sequence].extend_from_slice(member.step.tokens);
         }
+        Ok(())
+    }
+
+    /// Runs some nodes of the program alone, as in a step of these members at their present positions, without moving on,
+    /// optionally traced: for timing.
+    ///
+    /// # Errors
+    /// The step does not fit.
+    pub fn run_nodes(
+        &mut self,
+        nodes: &[usize],
+        members: &[Member<'_>],
+        trace: Option<&mut Trace>,
+    ) -> Result<(), RuntimeError> {
+        let engine = self.engine;
+        execute_nodes(
+            &engine.model().program,
+            &mut self.states,
+            &mut self.workspace,
+            members,
+            engine.pool(),
+            engine.profile(),
+            nodes,
+            trace,
+        )?;
         Ok(())
     }
 

@@ -114,6 +114,8 @@ pub fn generate(
     listener: &mut dyn FnMut(Event<'_>) -> bool,
 ) -> Result<Generation, RuntimeError> {
     let mut choose = |logits: &[f32], history: &[u32]| {
+        #[cfg(feature = "planted-faults")]
+        kernels::faults::delay_sampler();
         let token = sampler.sample(logits, history);
         let is_last = false;
         Ok(Choice { token, is_last })

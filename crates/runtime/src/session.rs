@@ -1,6 +1,6 @@
 //! One sequence: its state, the buffers of its steps, and the tokens that it has seen.
 
-use kernels::cpu::{Member, Outputs, Step, StepLimits, Trace, execute_nodes};
+use kernels::cpu::{Member, Outputs, Step, StepLimits, Trace};
 
 use crate::{Batch, Engine, RuntimeError};
 
@@ -95,30 +95,10 @@ impl<'e> Session<'e> {
         self.only.step(&[Member { sequence: 0, step }], trace)
     }
 
-    /// Runs some nodes of the program alone, as in a step of `tokens` at the present position, without moving on, optionally
-    /// traced: for timing.
-    ///
-    /// # Errors
-    /// The step does not fit.
-    pub fn run_nodes(
-        &mut self,
-        nodes: &[usize],
-        tokens: &[u32],
-        outputs: Outputs,
-        trace: Option<&mut Trace>,
-    ) -> Result<(), RuntimeError> {
-        let engine = self.only.engine;
-        execute_nodes(
-            &engine.model().program,
-            &mut self.only.states[0],
-            &mut self.only.workspace,
-            Step { tokens, outputs },
-            engine.pool(),
-            engine.profile(),
-            nodes,
-            trace,
-        )?;
-        Ok(())
+    /// It as the batch of one that it is.
+    #[must_use]
+    pub fn as_batch(&mut self) -> &mut Batch<'e> {
+        &mut self.only
     }
 
     /// See [`Batch::pretend_depth`].

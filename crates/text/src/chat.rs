@@ -151,6 +151,23 @@ impl ChatTemplate {
         self
     }
 
+    /// The conversation up to where the assistant's answer begins, to be encoded with [`crate::Specials::ParseDefused`].
+    ///
+    /// Contents are defused before they enter the template ([`Tokenizer::defuse`]), so that no turn can write control tokens.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render`].
+    pub fn prompt(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: &[Message],
+    ) -> Result<String, TemplateError> {
+        let safe = messages
+            .iter()
+            .map(|m| Message::new(&*m.role, tokenizer.defuse(&m.content)));
+        self.render(&safe.collect::<Vec<_>>(), true)
+    }
+
     /// The conversation as one string; with `add_generation_prompt`, up to where the assistant's next turn begins.
     ///
     /// # Errors

@@ -172,6 +172,15 @@ impl Tokenizer {
         out
     }
 
+    /// The token ids of a text that the model shall go on with: the begin token where the model wants it, and never an end token.
+    pub fn encode_to_continue(&self, text: &str, specials: Specials) -> Vec<u32> {
+        let mut out = self.encode(text, specials);
+        if let Some(bos) = self.add_bos.filter(|bos| out.first() != Some(bos)) {
+            out.insert(0, bos);
+        }
+        out
+    }
+
     /// As [`Tokenizer::encode_prompt`], for text that may not be UTF-8, such as a file's.
     ///
     /// # Errors

@@ -155,7 +155,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
             } else {
                 Specials::Plain
             };
-            prompt::to_continue(engine.tokenizer(), &text, specials)
+            engine.tokenizer().encode_to_continue(&text, specials)
         }
     };
     let context = arguments.context.unwrap_or_else(|| {

@@ -14,7 +14,8 @@ mod heads;
 mod rwkv7;
 
 use super::{
-    ExecuteError, Outputs, State, Step, StepLimits, Trace, Workspace, execute, execute_nodes,
+    ExecuteError, Member, Outputs, State, Step, StepLimits, Trace, Workspace, execute,
+    execute_nodes,
 };
 use crate::{
     DeltaShape, Isa, MatMulVariant, PackedMatrix, Pool, RuntimeProfile, StoredMatrix,
@@ -696,9 +697,9 @@ fn parts_run_alone_do_not_move_the_state_on() {
     };
     execute_nodes(
         &program,
-        &mut session.state,
+        std::slice::from_mut(&mut session.state),
         &mut session.workspace,
-        step,
+        &[Member { sequence: 0, step }],
         &pool,
         &session.profile,
         &nodes,

@@ -67,44 +67,42 @@ pub fn execute_batch(
     Ok(())
 }
 
-/// Runs some of the nodes, in the order given, over whatever the buffers hold, without moving the state on: for timing a
+/// Runs some of the nodes, in the order given, over whatever the buffers hold, without moving the states on: for timing a
 /// part of the model over its own weights. Results are meaningless.
 ///
 /// # Errors
-/// As [`execute`].
+/// As [`execute_batch`].
 ///
 /// # Panics
 /// If an index is not one of the program's nodes.
 #[expect(
     clippy::too_many_arguments,
-    reason = "the arguments of `execute` and the nodes; a struct would only rename them"
+    reason = "the arguments of `execute_batch` and the nodes; a struct would only rename them"
 )]
 pub fn execute_nodes(
     program: &Program,
-    state: &mut State,
+    states: &mut [State],
     workspace: &mut Workspace,
-    step: Step<'_>,
+    members: &[Member<'_>],
     pool: &Pool,
     profile: &RuntimeProfile,
     nodes: &[usize],
     trace: Option<&mut Trace>,
 ) -> Result<(), ExecuteError> {
-    let members = [Member { sequence: 0, step }];
-    let states = std::slice::from_mut(state);
-    check(program, states, workspace, &members, pool, profile)?;
+    check(program, states, workspace, members, pool, profile)?;
     assert!(
         nodes.iter().all(|&n| n < program.nodes.len()),
         "expected indices of the program's nodes"
     );
-    workspace.lay_out(states, &members);
+    workspace.lay_out(states, members);
     workspace.filled = 0;
-    spread_experts(program, workspace, step.tokens.len(), nodes);
+    spread_experts(program, workspace, workspace.layout.tokens.len(), nodes);
     walk(
         &Walk {
             program,
             states,
             workspace,
-            members: &members,
+            members,
             profile,
         },
         nodes.iter().copied(),
@@ -168,8 +166,12 @@ fn walk(
     pool.run(|team| {
         for node in nodes.clone() {
             let start_ns = trace.map(Trace::now);
+            #[cfg(feature = "planted-faults")]
+            let planted = crate::faults::Slowed::begin(walk.program.nodes[node].label.part);
             // SAFETY: `check` and the builder established what the kernels need; one node at a time (module head, 1 to 3).
             unsafe { walk.node(&walk.program.nodes[node].node, team) };
+            #[cfg(feature = "planted-faults")]
+            planted.end();
             if let (Some(trace), Some(start_ns)) = (trace, start_ns) {
                 trace.record(
                     team.index,
@@ -181,6 +183,8 @@ fn walk(
                 );
             }
             team.barrier();
+            #[cfg(feature = "planted-faults")]
+            crate::faults::delay_barrier();
         }
     });
 }

@@ -112,6 +112,12 @@ impl Program {
         &self.kv
     }
 
+    /// A KV cache's dimensions.
+    #[must_use]
+    pub fn kv_of(&self, id: KvId) -> KvSpec {
+        self.kv[id.0]
+    }
+
     /// All packed matrices, in the order in which they came.
     #[must_use]
     pub fn matrices(&self) -> &[PackedMatrix] {

@@ -206,7 +206,9 @@ fn gather<'p>(
 }
 
 fn user_causes(readings: &Readings, levels: &[Level]) -> Result<Causes, LensError> {
-    let of = |field: fn(&UserReading) -> f64| typical(readings.user.iter().map(field).collect());
+    let of = |field: fn(&UserReading) -> f64| {
+        typical(readings.user.iter().flatten().map(field).collect())
+    };
     let step = levels
         .iter()
         .find(|l| l.layer == Layer::Step)

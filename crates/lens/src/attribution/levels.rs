@@ -2,12 +2,12 @@
 
 use silicon::spec::{Claim, Spec};
 
-use super::{Int8Unit, Readings, compute_ms, figure, ms_at};
+use super::{Int8Unit, compute_ms, figure, ms_at};
 use crate::{
     LensError,
     numbers::{amount, significant},
     report::{Bound, Ceilings, Demand, Figure, Layer, Level, Reading, Regime, Work},
-    waterfall::Plan,
+    waterfall::{Plan, UserReading},
 };
 
 pub(super) fn timed(layer: Layer, figure: Figure, how: String) -> Level {
@@ -196,8 +196,8 @@ fn int8_claim(spec: &Spec, unit: Int8Unit) -> &Claim {
     }
 }
 
-pub(super) fn user_level(plan: &Plan, readings: &Readings) -> Result<Level, LensError> {
-    if readings.user.is_empty() {
+pub(super) fn user_level(plan: &Plan, user: &[UserReading]) -> Result<Level, LensError> {
+    if user.is_empty() {
         let reason = "the model ended its turn at once, whatever the seed".to_owned();
         let remedy = "time it at another --depth".to_owned();
         let (ms_per_token, how) = (
@@ -222,7 +222,7 @@ pub(super) fn user_level(plan: &Plan, readings: &Readings) -> Result<Level, Lens
         }
         Regime::Decode => "generation with sampling and text, per token",
     };
-    let walls = readings.user.iter().map(|u| u.wall_ms).collect();
+    let walls = user.iter().map(|u| u.wall_ms).collect();
     Ok(timed(
         Layer::User,
         figure("the generation", walls)?,

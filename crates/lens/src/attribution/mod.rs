@@ -41,7 +41,8 @@ pub(crate) struct Readings {
     pub in_step: Vec<Vec<Activity>>,
     /// By pass, then by part.
     pub alone: Vec<Vec<Activity>>,
-    pub user: Vec<UserReading>,
+    /// `None` where nobody generates: then there is no such level.
+    pub user: Option<Vec<UserReading>>,
 }
 
 /// Which 8-bit claim to hold the regime against.
@@ -73,7 +74,9 @@ pub(crate) fn waterfall(
         summed("the whole step", &readings.step_ms)?,
         step_how(plan),
     ));
-    levels.push(user_level(plan, readings)?);
+    if let Some(user) = &readings.user {
+        levels.push(user_level(plan, user)?);
+    }
     let sides = Sides {
         plan,
         readings,

@@ -80,6 +80,7 @@ fn plan() -> Plan {
     };
     Plan {
         regime: Regime::Decode,
+        sequences: 1,
         tokens: 1,
         depth: 7,
         chunks: vec![Chunk {
@@ -110,7 +111,7 @@ fn readings() -> Readings {
         fork_join_ms: vec![0.1; 8],
         in_step: vec![vec![activity(3.0, 0.4, 0.1), activity(0.3, 0.05, 0.05)]; 8],
         alone: vec![vec![activity(2.5, 0.2, 0.1), activity(0.2, 0.0, 0.1)]; 8],
-        user: vec![
+        user: Some(vec![
             UserReading {
                 wall_ms: 5.0,
                 model_ms: 4.5,
@@ -119,7 +120,7 @@ fn readings() -> Readings {
                 text_ms: 0.1
             };
             8
-        ],
+        ]),
     }
 }
 
@@ -215,7 +216,7 @@ fn a_claim_that_does_not_bind_may_be_missing() {
 #[test]
 fn a_model_that_says_nothing_has_no_user_level() {
     let silent = Readings {
-        user: Vec::new(),
+        user: Some(Vec::new()),
         ..readings()
     };
     let fall = waterfall(

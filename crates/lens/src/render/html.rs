@@ -3,7 +3,8 @@
 use silicon::{Fact, spec::Claim};
 
 use super::{
-    losses, plain, roofline_svg, scaling, task, terminal::signed, title, unexplained, waterfall_svg,
+    anatomy, application, losses, plain, roofline_svg, scaling, task, terminal::signed, title,
+    unexplained, waterfall_svg,
 };
 use crate::{
     numbers::{amount, significant},
@@ -40,6 +41,12 @@ pub fn html(report: &Report) -> String {
     }
     body += "</div>";
     body += HOW_TO_READ;
+    if let Some(found) = &report.application {
+        body += &application::html(found);
+    }
+    if let Some(found) = &report.anatomy {
+        body += &anatomy::html(report, found);
+    }
     if let Some(found) = &report.scaling {
         body += &scaling::html(found);
     }

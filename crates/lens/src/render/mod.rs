@@ -1,6 +1,8 @@
 //! Reports for people: [`terminal()`] and [`html()`], which show the same figures, [`card()`], a picture of them, and [`diff()`]; everything foreign (names of models and machines) is
 //! stripped of control characters or escaped.
 
+mod anatomy;
+mod application;
 mod card;
 mod diff;
 mod html;

@@ -3,7 +3,7 @@
 use super::{html::escape, plain, terminal::Style};
 use crate::{
     numbers::significant,
-    report::{Bound, Point, Scaling},
+    report::{Bound, MOST_UNEXPLAINED, Point, Scaling, Split},
 };
 
 /// What a point's step is.
@@ -22,16 +22,65 @@ fn limit(point: &Point) -> &'static str {
     }
 }
 
+/// Heading, share, and what it is.
+type Piece = (&'static str, fn(&Split) -> f64, &'static str);
+
+/// The pieces of a step; where there is no room, the first alone.
+const PIECES: [Piece; 6] = [
+    (
+        "silicon",
+        |s| s.silicon,
+        "what the measured silicon needs for it",
+    ),
+    (
+        "kernels",
+        |s| s.kernels,
+        "the kernels beyond that, each part alone",
+    ),
+    (
+        "uneven",
+        |s| s.uneven,
+        "threads that wait for another one's share",
+    ),
+    (
+        "barriers",
+        |s| s.barriers,
+        "barriers, and the fork-join of the step",
+    ),
+    (
+        "in step",
+        |s| s.in_step,
+        "kernels in the step against alone, and interruptions",
+    ),
+    ("rest", |s| s.unexplained, "unexplained"),
+];
+
+fn is_too_much(split: &Split) -> bool {
+    split.unexplained.abs() > MOST_UNEXPLAINED
+}
+
 pub(super) fn terminal(out: &mut String, scaling: &Scaling, style: &Style) {
     let title = style.bold("SCALING");
     out.push_str(&format!(
         "\n{title}  one step; tokens/s of all its tokens together\n"
     ));
-    let heads = format!(
-        "  {:>5}  {:<13}{:>8}{:>10}{:>8}  held by",
-        "depth", "", "ms/step", "tokens/s", "silicon"
+    let mut heads = format!(
+        "  {:>5}  {:<13}{:>8}{:>9}",
+        "depth", "", "ms/step", "tokens/s"
     );
-    out.push_str(&format!("{}\n", style.dim(&heads)));
+    let pieces = if style.is_wide() {
+        &PIECES[..]
+    } else {
+        &PIECES[..1]
+    };
+    for (name, ..) in pieces {
+        heads += &format!("{name:>9}");
+    }
+    out.push_str(&format!(
+        "{}  {}\n",
+        style.dim(&heads),
+        style.dim("held by")
+    ));
     let mut depth = None;
     for point in &scaling.points {
         let at = if depth == Some(point.depth) {
@@ -40,14 +89,27 @@ pub(super) fn terminal(out: &mut String, scaling: &Scaling, style: &Style) {
             point.depth.to_string()
         };
         depth = Some(point.depth);
-        out.push_str(&format!(
-            "  {at:>5}  {:<13}{:>8}{:>10}{:>7.0}%  {}\n",
+        let mut line = format!(
+            "  {at:>5}  {:<13}{:>8}{:>9}",
             work(point),
             significant(point.step_ms.typical),
-            significant(point.tokens_per_s),
-            100.0 * point.share,
-            limit(point)
-        ));
+            significant(point.tokens_per_s)
+        );
+        match point.split() {
+            Some(split) => {
+                for (_, share, _) in pieces {
+                    line += &format!("{:>8.0}%", 100.0 * share(&split));
+                }
+                if is_too_much(&split) {
+                    line = style.paint("31", &line);
+                }
+            }
+            None => {
+                let rest = 9 * (pieces.len() - 1);
+                line += &format!("{:>8.0}%{:rest$}", 100.0 * point.share, "");
+            }
+        }
+        out.push_str(&format!("{line}  {}\n", limit(point)));
     }
     for why in &scaling.skipped {
         style.paragraph(out, 2, &format!("left out: {}", plain(why)));

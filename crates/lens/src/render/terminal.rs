@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{losses, plain, scaling, task, unexplained, wrap};
+use super::{anatomy, application, losses, plain, scaling, task, unexplained, wrap};
 use crate::{
     numbers::{amount, significant},
     report::{Layer, Level, Loss, Reading, Report, Waterfall},
@@ -27,6 +27,11 @@ impl Style {
         } else {
             text.to_owned()
         }
+    }
+
+    /// Whether the widest tables fit.
+    pub fn is_wide(&self) -> bool {
+        self.width >= 100
     }
 
     pub fn bold(&self, text: &str) -> String {
@@ -56,6 +61,12 @@ pub fn terminal(report: &Report, color: bool, width: usize) -> String {
     header(&mut out, report, &style);
     for fall in [&report.prefill, &report.decode] {
         waterfall(&mut out, fall, &style);
+    }
+    if let Some(found) = &report.application {
+        application::terminal(&mut out, found, &style);
+    }
+    if let Some(found) = &report.anatomy {
+        anatomy::terminal(&mut out, report, found, &style);
     }
     if let Some(found) = &report.scaling {
         scaling::terminal(&mut out, found, &style);

@@ -87,6 +87,8 @@ fn report(name: &str) -> Report {
         },
         prefill,
         decode: fall(&spec(unknown(), known(200.0))),
+        anatomy: None,
+        application: None,
         scaling: Some(scaling()),
         warnings: vec!["the machine was busy".into()],
         timer: TimerCost {
@@ -102,6 +104,7 @@ fn report(name: &str) -> Report {
 /// Decode with 8 sequences, then a prompt, and one depth left out.
 fn scaling() -> Scaling {
     let point = |sequences, tokens, step_ms, share, bound| Point {
+        fall: None,
         depth: 4096,
         sequences,
         tokens,
@@ -128,9 +131,9 @@ fn other_depths_and_several_sequences_are_a_table() {
     let text = terminal(&report("A model"), false, 60);
     let want = "\
 SCALING  one step; tokens/s of all its tokens together
-  depth                ms/step  tokens/s silicon  held by
-   4096  8 sequences       100      80.0     50%  memory
-         prompt of 256    1000       256     75%  arithmetic
+  depth                ms/step tokens/s  silicon  held by
+   4096  8 sequences       100     80.0      50%  memory
+         prompt of 256    1000      256      75%  arithmetic
   left out: depth 16384:";
     assert!(text.contains(want), "{text}");
     let page = html(&report("A model"));

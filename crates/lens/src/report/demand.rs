@@ -35,4 +35,15 @@ impl Work {
     pub fn ops(&self) -> f64 {
         self.int8_ops + self.int16_ops + self.bf16_flops + self.f32_flops
     }
+
+    /// That of so many tokens.
+    #[must_use]
+    pub fn times(self, tokens: f64) -> Self {
+        Self {
+            int8_ops: self.int8_ops * tokens,
+            int16_ops: self.int16_ops * tokens,
+            bf16_flops: self.bf16_flops * tokens,
+            f32_flops: self.f32_flops * tokens,
+        }
+    }
 }

@@ -1,25 +1,27 @@
 //! Running a plan: whole steps, and each part alone over all its layers in turn.
 //!
 //! Parts are run in the program's order, one pass over all of them at a time, so that a part's weights were last read a whole
-//! model ago: they stream from where they stream in a real step. The step itself runs at the plan's depths, over caches whose
-//! pages were written before (memory that was never written is one shared page of zeros, which is always in the nearest cache).
+//! model ago: they stream from where they stream in a real step. The step itself runs at the plan's depths, over caches that
+//! pretend to hold that much ([`Batch::pretend_depth`]: speed does not depend on what they hold). Each sequence is at another place of the
+//! text, and each turn of decode too: which experts a token takes depends on it.
 
-use kernels::{
-    cpu::{Outputs, Span, Trace},
-    program::Node,
-};
+use kernels::cpu::{Member, Outputs, Span, Step, Trace};
 use measure::Stopwatch;
-use runtime::{Engine, RuntimeError, Session};
+use runtime::{Batch, Engine, RuntimeError};
 
-use super::plan::Plan;
-use crate::report::Activity;
+use super::plan::{Chunk, Plan};
+use crate::report::{Activity, Regime};
 
-/// A session with what it needs to be timed.
-pub(crate) struct Bench<'e> {
-    pub session: Session<'e>,
+/// Tokens between two sequences' places in the text.
+const APART: usize = 29;
+
+/// What it takes to run plans, but for the sequences themselves.
+pub(crate) struct Bench {
     trace: Trace,
-    /// Natural text, at least as long as the longest prompt.
-    prompt: Vec<u32>,
+    /// Natural text.
+    text: Vec<u32>,
+    /// Places that decode has gone on in the text.
+    turn: usize,
 }
 
 /// One traced step, in milliseconds per token.
@@ -31,79 +33,61 @@ pub(crate) struct TracedStep {
     pub fork_join_ms: f64,
 }
 
-impl<'e> Bench<'e> {
-    pub fn new(engine: &'e Engine, context: usize, prompt: Vec<u32>) -> Result<Self, RuntimeError> {
+impl Bench {
+    /// Over `text`, of at least one token.
+    pub fn new(engine: &Engine, text: Vec<u32>) -> Self {
         // Twice: a part that changes its input in place is timed behind its producers.
         let nodes = 2 * engine.model().program.nodes().len();
-        let trace = Trace::new(engine.pool().threads(), nodes);
-        Ok(Self {
-            session: engine.session(Some(context))?,
-            trace,
-            prompt,
-        })
-    }
-
-    /// Writes to all pages of the caches up to `depth`.
-    pub fn fill_caches(&mut self, depth: usize) -> Result<(), RuntimeError> {
-        let engine = self.session.engine();
-        let is_writer = |node: &Node| matches!(node, Node::Heads { .. });
-        let nodes = engine.model().program.nodes().iter().enumerate();
-        let writers: Vec<usize> = nodes
-            .filter(|(_, n)| is_writer(&n.node))
-            .map(|(i, _)| i)
-            .collect();
-        let chunk = engine.profile().prefill_chunk.max(1);
-        let tokens = vec![0; chunk];
-        for start in (0..depth).step_by(chunk) {
-            self.session.pretend_depth(start);
-            self.session.run_nodes(
-                &writers,
-                &tokens[..chunk.min(depth - start)],
-                Outputs::None,
-                None,
-            )?;
+        Self {
+            trace: Trace::new(engine.pool().threads(), nodes),
+            text,
+            turn: 0,
         }
-        Ok(())
     }
 
     /// The whole step, as it is: by chunk, in milliseconds per token of the plan.
-    pub fn step(&mut self, plan: &Plan) -> Result<Vec<f64>, RuntimeError> {
+    pub fn step(&mut self, batch: &mut Batch<'_>, plan: &Plan) -> Result<Vec<f64>, RuntimeError> {
         let mut ms = Vec::with_capacity(plan.chunks.len());
         for chunk in &plan.chunks {
-            self.session.pretend_depth(chunk.depth);
+            let tokens = self.tokens(plan, chunk);
+            pretend(batch, plan, chunk);
+            let members = members(&tokens, chunk.outputs);
             let clock = Stopwatch::start();
-            self.session
-                .step(&self.prompt[chunk.range(plan.regime)], chunk.outputs, None)?;
+            batch.step(&members, None)?;
             ms.push(clock.elapsed_ms() / plan.tokens as f64);
         }
+        self.turn += 1;
         Ok(ms)
     }
 
     /// One chunk of the plan under the tracer: its wall time in milliseconds, and the spans of each thread.
     pub fn traced_chunk(
         &mut self,
+        batch: &mut Batch<'_>,
         plan: &Plan,
         index: usize,
     ) -> Result<(f64, Vec<Vec<Span>>), RuntimeError> {
         let chunk = &plan.chunks[index];
-        self.session.pretend_depth(chunk.depth);
+        let tokens = self.tokens(plan, chunk);
+        pretend(batch, plan, chunk);
+        let members = members(&tokens, chunk.outputs);
         let clock = Stopwatch::start();
-        self.session.step(
-            &self.prompt[chunk.range(plan.regime)],
-            chunk.outputs,
-            Some(&mut self.trace),
-        )?;
+        batch.step(&members, Some(&mut self.trace))?;
         let ms = clock.elapsed_ms();
         Ok((ms, self.trace.spans()))
     }
 
     /// The whole step under the tracer.
-    pub fn traced_step(&mut self, plan: &Plan) -> Result<TracedStep, RuntimeError> {
+    pub fn traced_step(
+        &mut self,
+        batch: &mut Batch<'_>,
+        plan: &Plan,
+    ) -> Result<TracedStep, RuntimeError> {
         let scale = 1.0 / plan.tokens as f64;
         let mut parts = vec![Activity::default(); plan.parts.len()];
         let (mut wall_ms, mut fork_join_ms) = (Vec::new(), 0.0);
         for index in 0..plan.chunks.len() {
-            let (ms, spans) = self.traced_chunk(plan, index)?;
+            let (ms, spans) = self.traced_chunk(batch, plan, index)?;
             let inside_ms = sum_spans(&spans, scale, |node, activity| {
                 if let Some(part) = plan.part_of.get(node).and_then(|&part| parts.get_mut(part)) {
                     *part = part.plus(activity);
@@ -112,6 +96,7 @@ impl<'e> Bench<'e> {
             wall_ms.push(ms * scale);
             fork_join_ms += (ms * scale - inside_ms).max(0.0);
         }
+        self.turn += 1;
         Ok(TracedStep {
             wall_ms,
             parts,
@@ -120,20 +105,20 @@ impl<'e> Bench<'e> {
     }
 
     /// Every part alone, one after another; by part, in milliseconds per token.
-    pub fn alone(&mut self, plan: &Plan) -> Result<Vec<Activity>, RuntimeError> {
+    pub fn alone(
+        &mut self,
+        batch: &mut Batch<'_>,
+        plan: &Plan,
+    ) -> Result<Vec<Activity>, RuntimeError> {
         let scale = 1.0 / plan.tokens as f64;
         let mut all = Vec::with_capacity(plan.parts.len());
         for (index, part) in plan.parts.iter().enumerate() {
             let mut activity = Activity::default();
             for chunk in &plan.chunks {
-                self.session.pretend_depth(chunk.depth);
-                let tokens = &self.prompt[chunk.range(plan.regime)];
-                self.session.run_nodes(
-                    &part.alone,
-                    tokens,
-                    chunk.outputs,
-                    Some(&mut self.trace),
-                )?;
+                let tokens = self.tokens(plan, chunk);
+                pretend(batch, plan, chunk);
+                let members = members(&tokens, chunk.outputs);
+                batch.run_nodes(&part.alone, &members, Some(&mut self.trace))?;
                 sum_spans(&self.trace.spans(), scale, |node, here| {
                     if plan.part_of.get(node) == Some(&index) {
                         activity = activity.plus(here);
@@ -145,9 +130,42 @@ impl<'e> Bench<'e> {
         Ok(all)
     }
 
-    /// The prompt's first `tokens` tokens.
-    pub fn prompt(&self, tokens: usize) -> &[u32] {
-        &self.prompt[..tokens.min(self.prompt.len())]
+    /// The first `tokens` tokens of the text, again from its beginning where it is shorter.
+    pub fn prompt(&self, tokens: usize) -> Vec<u32> {
+        self.from(0, tokens)
+    }
+
+    fn from(&self, place: usize, tokens: usize) -> Vec<u32> {
+        let place = place % self.text.len().max(1);
+        let endless = self.text.iter().cycle().skip(place);
+        endless.take(tokens).copied().collect()
+    }
+
+    /// Of each sequence.
+    fn tokens(&self, plan: &Plan, chunk: &Chunk) -> Vec<Vec<u32>> {
+        let first = match plan.regime {
+            Regime::Prefill => chunk.depth - plan.depth,
+            Regime::Decode => self.turn,
+        };
+        let places = (0..plan.sequences).map(|sequence| first + APART * sequence);
+        places.map(|place| self.from(place, chunk.tokens)).collect()
+    }
+}
+
+fn members(tokens: &[Vec<u32>], outputs: Outputs) -> Vec<Member<'_>> {
+    let steps = tokens.iter().map(|tokens| Step { tokens, outputs });
+    steps
+        .enumerate()
+        .map(|(sequence, step)| Member { sequence, step })
+        .collect()
+}
+
+fn pretend(batch: &mut Batch<'_>, plan: &Plan, chunk: &Chunk) {
+    for sequence in 0..plan.sequences {
+        // It touches every page, which takes its time at a great depth.
+        if batch.tokens(sequence).len() != chunk.depth {
+            batch.pretend_depth(sequence, chunk.depth);
+        }
     }
 }
 

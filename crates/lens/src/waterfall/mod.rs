@@ -7,6 +7,8 @@
 //!
 //! Rounds go on until the budget is spent, with a minimum. Nothing is dropped and nothing is subtracted from a reading.
 
+mod anatomy;
+mod application;
 mod bench;
 mod ceilings;
 mod identity;
@@ -18,7 +20,7 @@ mod user;
 use std::time::Duration;
 
 use measure::{Stopwatch, TimerCost};
-use runtime::Engine;
+use runtime::{Batch, Engine, Session};
 use text::Specials;
 
 use crate::{
@@ -67,6 +69,8 @@ const DECODE_PASSES: usize = 10;
 const STREAM_SAMPLES: usize = 3;
 /// Passes of decode for one generation.
 const GENERATE_EVERY: u64 = 4;
+/// For which conversations are timed.
+const CONVERSATIONS: Duration = Duration::from_secs(2);
 /// Rounds that are made whatever they take.
 const MIN_ROUNDS: usize = 3;
 /// Rounds beyond which nothing is gained.
@@ -91,8 +95,8 @@ pub fn measure(
     let profile = engine.profile();
     let program = &engine.model().program;
     let plans = [
-        Plan::prefill(program, profile, tokens),
-        Plan::decode(program, profile, depth),
+        Plan::prefill(program, profile, 0, tokens),
+        Plan::decode(program, profile, depth, 1),
     ];
     progress("warming up", falls * 0.3);
     let mut rounds = Rounds::new(engine, &plans, depth, tokens)?;
@@ -105,18 +109,24 @@ pub fn measure(
         let share = spent
             .max(done as f64 / MIN_ROUNDS as f64 * f64::from(u8::from(done < MIN_ROUNDS)))
             .min(1.0);
-        progress(&format!("round {}", done + 1), falls * (0.3 + 0.7 * share));
+        progress(&format!("round {}", done + 1), falls * (0.3 + 0.65 * share));
         rounds.run(&plans, done as u64)?;
         done += 1;
     }
+    progress("a conversation", falls * 0.97);
+    let application = match application::measure(engine, STORY, CONVERSATIONS) {
+        Ok(found) => Some(found),
+        Err(error) => {
+            warnings.push(format!("no conversation was timed: {error}"));
+            None
+        }
+    };
     let Rounds {
-        bench,
+        mut bench,
         readings,
         streams,
         ..
     } = rounds;
-    let text = bench.prompt(tokens).to_vec();
-    drop(bench);
     let fall = |at: usize, streams: Streams| {
         let ceilings = streams.ceilings(&silicon, pool)?;
         waterfall(
@@ -133,8 +143,9 @@ pub fn measure(
         let available = silicon.machine.memory.available_bytes.value();
         let found = scaling::measure(
             engine,
-            &decode.ceilings,
-            &text,
+            &mut bench,
+            &silicon,
+            [&prefill.ceilings, &decode.ceilings],
             available.map(|bytes| bytes / 2),
             &mut |step, done| progress(step, falls + (1.0 - falls) * done),
         );
@@ -156,6 +167,13 @@ pub fn measure(
         rounds: done,
         model: identity::model(engine),
         profile: identity::profile(profile),
+        anatomy: Some(anatomy::anatomy(
+            engine.model(),
+            profile,
+            &plans[1],
+            &decode,
+        )),
+        application,
         prefill,
         decode,
         scaling,
@@ -197,7 +215,8 @@ fn fit(
 
 /// Everything that the rounds use and fill.
 struct Rounds<'e> {
-    bench: Bench<'e>,
+    session: Session<'e>,
+    bench: Bench,
     text: String,
     text_tokens: usize,
     /// Prefill, decode.
@@ -214,18 +233,19 @@ impl<'e> Rounds<'e> {
     ) -> Result<Self, LensError> {
         let (text, prompt) = natural(engine, tokens)?;
         let text_tokens = prompt.len();
-        let mut bench = Bench::new(engine, depth.max(tokens) + user::ROOM, prompt)?;
-        bench.fill_caches(depth)?;
+        let mut session = engine.session(Some(depth.max(tokens) + user::ROOM))?;
+        let mut bench = Bench::new(engine, prompt);
         let threads = engine.pool().threads();
         let streams = [
             Streams::new(&plans[0], threads)?,
             Streams::new(&plans[1], threads)?,
         ];
         for plan in plans {
-            bench.step(plan)?;
+            bench.step(session.as_batch(), plan)?;
         }
-        bench.session.reset();
+        session.reset();
         Ok(Self {
+            session,
             bench,
             text,
             text_tokens,
@@ -235,7 +255,7 @@ impl<'e> Rounds<'e> {
     }
 
     fn run(&mut self, plans: &[Plan; 2], round: u64) -> Result<(), LensError> {
-        let bench = &mut self.bench;
+        let (session, bench) = (&mut self.session, &mut self.bench);
         // Together and not between the passes: what they read pushes the model out of the caches that it would otherwise keep.
         for _ in 0..STREAM_SAMPLES {
             for streams in &mut self.streams {
@@ -244,19 +264,22 @@ impl<'e> Rounds<'e> {
         }
         let [prefill, decode] = &mut self.readings;
         for turn in 0..DECODE_PASSES as u64 {
-            pass(bench, &plans[1], decode)?;
+            pass(bench, session.as_batch(), &plans[1], decode)?;
             if turn.is_multiple_of(GENERATE_EVERY) {
-                decode.user.extend(user::answer(
+                let seed = round * DECODE_PASSES as u64 + turn;
+                decode.user.get_or_insert_default().extend(user::answer(
+                    session,
                     bench,
                     plans[1].depth,
-                    round * DECODE_PASSES as u64 + turn,
+                    seed,
                 )?);
             }
         }
-        pass(bench, &plans[0], prefill)?;
-        prefill.user.push(user::prompt(
-            bench,
-            plans[0].tokens,
+        pass(bench, session.as_batch(), &plans[0], prefill)?;
+        let prompt = bench.prompt(plans[0].tokens);
+        prefill.user.get_or_insert_default().push(user::prompt(
+            session,
+            &prompt,
             &self.text,
             self.text_tokens,
         )?);
@@ -265,41 +288,51 @@ impl<'e> Rounds<'e> {
 }
 
 /// One reading of the step, of the traced step, and of each part alone.
-fn pass(bench: &mut Bench<'_>, plan: &Plan, readings: &mut Readings) -> Result<(), LensError> {
+fn pass(
+    bench: &mut Bench,
+    batch: &mut Batch<'_>,
+    plan: &Plan,
+    readings: &mut Readings,
+) -> Result<(), LensError> {
     if plan.regime == Regime::Decode {
         // A token's step follows another token's, not the reading of something else.
-        bench.step(plan)?;
+        bench.step(batch, plan)?;
     }
-    readings.step_ms.push(bench.step(plan)?);
-    let traced = bench.traced_step(plan)?;
+    readings.step_ms.push(bench.step(batch, plan)?);
+    let traced = bench.traced_step(batch, plan)?;
     readings.traced_ms.push(traced.wall_ms);
     readings.fork_join_ms.push(traced.fork_join_ms);
     readings.in_step.push(traced.parts);
-    readings.alone.push(bench.alone(plan)?);
+    readings.alone.push(bench.alone(batch, plan)?);
     Ok(())
 }
 
 /// Text of at least `tokens` tokens, and its tokens.
 fn natural(engine: &Engine, tokens: usize) -> Result<(String, Vec<u32>), LensError> {
     let encode = |text: &str| engine.tokenizer().encode_prompt(text, Specials::Plain);
-    let once = encode(TEXT).len();
-    if once < 2 {
-        return Err(LensError::Tokenizer { tokens: once });
-    }
-    let mut text = TEXT.to_owned();
+    let mut text = text();
     let mut prompt = encode(&text);
+    if prompt.len() < 2 {
+        let tokens = prompt.len();
+        return Err(LensError::Tokenizer { tokens });
+    }
     while prompt.len() < tokens {
-        text = TEXT.repeat(text.len() / TEXT.len() * 2);
+        text = text.repeat(2);
         prompt = encode(&text);
     }
     Ok((text, prompt))
 }
 
 /// What a prompt looks like: prose, numbers, a list, code.
-const TEXT: &str = "A loaded wagon on a steep road wants to roll back. The carter knows it: on the way up he lets a short \
+fn text() -> String {
+    format!("{STORY}\n\n{QUESTIONS}")
+}
+
+const STORY: &str = "A loaded wagon on a steep road wants to roll back. The carter knows it: on the way up he lets a short \
     wooden prop drag behind the rear axle, and when the horses stop to rest, the prop digs into the gravel and the wagon stays where \
     it is. Nobody looks at the prop while the wheels are turning. It costs a little, it weighs a little, and on a flat road it \
     does nothing at all. In 1847, on the 12 km between the quarry and the harbour, 340 wagons went up each week, and the keeper \
-    of the toll-house wrote down every one that came down again without its horses: 3 in the first year, none in the second.\n\n\
-    Please summarise the text above in two sentences, then answer:\n1. What does the prop do when the wagon stops?\n2. Why is \
-    it easy to forget?\n\nfn holds(slope: f64, friction: f64) -> bool {\n    friction >= slope.tan()\n}\n\n";
+    of the toll-house wrote down every one that came down again without its horses: 3 in the first year, none in the second.";
+
+const QUESTIONS: &str = "Please summarise the text above in two sentences, then answer:\n1. What does the prop do when the wagon \
+    stops?\n2. Why is it easy to forget?\n\nfn holds(slope: f64, friction: f64) -> bool {\n    friction >= slope.tan()\n}\n\n";

@@ -1,10 +1,8 @@
 //! What a regime runs, and what each part of the model must move and compute in it.
 //!
-//! A regime is a list of chunks: a prompt's, or the one token of a decode step. A part is all nodes with one label, over all layers. Its
+//! A regime is a list of chunks: a prompt's, or the one token (of each sequence) of a decode step. A part is all nodes with one label, over all layers. Its
 //! bytes are told apart: *streamed* ones (weights, caches, recurrent state, embedding rows) come from wherever the model lies and
 //! set the ceiling of decoding; *activations* pass from node to node through the caches. Costs are those of `ops`.
-
-use std::ops::Range;
 
 use kernels::{
     RuntimeProfile,
@@ -20,21 +18,13 @@ use crate::report::{Demand, Regime};
 pub(crate) struct Chunk {
     /// Tokens in the caches before it.
     pub depth: usize,
-    /// Tokens computed.
+    /// Tokens computed, of each sequence.
     pub tokens: usize,
     /// For which of them logits are.
     pub outputs: Outputs,
 }
 
 impl Chunk {
-    /// Its tokens among the prompt's.
-    pub fn range(&self, regime: Regime) -> Range<usize> {
-        match regime {
-            Regime::Prefill => self.depth..self.depth + self.tokens,
-            Regime::Decode => 0..1,
-        }
-    }
-
     fn shape(&self, profile: &RuntimeProfile) -> StepShape {
         let outputs = usize::from(self.outputs != Outputs::None);
         StepShape {
@@ -63,7 +53,11 @@ pub(crate) struct PartPlan {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
     pub regime: Regime,
+    /// That share its steps.
+    pub sequences: usize,
+    /// Of all sequences.
     pub tokens: usize,
+    /// Tokens in the caches before the first of them.
     pub depth: usize,
     pub chunks: Vec<Chunk>,
     pub parts: Vec<PartPlan>,
@@ -78,33 +72,43 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// A prompt of `tokens` in the profile's chunks.
-    pub fn prefill(program: &Program, profile: &RuntimeProfile, tokens: usize) -> Self {
+    /// A prompt of `tokens` behind `depth` others, in the profile's chunks.
+    pub fn prefill(
+        program: &Program,
+        profile: &RuntimeProfile,
+        depth: usize,
+        tokens: usize,
+    ) -> Self {
         let chunk = profile.prefill_chunk.max(1);
-        let chunks = (0..tokens).step_by(chunk).map(|depth| {
-            let now = chunk.min(tokens - depth);
-            let outputs = if depth + now == tokens {
+        let chunks = (0..tokens).step_by(chunk).map(|done| {
+            let now = chunk.min(tokens - done);
+            let outputs = if done + now == tokens {
                 Outputs::Last
             } else {
                 Outputs::None
             };
             Chunk {
-                depth,
+                depth: depth + done,
                 tokens: now,
                 outputs,
             }
         });
-        Self::new(program, profile, Regime::Prefill, chunks.collect(), 0)
+        Self::new(program, profile, Regime::Prefill, chunks.collect(), 1)
     }
 
-    /// One token behind `depth` others.
-    pub fn decode(program: &Program, profile: &RuntimeProfile, depth: usize) -> Self {
+    /// One token of each of `sequences`, behind `depth` others.
+    pub fn decode(
+        program: &Program,
+        profile: &RuntimeProfile,
+        depth: usize,
+        sequences: usize,
+    ) -> Self {
         let chunk = Chunk {
             depth,
             tokens: 1,
             outputs: Outputs::Last,
         };
-        Self::new(program, profile, Regime::Decode, vec![chunk], depth)
+        Self::new(program, profile, Regime::Decode, vec![chunk], sequences)
     }
 
     fn new(
@@ -112,9 +116,9 @@ impl Plan {
         profile: &RuntimeProfile,
         regime: Regime,
         chunks: Vec<Chunk>,
-        depth: usize,
+        sequences: usize,
     ) -> Self {
-        let tokens: usize = chunks.iter().map(|c| c.tokens).sum();
+        let tokens = sequences * chunks.iter().map(|c| c.tokens).sum::<usize>();
         let (mut parts, mut part_of): (Vec<PartPlan>, Vec<usize>) = (Vec::new(), Vec::new());
         let (mut streamed_by_chunk, mut cache_bytes) = (vec![0u64; chunks.len()], 0);
         let mut total = Demand::default();
@@ -140,9 +144,10 @@ impl Plan {
             }
             part.alone.push(index);
             for (chunk, streamed_sum) in chunks.iter().zip(&mut streamed_by_chunk) {
-                let shape = chunk.shape(profile);
-                let cost = program.cost(&labelled.node, shape);
-                let streamed = streamed_bytes(program, &labelled.node, shape, &cost);
+                let (shape, times) = chunk.shape(profile).of_sequences(&labelled.node, sequences);
+                let one = program.cost(&labelled.node, shape);
+                let streamed = streamed_bytes(program, &labelled.node, shape, &one) * times;
+                let cost = one * times;
                 let activations = cost.bytes().saturating_sub(streamed);
                 *streamed_sum = streamed_sum.saturating_add(streamed);
                 cache_bytes = cache_bytes.max(activations);
@@ -154,8 +159,9 @@ impl Plan {
         let stream_bytes = streamed_by_chunk.into_iter().max().unwrap_or(0);
         Self {
             regime,
+            sequences,
             tokens,
-            depth,
+            depth: chunks.first().map_or(0, |c| c.depth),
             chunks,
             parts,
             part_of,
@@ -171,7 +177,7 @@ impl Plan {
     }
 }
 
-pub(super) fn add(demand: &mut Demand, cost: &Cost, streamed: u64, tokens: usize) {
+fn add(demand: &mut Demand, cost: &Cost, streamed: u64, tokens: usize) {
     let per_token = |amount: u64| amount as f64 / tokens.max(1) as f64;
     demand.streamed_bytes += per_token(streamed);
     demand.activation_bytes += per_token(cost.bytes().saturating_sub(streamed));

@@ -66,20 +66,20 @@ pub fn timeline(engine: &Engine, options: &Options) -> Result<Timeline, LensErro
     let (depth, tokens) = fit(engine, options, &mut Vec::new())?;
     let profile = engine.profile();
     let program = &engine.model().program;
-    let prefill = Plan::prefill(program, profile, tokens);
-    let decode = Plan::decode(program, profile, depth);
+    let prefill = Plan::prefill(program, profile, 0, tokens);
+    let decode = Plan::decode(program, profile, depth, 1);
     let (_, prompt) = natural(engine, tokens)?;
-    let mut bench = Bench::new(engine, depth.max(tokens) + user::ROOM, prompt)?;
-    bench.fill_caches(depth)?;
+    let mut session = engine.session(Some(depth.max(tokens) + user::ROOM))?;
+    let mut bench = Bench::new(engine, prompt);
     let mut events = Vec::new();
     for (pid, plan, repeat) in [(1, &prefill, 1), (2, &decode, DECODE_STEPS)] {
         names(pid, plan.regime, engine.pool().threads(), &mut events);
-        bench.step(plan)?;
+        bench.step(session.as_batch(), plan)?;
         let clock = Stopwatch::start();
         for _ in 0..repeat {
             for index in 0..plan.chunks.len() {
                 let began_us = clock.elapsed_ns() / 1e3;
-                let (_, threads) = bench.traced_chunk(plan, index)?;
+                let (_, threads) = bench.traced_chunk(session.as_batch(), plan, index)?;
                 let chunk = &plan.chunks[index];
                 for (tid, spans) in threads.iter().enumerate() {
                     events.extend(spans.iter().filter_map(|span| {

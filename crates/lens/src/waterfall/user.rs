@@ -36,29 +36,22 @@ pub(crate) struct UserReading {
 
 /// From text to the choice of the first token, per token of the prompt. `text` makes `text_tokens` tokens.
 pub(crate) fn prompt(
-    bench: &mut Bench<'_>,
-    tokens: usize,
+    session: &mut Session<'_>,
+    prompt: &[u32],
     text: &str,
     text_tokens: usize,
 ) -> Result<UserReading, RuntimeError> {
-    let prompt = bench.prompt(tokens).to_vec();
-    let tokenizer = bench.session.engine().tokenizer();
+    let tokenizer = session.engine().tokenizer();
     let clock = Stopwatch::start();
     std::hint::black_box(tokenizer.encode_prompt(std::hint::black_box(text), Specials::Plain));
     let tokenise_ms = clock.elapsed_ms() / text_tokens.max(1) as f64;
-    bench.session.reset();
+    session.reset();
     let mut sampler = Sampler::new(SamplingOptions::default())?;
     let options = GenerationOptions {
         max_tokens: Some(1),
         stop: Vec::new(),
     };
-    let done = generate(
-        &mut bench.session,
-        &prompt,
-        &mut sampler,
-        &options,
-        &mut |_| true,
-    )?;
+    let done = generate(session, prompt, &mut sampler, &options, &mut |_| true)?;
     let per_token = 1.0 / prompt.len().max(1) as f64;
     let times = done.timings;
     Ok(UserReading {
@@ -72,20 +65,21 @@ pub(crate) fn prompt(
 
 /// Tokens behind `depth`; `None` where the model ends its turn before it decodes, whatever the seed.
 pub(crate) fn answer(
-    bench: &mut Bench<'_>,
+    session: &mut Session<'_>,
+    bench: &Bench,
     depth: usize,
     seed: u64,
 ) -> Result<Option<UserReading>, RuntimeError> {
     let mut prompt = vec![0; depth];
-    prompt.extend_from_slice(bench.prompt(TAIL));
+    prompt.extend(bench.prompt(TAIL));
     for attempt in 0..TRIES {
-        bench.session.reset();
-        bench.session.pretend_depth(depth);
+        session.reset();
+        session.pretend_depth(depth);
         let options = SamplingOptions {
             seed: seed * TRIES + attempt,
             ..SamplingOptions::default()
         };
-        if let Some(reading) = generated(&mut bench.session, &prompt, options)? {
+        if let Some(reading) = generated(session, &prompt, options)? {
             return Ok(Some(reading));
         }
     }

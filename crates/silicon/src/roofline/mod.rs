@@ -1,8 +1,8 @@
 //! What the machine really does: the ceilings that every kernel and every step is held against.
 //!
 //! 1. **Arithmetic** ([`compute`]): multiply-adds on registers only, enough independent chains to fill the pipes.
-//! 2. **Bandwidth** ([`bandwidth`]): reading a working set far beyond the last cache; in a full run, every size from L1 upwards too,
-//!    and the cliffs between them ([`cliff`]).
+//! 2. **Bandwidth** ([`bandwidth`]): reading a working set far beyond the last cache, and STREAM's triad there; in a full run, every
+//!    size from L1 upwards too, and the cliffs between them in the curve of reading ([`cliff`]).
 //! 3. **Latency** ([`latency`]): dependent loads at addresses that no prefetcher guesses.
 //! 4. **Fork-join** ([`fork_join`]): what it costs to hand work to threads and wait.
 //!
@@ -26,7 +26,7 @@ use thiserror::Error;
 
 use crate::Fact;
 use crate::probe::Machine;
-pub use bandwidth::{BandwidthPoint, Dram, Stream};
+pub use bandwidth::{Bandwidth, BandwidthPoint, ByThreads, Dram, Pattern, Stores, Stream};
 pub use cliff::Cliff;
 pub use compute::{ComputePeak, Precision};
 pub use fork_join::ForkJoin;
@@ -62,6 +62,18 @@ pub enum RooflineError {
         /// What was asked for.
         threads: usize,
         /// The most that is accepted.
+        max: usize,
+    },
+    /// A size that the working set does not hold.
+    #[error(
+        "expected from {min} to {max} bytes for each thread, got {bytes}: choose another size, or fewer threads"
+    )]
+    Size {
+        /// What was asked for.
+        bytes: usize,
+        /// The least.
+        min: usize,
+        /// What the working set holds for each thread.
         max: usize,
     },
     /// Too little memory for a working set beyond the caches.
@@ -164,15 +176,10 @@ pub fn measure(
     depth: Depth,
     mut progress: impl FnMut(Progress),
 ) -> Result<Roofline, RooflineError> {
-    if !(1..=MAX_THREADS).contains(&threads) {
-        return Err(RooflineError::Threads {
-            threads,
-            max: MAX_THREADS,
-        });
-    }
+    check_threads(threads)?;
     let clock = Stopwatch::start();
     let kernels = compute::kernels();
-    let of = kernels.len() + if depth == Depth::Full { 7 } else { 5 };
+    let of = kernels.len() + if depth == Depth::Full { 9 } else { 6 };
     let mut done = 0;
     let mut step = |name: &str| {
         progress(Progress {
@@ -194,18 +201,25 @@ pub fn measure(
     let fork_join = fork_join::of_std_threads(threads)?;
 
     step("touching the working set");
-    let set = working_set::prepare(machine, threads, depth)?;
+    let mut bandwidth = Bandwidth::prepare(machine, threads, depth)?;
     step("memory bandwidth");
-    let dram = bandwidth::of_dram(&set, threads, depth)?;
+    let mut dram = bandwidth.dram(threads, depth)?;
     let (mut by_size, mut latency) = (Vec::new(), Vec::new());
     if depth == Depth::Full {
         step("bandwidth by working set");
-        by_size = bandwidth::by_size(set.bytes(), threads)?;
+        by_size = bandwidth.by_size(threads)?;
         step("cache latency");
         latency = latency::of_caches(machine)?;
     }
     step("memory latency");
-    latency.push(latency::of(set.bytes(), depth)?);
+    latency.push(latency::of(bandwidth.bytes(), depth)?);
+    // Only now, since the walk of the latency wants zeros and the triad writes.
+    step("triad in memory");
+    bandwidth.add_dram_triad(&mut dram, threads, depth)?;
+    if depth == Depth::Full {
+        step("triad by working set");
+        bandwidth.add_triad(&mut by_size, threads)?;
+    }
 
     let warnings = warnings(machine, threads, &dram, &compute);
     let cliffs = cliff::find(&by_size, machine);
@@ -224,6 +238,17 @@ pub fn measure(
         elapsed_ms,
         warnings,
     })
+}
+
+fn check_threads(threads: usize) -> Result<(), RooflineError> {
+    if (1..=MAX_THREADS).contains(&threads) {
+        Ok(())
+    } else {
+        Err(RooflineError::Threads {
+            threads,
+            max: MAX_THREADS,
+        })
+    }
 }
 
 fn warnings(

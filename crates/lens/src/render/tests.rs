@@ -44,6 +44,7 @@ fn roofline() -> Roofline {
         cliffs: Vec::new(),
         latency: Vec::new(),
         fork_join: fork_join::of("a test", 2, || ()).expect("samples"),
+        formulations: Vec::new(),
         elapsed_ms: 1.0,
         warnings: Vec::new(),
     }

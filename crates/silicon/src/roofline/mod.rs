@@ -5,6 +5,7 @@
 //!    size from L1 upwards too, and the cliffs between them in the curve of reading ([`cliff`]).
 //! 3. **Latency** ([`latency`]): dependent loads at addresses that no prefetcher guesses.
 //! 4. **Fork-join** ([`fork_join`]): what it costs to hand work to threads and wait.
+//! 5. **Form** ([`formulation`]): what the layout of one and the same product changes; in a full run only.
 //!
 //! Threads are started once per measurement and released together by a barrier; a round's time runs from the first thread's start to
 //! the last one's end (`team`). Every figure is the median of short repetitions, whose samples are kept. Threads are not pinned:
@@ -16,6 +17,7 @@ pub mod bandwidth;
 pub mod cliff;
 pub mod compute;
 pub mod fork_join;
+pub mod formulation;
 pub mod latency;
 mod team;
 mod working_set;
@@ -30,6 +32,7 @@ pub use bandwidth::{Bandwidth, BandwidthPoint, ByThreads, Dram, Pattern, Stores,
 pub use cliff::Cliff;
 pub use compute::{ComputePeak, Precision};
 pub use fork_join::ForkJoin;
+pub use formulation::{Form, Formulation};
 pub use latency::LatencyPoint;
 
 /// How much to measure.
@@ -157,6 +160,9 @@ pub struct Roofline {
     pub latency: Vec<LatencyPoint>,
     /// Fork-join of the standard library's threads.
     pub fork_join: ForkJoin,
+    /// One product expressed in two ways; empty in a quick run, and in reports of earlier versions.
+    #[serde(default)]
+    pub formulations: Vec<Formulation>,
     /// Time that the whole measurement took.
     pub elapsed_ms: f64,
     /// What limits the trust in the figures.
@@ -179,7 +185,7 @@ pub fn measure(
     check_threads(threads)?;
     let clock = Stopwatch::start();
     let kernels = compute::kernels();
-    let of = kernels.len() + if depth == Depth::Full { 9 } else { 6 };
+    let of = kernels.len() + if depth == Depth::Full { 10 } else { 6 };
     let mut done = 0;
     let mut step = |name: &str| {
         progress(Progress {
@@ -199,6 +205,11 @@ pub fn measure(
     }
     step("fork-join");
     let fork_join = fork_join::of_std_threads(threads)?;
+    let mut formulations = Vec::new();
+    if depth == Depth::Full {
+        step("one product in two forms");
+        formulations = formulation::measure()?;
+    }
 
     step("touching the working set");
     let mut bandwidth = Bandwidth::prepare(machine, threads, depth)?;
@@ -235,6 +246,7 @@ pub fn measure(
         cliffs,
         latency,
         fork_join,
+        formulations,
         elapsed_ms,
         warnings,
     })

@@ -30,7 +30,7 @@ use crate::Fact;
 use crate::probe::Machine;
 pub use bandwidth::{Bandwidth, BandwidthPoint, ByThreads, Dram, Pattern, Stores, Stream};
 pub use cliff::Cliff;
-pub use compute::{ComputePeak, Precision};
+pub use compute::{ComputePeak, Precision, clock_now_ghz};
 pub use fork_join::ForkJoin;
 pub use formulation::{Form, Formulation};
 pub use latency::LatencyPoint;

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
-use silicon::energy::{Meter, power_under};
 use silicon::probe::cgroup::{memory_left_bytes, quota_cpus};
 use silicon::probe::cpuinfo::CpuInfo;
 use silicon::probe::files::{Files, cpu_list};
@@ -272,52 +271,6 @@ fn the_built_in_table_is_sound() {
     ] {
         assert!(spec::table::parse(bad).is_err(), "{bad}");
     }
-}
-
-#[test]
-fn energy_counters_wrap_and_parts_are_not_counted_twice() {
-    let root = root(
-        "rapl",
-        &[
-            ("sys/class/powercap/intel-rapl:0/name", "package-0\n"),
-            ("sys/class/powercap/intel-rapl:0/energy_uj", "9000000\n"),
-            (
-                "sys/class/powercap/intel-rapl:0/max_energy_range_uj",
-                "10000000\n",
-            ),
-            ("sys/class/powercap/intel-rapl:0:0/name", "core\n"),
-            ("sys/class/powercap/intel-rapl:0:0/energy_uj", "1\n"),
-            ("sys/class/powercap/intel-rapl-mmio:0/name", "package-0\n"),
-            ("sys/class/hwmon/hwmon1/name", "amdgpu\n"),
-            ("sys/class/hwmon/hwmon1/power1_average", "15000000\n"),
-        ],
-    );
-    let meter = Meter::open_under(&root).unwrap();
-    let before = meter.read();
-    fs::write(
-        root.join("sys/class/powercap/intel-rapl:0/energy_uj"),
-        "2000000",
-    )
-    .unwrap();
-    let used = meter.between(&before, &meter.read()).unwrap();
-    assert_eq!(used.len(), 1);
-    assert_eq!(
-        (used[0].scope.as_str(), used[0].energy_j),
-        ("package-0", 3.0)
-    );
-    fs::write(
-        root.join("sys/class/powercap/intel-rapl:0/energy_uj"),
-        "broken",
-    )
-    .unwrap();
-    assert!(meter.between(&before, &meter.read()).is_err());
-    assert_eq!(power_under(&root)[0].power_w, 15.0);
-}
-
-#[test]
-fn missing_energy_counters_say_why() {
-    let unavailable = Meter::open_under(&root("no-rapl", &[])).unwrap_err();
-    assert!(!unavailable.reason.is_empty() && !unavailable.remedy.is_empty());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A quick run of the whole measurement: the figures are plausible, not exact, because the machine may be busy.
 
 use silicon::probe::Machine;
-use silicon::roofline::{Depth, Roofline, RooflineError, measure};
+use silicon::roofline::{Bandwidth, Depth, Pattern, Roofline, RooflineError, Stores, measure};
 
 #[test]
 fn a_quick_run_is_plausible_and_survives_json() {
@@ -27,6 +27,13 @@ fn a_quick_run_is_plausible_and_survives_json() {
         "{dram:?}"
     );
     assert!(dram.one_thread_gb_s.interval.is_some());
+    let triad = dram
+        .triad_gb_s
+        .as_ref()
+        .expect("every processor has ordinary stores");
+    for rate in [&triad.one_thread, &triad.all_threads] {
+        assert!(rate.median > 0.05 && rate.median < 20_000.0, "{rate:?}");
+    }
     for peak in &roofline.compute {
         assert!(peak.one_thread_gop_s.median > 0.01, "{peak:?}");
         // 64 TOP/s per core is far beyond any: a larger figure means that the compiler removed the work.
@@ -47,6 +54,34 @@ fn a_quick_run_is_plausible_and_survives_json() {
         (back.schema, back.compute.len()),
         (roofline.schema, roofline.compute.len())
     );
+
+    // A report that an earlier version kept lacks what was added since.
+    let mut old: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let fields = old["dram"].as_object_mut().unwrap();
+    fields
+        .remove("triad_gb_s")
+        .expect("the triad has its field");
+    fields
+        .remove("triad_streaming_stores_gb_s")
+        .expect("streaming stores have their field");
+    let old: Roofline = serde_json::from_value(old).unwrap();
+    assert_eq!((old.schema, old.dram.triad_gb_s), (1, None));
+}
+
+#[test]
+fn single_figures_are_taken_or_refused_with_the_range() {
+    let machine = Machine::probe();
+    let mut bandwidth = Bandwidth::prepare(&machine, 1, Depth::Quick).unwrap();
+    for pattern in [Pattern::Read, Pattern::Triad(Stores::Ordinary)] {
+        let rate = bandwidth.figure(pattern, Some(64 << 10), 1).unwrap();
+        assert!(rate.expect("every processor has it").median > 0.05);
+        for bytes in [0, 3071, usize::MAX] {
+            assert!(matches!(
+                bandwidth.figure(pattern, Some(bytes), 1),
+                Err(RooflineError::Size { .. })
+            ));
+        }
+    }
 }
 
 #[test]

@@ -30,6 +30,8 @@ fn roofline() -> Roofline {
         asked_for_huge_pages: false,
         one_thread_gb_s: rate(),
         all_threads_gb_s: rate(),
+        triad_gb_s: None,
+        triad_streaming_stores_gb_s: None,
     };
     Roofline {
         schema: 1,
@@ -42,6 +44,7 @@ fn roofline() -> Roofline {
         cliffs: Vec::new(),
         latency: Vec::new(),
         fork_join: fork_join::of("a test", 2, || ()).expect("samples"),
+        formulations: Vec::new(),
         elapsed_ms: 1.0,
         warnings: Vec::new(),
     }

@@ -43,6 +43,20 @@ impl CpuInfo {
         }
     }
 
+    /// The values of two keys, of every block that has both.
+    #[must_use]
+    pub fn each(&self, first: &str, second: &str) -> Vec<(&str, &str)> {
+        let at =
+            |block: &[(String, String)], key: &str| block.iter().position(|(name, _)| name == key);
+        self.blocks
+            .iter()
+            .filter_map(|block| {
+                let (first, second) = (at(block, first)?, at(block, second)?);
+                Some((block[first].1.as_str(), block[second].1.as_str()))
+            })
+            .collect()
+    }
+
     /// The first value of `key` as a number.
     #[must_use]
     pub fn first_number<T: std::str::FromStr>(&self, key: &str) -> Fact<T> {

@@ -64,6 +64,12 @@ impl Files {
             .map_err(|_| format!("{path}: expected a number, got '{}'", excerpt(&text)))
     }
 
+    /// Whether the file is there but this user may not read it.
+    #[must_use]
+    pub fn is_refused(&self, path: &str) -> bool {
+        File::open(self.path(path)).is_err_and(|error| refuses(error.kind()))
+    }
+
     /// Names in a folder, sorted; none when it cannot be read.
     #[must_use]
     pub fn names(&self, path: &str) -> Vec<String> {
@@ -78,6 +84,11 @@ impl Files {
         names.sort();
         names
     }
+}
+
+/// Whether an error is about rights.
+pub(crate) fn refuses(kind: std::io::ErrorKind) -> bool {
+    kind == std::io::ErrorKind::PermissionDenied
 }
 
 /// The first characters of foreign text, for a message.

@@ -1,10 +1,11 @@
 //! What the machine really does: the ceilings that every kernel and every step is held against.
 //!
 //! 1. **Arithmetic** ([`compute`]): multiply-adds on registers only, enough independent chains to fill the pipes.
-//! 2. **Bandwidth** ([`bandwidth`]): reading a working set far beyond the last cache; in a full run, every size from L1 upwards too,
-//!    and the cliffs between them ([`cliff`]).
+//! 2. **Bandwidth** ([`bandwidth`]): reading a working set far beyond the last cache, and STREAM's triad there; in a full run, every
+//!    size from L1 upwards too, and the cliffs between them in the curve of reading ([`cliff`]).
 //! 3. **Latency** ([`latency`]): dependent loads at addresses that no prefetcher guesses.
 //! 4. **Fork-join** ([`fork_join`]): what it costs to hand work to threads and wait.
+//! 5. **Form** ([`formulation`]): what the layout of one and the same product changes; in a full run only.
 //!
 //! Threads are started once per measurement and released together by a barrier; a round's time runs from the first thread's start to
 //! the last one's end (`team`). Every figure is the median of short repetitions, whose samples are kept. Threads are not pinned:
@@ -16,6 +17,7 @@ pub mod bandwidth;
 pub mod cliff;
 pub mod compute;
 pub mod fork_join;
+pub mod formulation;
 pub mod latency;
 mod team;
 mod working_set;
@@ -26,10 +28,11 @@ use thiserror::Error;
 
 use crate::Fact;
 use crate::probe::Machine;
-pub use bandwidth::{BandwidthPoint, Dram, Stream};
+pub use bandwidth::{Bandwidth, BandwidthPoint, ByThreads, Dram, Pattern, Stores, Stream};
 pub use cliff::Cliff;
-pub use compute::{ComputePeak, Precision};
+pub use compute::{ComputePeak, Precision, clock_now_ghz};
 pub use fork_join::ForkJoin;
+pub use formulation::{Form, Formulation};
 pub use latency::LatencyPoint;
 
 /// How much to measure.
@@ -62,6 +65,18 @@ pub enum RooflineError {
         /// What was asked for.
         threads: usize,
         /// The most that is accepted.
+        max: usize,
+    },
+    /// A size that the working set does not hold.
+    #[error(
+        "expected from {min} to {max} bytes for each thread, got {bytes}: choose another size, or fewer threads"
+    )]
+    Size {
+        /// What was asked for.
+        bytes: usize,
+        /// The least.
+        min: usize,
+        /// What the working set holds for each thread.
         max: usize,
     },
     /// Too little memory for a working set beyond the caches.
@@ -145,6 +160,9 @@ pub struct Roofline {
     pub latency: Vec<LatencyPoint>,
     /// Fork-join of the standard library's threads.
     pub fork_join: ForkJoin,
+    /// One product expressed in two ways; empty in a quick run, and in reports of earlier versions.
+    #[serde(default)]
+    pub formulations: Vec<Formulation>,
     /// Time that the whole measurement took.
     pub elapsed_ms: f64,
     /// What limits the trust in the figures.
@@ -164,15 +182,10 @@ pub fn measure(
     depth: Depth,
     mut progress: impl FnMut(Progress),
 ) -> Result<Roofline, RooflineError> {
-    if !(1..=MAX_THREADS).contains(&threads) {
-        return Err(RooflineError::Threads {
-            threads,
-            max: MAX_THREADS,
-        });
-    }
+    check_threads(threads)?;
     let clock = Stopwatch::start();
     let kernels = compute::kernels();
-    let of = kernels.len() + if depth == Depth::Full { 7 } else { 5 };
+    let of = kernels.len() + if depth == Depth::Full { 10 } else { 6 };
     let mut done = 0;
     let mut step = |name: &str| {
         progress(Progress {
@@ -192,20 +205,32 @@ pub fn measure(
     }
     step("fork-join");
     let fork_join = fork_join::of_std_threads(threads)?;
+    let mut formulations = Vec::new();
+    if depth == Depth::Full {
+        step("one product in two forms");
+        formulations = formulation::measure()?;
+    }
 
     step("touching the working set");
-    let set = working_set::prepare(machine, threads, depth)?;
+    let mut bandwidth = Bandwidth::prepare(machine, threads, depth)?;
     step("memory bandwidth");
-    let dram = bandwidth::of_dram(&set, threads, depth)?;
+    let mut dram = bandwidth.dram(threads, depth)?;
     let (mut by_size, mut latency) = (Vec::new(), Vec::new());
     if depth == Depth::Full {
         step("bandwidth by working set");
-        by_size = bandwidth::by_size(set.bytes(), threads)?;
+        by_size = bandwidth.by_size(threads)?;
         step("cache latency");
         latency = latency::of_caches(machine)?;
     }
     step("memory latency");
-    latency.push(latency::of(set.bytes(), depth)?);
+    latency.push(latency::of(bandwidth.bytes(), depth)?);
+    // Only now, since the walk of the latency wants zeros and the triad writes.
+    step("triad in memory");
+    bandwidth.add_dram_triad(&mut dram, threads, depth)?;
+    if depth == Depth::Full {
+        step("triad by working set");
+        bandwidth.add_triad(&mut by_size, threads)?;
+    }
 
     let warnings = warnings(machine, threads, &dram, &compute);
     let cliffs = cliff::find(&by_size, machine);
@@ -221,9 +246,21 @@ pub fn measure(
         cliffs,
         latency,
         fork_join,
+        formulations,
         elapsed_ms,
         warnings,
     })
+}
+
+fn check_threads(threads: usize) -> Result<(), RooflineError> {
+    if (1..=MAX_THREADS).contains(&threads) {
+        Ok(())
+    } else {
+        Err(RooflineError::Threads {
+            threads,
+            max: MAX_THREADS,
+        })
+    }
 }
 
 fn warnings(

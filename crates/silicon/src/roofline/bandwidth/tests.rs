@@ -1,6 +1,7 @@
 //! Every reader touches every byte: a single bit anywhere must show in the result.
 
-use super::{RooflineError, Stream, UNIT_BYTES, readers};
+use super::read::readers;
+use super::{RooflineError, Stream, UNIT_BYTES};
 
 #[test]
 fn a_bit_anywhere_is_seen() {

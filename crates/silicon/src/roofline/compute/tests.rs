@@ -1,6 +1,6 @@
 //! Every kernel of this processor runs, and its rate is finite and above zero.
 
-use super::{Kernel, Precision, core_clock_ghz, kernels, portable};
+use super::{Kernel, Precision, clock_now_ghz, core_clock_ghz, kernels, portable};
 
 /// Everything that could be chosen on this processor or a lesser one.
 fn all() -> Vec<Kernel> {
@@ -59,4 +59,20 @@ fn the_core_clock_is_plausible_where_it_is_known() {
         // Busy machines show less; none shows more.
         assert!(ghz.median > 0.05 && ghz.median < 10.0, "{ghz:?}");
     }
+}
+
+#[test]
+fn the_clock_now_is_cheap_and_plausible() {
+    let now = clock_now_ghz();
+    match now.value() {
+        Some(ghz) => assert!(*ghz > 0.05 && *ghz < 10.0, "{ghz}"),
+        None => assert!(!now.why().is_empty()),
+    }
+    let fastest = (0..5).map(|_| {
+        let clock = measure::Stopwatch::start();
+        let _ = clock_now_ghz();
+        clock.elapsed_ms()
+    });
+    // About 1 ms at 3 GHz; a limit of 20 only catches a loop that has become another one.
+    assert!(fastest.fold(f64::MAX, f64::min) < 20.0);
 }

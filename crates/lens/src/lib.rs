@@ -21,4 +21,4 @@ pub mod waterfall;
 
 pub use error::LensError;
 pub use report::Report;
-pub use waterfall::{Options, Timeline, measure, timeline};
+pub use waterfall::{Options, Timeline, measure, sustain, timeline};

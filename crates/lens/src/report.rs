@@ -6,11 +6,13 @@
 mod anatomy;
 mod application;
 mod demand;
+mod history;
+mod identity;
 mod scaling;
+mod sustained;
 
 use std::borrow::Cow;
 
-use kernels::FloatProducts;
 use measure::{Interval, SampleError, Samples, TimerCost};
 use serde::{Deserialize, Serialize};
 use silicon::{probe::Machine, roofline::Roofline, spec::Spec};
@@ -18,7 +20,10 @@ use silicon::{probe::Machine, roofline::Roofline, spec::Spec};
 pub use anatomy::{Anatomy, FormatCost, OtherFormat, Traffic, Twin};
 pub use application::{Application, Turn};
 pub use demand::{Demand, Work};
+pub use history::Earlier;
+pub use identity::{Format, ModelIdentity, Profile};
 pub use scaling::{Point, Scaling, Split};
+pub use sustained::{Energy, EnergyUse, Second, Sustained};
 
 /// The schema's name and version.
 pub const SCHEMA: &str = "sprag.lens/1";
@@ -35,8 +40,33 @@ pub struct Figure {
     pub median: f64,
     /// 95% interval of the median by the sign test; `None` below 6 samples.
     pub interval: Option<Interval>,
+    /// Where nine in ten readings lie: another run's figure is expected there too. `None` for a figure that was computed, and in reports
+    /// of an earlier version.
+    #[serde(default)]
+    pub range: Option<Range>,
     /// Every reading, in order.
     pub samples: Vec<f64>,
+}
+
+/// From the 5th to the 95th percentile.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Range {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl Range {
+    fn of(samples: &Samples) -> Option<Self> {
+        if samples.raw().len() < 2 {
+            return None;
+        }
+        Some(Self {
+            low: samples.quantile(0.05).ok()?,
+            high: samples.quantile(0.95).ok()?,
+        })
+    }
 }
 
 impl Figure {
@@ -52,6 +82,7 @@ impl Figure {
             typical,
             median,
             interval,
+            range: Range::of(&samples),
             samples: samples.into(),
         })
     }
@@ -393,67 +424,6 @@ pub struct Ceilings {
     pub fork_join_ns: f64,
 }
 
-/// What the model is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ModelIdentity {
-    /// `general.name`, or the file's name.
-    pub name: String,
-    /// `general.architecture`.
-    pub architecture: String,
-    /// File, where it has one.
-    pub file: Option<String>,
-    /// Size of the file.
-    pub file_bytes: u64,
-    /// Weights.
-    pub parameters: u64,
-    /// Decoder layers.
-    pub layers: usize,
-    /// Formats with the bytes packed in each, largest first.
-    pub formats: Vec<Format>,
-}
-
-/// Packed weights of one format.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Format {
-    /// In the field's spelling.
-    pub name: String,
-    /// As packed in memory.
-    pub bytes: u64,
-}
-
-/// The runtime profile that ran.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Profile {
-    /// Threads.
-    pub threads: usize,
-    /// Instruction set.
-    pub isa: String,
-    /// Tokens per pass of a prefill.
-    pub prefill_chunk: usize,
-    /// Tokens that share a pass over a weight panel.
-    pub matmul_tile: usize,
-    /// Kind of product over many tokens.
-    pub matmul_variant: String,
-    /// What products with BF16 weights multiply.
-    #[serde(default = "f32_products")]
-    pub float_products: String,
-    /// Streams of weights that a thread reads side by side in a one-token product.
-    pub matvec_streams: usize,
-    /// Bytes ahead that each of them prefetches.
-    pub prefetch_bytes: usize,
-    /// Query rows that share a pass over keys and values.
-    pub attention_tile: usize,
-    /// Precision of the KV cache.
-    pub kv_type: String,
-    /// Pages of weights, keys and values.
-    pub pages: String,
-}
-
-/// What reports of an earlier version do not say.
-fn f32_products() -> String {
-    FloatProducts::F32.name().to_owned()
-}
-
 /// Everything.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -484,6 +454,15 @@ pub struct Report {
     /// Other depths and several sequences, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
+    /// What decoding takes from the socket; `None` in quick runs and in reports of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy: Option<Energy>,
+    /// Decoding for minutes, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sustained: Option<Sustained>,
+    /// Earlier runs of the same work on this machine, the oldest first; not in the files that are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Earlier>,
     /// What limits the trust in the figures.
     pub warnings: Vec<String>,
     /// Cost of reading the clock.

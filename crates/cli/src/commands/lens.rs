@@ -4,10 +4,10 @@ mod diff;
 mod endpoint;
 pub mod history;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
-use lens::{Report, waterfall::Options};
+use lens::{Report, report::Sustained, waterfall::Options};
 use runtime::Engine;
 
 use crate::{
@@ -24,7 +24,7 @@ pub const WIDTH: usize = 100;
 
 const AFTER: &str = "\
 Measures this machine and the model: what the spec sheet presents, what the silicon does, the kernels alone, the whole step, and \
-what the user sees. Close other programs first: their load is measured too. Every run is kept: sprag lens log lists them.
+what the user sees; what a token moves, and a conversation. Close other programs first: their load is measured too. Every run is kept: sprag lens log lists them.
 
 Example: sprag lens default --html report.html";
 
@@ -49,9 +49,12 @@ pub struct Arguments {
     /// Also time steps at depths 0, 4096 and 16384, with 1, 2, 4 and 8 sequences each, and a chunk of a prompt there
     #[arg(long)]
     pub scaling: bool,
-    /// About a minute instead of 15 seconds, with the bandwidth at every cache level
+    /// Also decode for so long (90s, 5m, 1h), and watch speed, clock, temperature and power
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub sustain: Option<Duration>,
+    /// About 15 seconds instead of a minute: without the cache levels, the triad and the energy, and with fewer readings
     #[arg(long)]
-    pub thorough: bool,
+    pub quick: bool,
     /// Write the report as one HTML file that needs no network
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
@@ -95,9 +98,13 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         prefill_tokens: arguments.prefill,
         spec_bandwidth_gb_s: arguments.spec_bandwidth,
         scaling: arguments.scaling,
-        quick: !arguments.thorough,
+        quick: arguments.quick,
     };
-    let found = measured(engine, &options, terminal)?;
+    let mut found = measured(engine, &options, terminal)?;
+    if let Some(time) = arguments.sustain {
+        found.sustained = Some(sustained(engine, &options, time, terminal, &interrupt)?);
+    }
+    history::remember(&mut found);
     if let Some(path) = &arguments.trace {
         let timeline = lens::timeline(engine, &options)?;
         report::file(path, &serde_json::to_string(&timeline)?)?;
@@ -130,6 +137,25 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Decodes for a while with a bar; Ctrl-C ends it early, and what was seen until then counts.
+fn sustained(
+    engine: &Engine,
+    options: &Options,
+    time: Duration,
+    terminal: &Terminal,
+    interrupt: &Interrupt,
+) -> Result<Sustained, Failure> {
+    let listening = interrupt.listen();
+    let bar = progress::bar(terminal, 1000, "[{bar:30}] {percent}% {msg}");
+    let stop = || listening.is_raised();
+    let run = lens::sustain(engine, options, time, &stop, &mut |stage, done| {
+        bar.set_message(stage.to_owned());
+        bar.set_position((done.clamp(0.0, 1.0) * 1000.0) as u64);
+    });
+    bar.finish_and_clear();
+    Ok(run?)
+}
+
 /// Measures with a bar.
 ///
 /// # Errors
@@ -146,6 +172,14 @@ pub fn measured(
     });
     bar.finish_and_clear();
     Ok(found?)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    const MOST: Duration = Duration::from_secs(7 * 24 * 3600);
+    match humantime::parse_duration(text) {
+        Ok(time) if time >= Duration::from_secs(2) && time <= MOST => Ok(time),
+        _ => Err("expected a time from 2s to 7days, such as 90s or 5m".to_owned()),
+    }
 }
 
 fn bandwidth(text: &str) -> Result<f64, String> {

@@ -27,7 +27,8 @@ pub fn run(terminal: &Terminal) -> Result<(), Failure> {
         Style::Faint,
         "measuring this machine and the model, about 15 seconds",
     ));
-    let found = measured(engine, &Options::default(), terminal)?;
+    let mut found = measured(engine, &Options::default(), terminal)?;
+    history::remember(&mut found);
     say(&lens::render::terminal(
         &found,
         terminal.data().is_on(),

@@ -185,6 +185,7 @@ fn one(ms: f64) -> Figure {
         typical: ms,
         median: ms,
         interval: None,
+        range: None,
         samples: vec![ms],
     }
 }

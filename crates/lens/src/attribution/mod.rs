@@ -21,7 +21,7 @@ use silicon::spec::Spec;
 use crate::{
     LensError,
     numbers::significant,
-    report::{Activity, Bound, Ceilings, Figure, Layer, Waterfall, Work},
+    report::{Activity, Bound, Ceilings, Figure, Layer, Range, Waterfall, Work},
     waterfall::{Plan, UserReading},
 };
 use causes::Sides;
@@ -116,21 +116,30 @@ fn walls(passes: &[Vec<Activity>]) -> Vec<Vec<f64>> {
         .collect()
 }
 
-/// Of passes over several pieces: typical is the sum of the pieces' typical times, the samples are whole passes.
+/// Of passes over several pieces: typical and range are the sums of the pieces', the samples are whole passes.
 fn summed(what: &'static str, passes: &[Vec<f64>]) -> Result<Figure, LensError> {
     let whole = figure(what, passes.iter().map(|pass| pass.iter().sum()).collect())?;
-    let mut typical = 0.0;
+    let (mut typical, mut range) = (
+        0.0,
+        Some(Range {
+            low: 0.0,
+            high: 0.0,
+        }),
+    );
     for piece in 0..passes.first().map_or(0, Vec::len) {
-        typical += figure(
-            what,
-            passes
-                .iter()
-                .filter_map(|pass| pass.get(piece).copied())
-                .collect(),
-        )?
-        .typical;
+        let samples = passes.iter().filter_map(|pass| pass.get(piece).copied());
+        let piece = figure(what, samples.collect())?;
+        typical += piece.typical;
+        range = range.zip(piece.range).map(|(all, one)| Range {
+            low: all.low + one.low,
+            high: all.high + one.high,
+        });
     }
-    Ok(Figure { typical, ..whole })
+    Ok(Figure {
+        typical,
+        range,
+        ..whole
+    })
 }
 
 fn typical(samples: Vec<f64>) -> Result<f64, LensError> {

@@ -1,10 +1,8 @@
 //! The report as one HTML file: no script, nothing fetched, light or dark as the reader's system says.
 
-use silicon::{Fact, spec::Claim};
-
 use super::{
-    anatomy, application, losses, plain, roofline_svg, scaling, task, terminal::signed, title,
-    unexplained, waterfall_svg,
+    anatomy, application, history, losses, plain, roofline_svg, scaling, silicon, silicon::known,
+    sustained, task, terminal::signed, title, unexplained, waterfall_svg,
 };
 use crate::{
     numbers::{amount, significant},
@@ -50,12 +48,18 @@ pub fn html(report: &Report) -> String {
     if let Some(found) = &report.scaling {
         body += &scaling::html(found);
     }
+    match (&report.sustained, &report.energy) {
+        (Some(run), _) => body += &sustained::html(run),
+        (None, Some(energy)) => body += &sustained::energy_html(energy),
+        (None, None) => {}
+    }
+    body += &history::html(report);
     body += &warnings(report);
     for fall in falls {
         body += &details(fall);
     }
-    body += &silicon(report);
-    body += &machine(report);
+    body += &silicon::html(report);
+    body += &silicon::machine(report);
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, \
          initial-scale=1\"><title>{name}: from transistor to token</title><style>{CSS}</style></head><body><main>{body}\
@@ -148,9 +152,7 @@ fn details(fall: &Waterfall) -> String {
         title(fall)
     );
     out += &levels(fall);
-    for (layer, loss) in losses(fall) {
-        out += &causes(fall, layer, loss);
-    }
+    out += &all_causes(fall);
     out += "<h3>The parts under their roofs</h3>";
     out += "<p class=\"soft small\"><span class=\"key s\"></span>bandwidth of the streamed bytes, then the 8-bit peak<span class=\"key \
             c\"></span>bandwidth of the caches, then the f32 peak<span class=\"key l\"></span>a part, larger with its share of the step</p>";
@@ -162,26 +164,30 @@ fn details(fall: &Waterfall) -> String {
 fn levels(fall: &Waterfall) -> String {
     let mut rows = String::new();
     for level in &fall.levels {
-        let (ms, median, interval) = match &level.ms_per_token {
-            Reading::Known { figure } => {
-                let interval = figure.interval.map_or_else(
-                    || {
-                        if figure.samples.len() > 1 {
-                            format!("{} samples", figure.samples.len())
-                        } else {
-                            String::new()
-                        }
-                    },
-                    |i| format!("{} to {}", significant(i.low), significant(i.high)),
-                );
-                (
-                    significant(figure.typical),
-                    significant(figure.median),
-                    interval,
-                )
-            }
-            Reading::Unknown { .. } => ("unknown".to_owned(), String::new(), String::new()),
+        let ends = |low: f64, high: f64| format!("{} to {}", significant(low), significant(high));
+        let cells = match &level.ms_per_token {
+            Reading::Known { figure } => [
+                significant(figure.typical),
+                figure
+                    .range
+                    .map_or_else(String::new, |r| ends(r.low, r.high)),
+                significant(figure.median),
+                match (figure.interval, figure.samples.len()) {
+                    (Some(i), _) => ends(i.low, i.high),
+                    (None, 1) => String::new(),
+                    (None, n) => format!("{n} samples"),
+                },
+            ],
+            Reading::Unknown { .. } => [
+                "unknown".to_owned(),
+                String::new(),
+                String::new(),
+                String::new(),
+            ],
         };
+        let figures = cells
+            .map(|cell| format!("<td class=\"n\">{cell}</td>"))
+            .concat();
         let rate = level.tokens_per_s.map_or_else(String::new, significant);
         let factor = level
             .loss
@@ -189,16 +195,23 @@ fn levels(fall: &Waterfall) -> String {
             .map_or_else(String::new, |l| format!("\u{d7}{}", significant(l.factor)));
         let bound = level.bound.map_or("", |b| b.name());
         rows += &format!(
-            "<tr><td>{}</td><td class=\"n\">{ms}</td><td class=\"n\">{median}</td><td class=\"n\">{interval}</td><td class=\"n\">{rate}</td><td class=\"n\">{factor}</td>\
+            "<tr><td>{}</td>{figures}<td class=\"n\">{rate}</td><td class=\"n\">{factor}</td>\
              <td>{bound}</td><td class=\"wide\">{}</td></tr>",
             level.layer.name(),
             escape(&level.how)
         );
     }
     format!(
-        "<h3>Levels</h3><div class=\"scroll\"><table><tr><th>level</th><th class=\"n\">ms/token</th><th class=\"n\">median</th><th class=\"n\">95% interval</th>\
+        "<h3>Levels</h3><div class=\"scroll\"><table><tr><th>level</th><th class=\"n\">ms/token</th><th class=\"n\">9 in 10 readings</th><th class=\"n\">median</th><th class=\"n\">its 95% interval</th>\
          <th class=\"n\">tokens/s</th><th class=\"n\">factor</th><th>bound by</th><th>how</th></tr>{rows}</table></div>"
     )
+}
+
+/// The causes of every fall.
+pub(super) fn all_causes(fall: &Waterfall) -> String {
+    losses(fall)
+        .map(|(layer, loss)| causes(fall, layer, loss))
+        .collect()
 }
 
 fn causes(fall: &Waterfall, layer: Layer, loss: &Loss) -> String {
@@ -232,7 +245,7 @@ fn causes(fall: &Waterfall, layer: Layer, loss: &Loss) -> String {
     )
 }
 
-fn parts(fall: &Waterfall) -> String {
+pub(super) fn parts(fall: &Waterfall) -> String {
     let mut rows = String::new();
     for part in &fall.parts {
         rows += &format!(
@@ -255,145 +268,4 @@ fn parts(fall: &Waterfall) -> String {
          <th class=\"n\">alone, ms</th><th class=\"n\">ceiling, ms</th><th>bound by</th><th class=\"n\">GB/s</th><th class=\"n\">GOP/s</th>\
          <th class=\"n\">of roofline</th></tr>{rows}</table></div>"
     )
-}
-
-fn silicon(report: &Report) -> String {
-    let claim = |claim: &Claim, unit: &str| match claim {
-        Claim::Presented { value, source, .. } => {
-            format!("{}, {}", amount(value * 1e9, unit), escape(source))
-        }
-        Claim::Unknown { reason, remedy } => {
-            format!("unknown: {}: {}", escape(reason), escape(remedy))
-        }
-    };
-    let spec = &report.spec;
-    let mut rows = String::new();
-    let mut row = |name: &str, value: String| rows += &format!("<dt>{name}</dt><dd>{value}</dd>");
-    row("memory, presented", claim(&spec.memory_gb_s, "B/s"));
-    let dram = &report.roofline.dram;
-    row(
-        "memory, measured",
-        format!(
-            "{} from a working set of {}",
-            amount(dram.all_threads_gb_s.median * 1e9, "B/s"),
-            amount(dram.working_set_bytes as f64, "B")
-        ),
-    );
-    for fall in [&report.prefill, &report.decode] {
-        let c = &fall.ceilings;
-        row(
-            &format!("{}'s bytes", fall.regime.name()),
-            format!(
-                "{} from {} (streamed), {} from {} (activations of one node)",
-                amount(c.stream_gb_s * 1e9, "B/s"),
-                amount(c.stream_bytes as f64, "B"),
-                amount(c.cache_gb_s * 1e9, "B/s"),
-                amount(c.cache_bytes as f64, "B")
-            ),
-        );
-    }
-    row(
-        "int8 matrix, presented",
-        claim(&spec.int8_matrix_gop_s, "OP/s"),
-    );
-    row(
-        "int8 vector, presented",
-        claim(&spec.int8_vector_gop_s, "OP/s"),
-    );
-    row("int16, presented", claim(&spec.int16_vector_gop_s, "OP/s"));
-    row("f32, presented", claim(&spec.f32_gflop_s, "FLOP/s"));
-    for peak in &report.roofline.compute {
-        let rate = &peak.all_threads_gop_s;
-        row(
-            &escape(&peak.instruction),
-            format!(
-                "{} (median {})",
-                amount(rate.samples.max() * 1e9, "OP/s"),
-                amount(rate.median * 1e9, "OP/s")
-            ),
-        );
-    }
-    let c = &report.decode.ceilings;
-    row(
-        "pool",
-        format!(
-            "{:.0} ns for a fork-join, {:.0} ns for a barrier",
-            c.fork_join_ns, c.barrier_ns
-        ),
-    );
-    format!("<section class=\"card\"><h2>Silicon</h2><dl>{rows}</dl></section>")
-}
-
-fn machine(report: &Report) -> String {
-    let machine = &report.machine;
-    let mut rows = String::new();
-    let mut row = |name: &str, value: String| rows += &format!("<dt>{name}</dt><dd>{value}</dd>");
-    row("processor", known(&machine.cpu.name));
-    let physical = machine
-        .cores
-        .physical
-        .value()
-        .map_or_else(String::new, |n| format!(", {n} physical"));
-    row(
-        "processors ours",
-        format!("{}{physical}", machine.cores.usable),
-    );
-    if let Some(caches) = machine.caches.value() {
-        let all: Vec<String> = caches
-            .iter()
-            .map(|c| {
-                format!(
-                    "L{} {} (shared by {})",
-                    c.level,
-                    amount(c.size_bytes as f64, "B"),
-                    c.shared_by
-                )
-            })
-            .collect();
-        row("caches", all.join(", "));
-    }
-    let total = machine.memory.total_bytes.value();
-    row(
-        "memory",
-        total.map_or_else(|| "unknown".to_owned(), |b| amount(*b as f64, "B")),
-    );
-    row(
-        "system",
-        format!(
-            "{} {}, kernel {}",
-            escape(&machine.system.os),
-            escape(&machine.system.arch),
-            known(&machine.system.kernel)
-        ),
-    );
-    let hypervisor = match machine.system.hypervisor.value() {
-        Some(name) if name.is_empty() => "none".to_owned(),
-        _ => known(&machine.system.hypervisor),
-    };
-    row("hypervisor", hypervisor);
-    let p = &report.profile;
-    row(
-        "profile",
-        format!(
-            "{} threads, {}, prefill in steps of {}, products {} with a tile of {}, {} weight streams with {} B prefetched, attention tile {}, KV cache {}, {} pages",
-            p.threads,
-            escape(&p.isa),
-            p.prefill_chunk,
-            escape(&p.matmul_variant),
-            p.matmul_tile,
-            p.matvec_streams,
-            p.prefetch_bytes,
-            p.attention_tile,
-            escape(&p.kv_type),
-            escape(&p.pages)
-        ),
-    );
-    format!("<section class=\"card\"><h2>Machine</h2><dl>{rows}</dl></section>")
-}
-
-fn known(fact: &Fact<String>) -> String {
-    match fact {
-        Fact::Known { value, .. } => escape(value),
-        Fact::Unknown { reason } => format!("unknown ({})", escape(reason)),
-    }
 }

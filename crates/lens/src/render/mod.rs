@@ -5,9 +5,13 @@ mod anatomy;
 mod application;
 mod card;
 mod diff;
+mod history;
 mod html;
+mod line_svg;
 mod roofline_svg;
 mod scaling;
+mod silicon;
+mod sustained;
 mod terminal;
 mod waterfall_svg;
 

@@ -1,6 +1,11 @@
 //! Steps at several depths and with several sequences, as a table.
 
-use super::{html::escape, plain, terminal::Style};
+use super::{
+    html::{all_causes, escape, parts},
+    line_svg::{Chart, Line, Scale},
+    plain,
+    terminal::Style,
+};
 use crate::{
     numbers::significant,
     report::{Bound, MOST_UNEXPLAINED, Point, Scaling, Split},
@@ -116,44 +121,97 @@ pub(super) fn terminal(out: &mut String, scaling: &Scaling, style: &Style) {
     }
 }
 
-/// A section with a bar for each point's share.
+/// Tokens per second over the depth, a line for each number of sequences.
+fn curves(scaling: &Scaling) -> String {
+    let mut counts: Vec<usize> = scaling.points.iter().map(|p| p.sequences).collect();
+    counts.sort_unstable();
+    counts.dedup();
+    const CLASSES: [&str; 4] = ["stream", "cached", "third", "fourth"];
+    let lines = counts.iter().zip(CLASSES).map(|(&count, class)| Line {
+        name: match count {
+            1 => "1 sequence".to_owned(),
+            n => format!("{n} sequences"),
+        },
+        class,
+        points: scaling
+            .points
+            .iter()
+            .filter(|p| p.tokens == 1 && p.sequences == count)
+            .map(|p| (p.depth as f64, p.tokens_per_s))
+            .collect(),
+    });
+    let chart = Chart {
+        label: "Speed of decoding by depth",
+        x: ("tokens in the context", Scale::Linear),
+        y: "tokens/s of all",
+        lines: lines.collect(),
+        marks: Vec::new(),
+        height: 260.0,
+    };
+    chart.html()
+}
+
+/// A curve over the depth, and each point's step taken apart.
 pub(super) fn html(scaling: &Scaling) -> String {
-    let allowed = |p: &Point| p.tokens_per_s / p.share.max(1e-9);
-    let decode = scaling.points.iter().filter(|p| p.tokens == 1);
-    let longest = decode
-        .map(|p| allowed(p).max(p.tokens_per_s))
-        .fold(f64::MIN_POSITIVE, f64::max);
     let mut rows = String::new();
     for point in &scaling.points {
-        let bar = if point.tokens == 1 {
-            format!(
-                r#"<div class="reach"><i style="width:{:.1}%"></i><b style="width:{:.1}%"></b></div>"#,
-                100.0 * allowed(point) / longest,
-                100.0 * point.tokens_per_s / longest
-            )
-        } else {
-            String::new()
-        };
+        let split = point.split();
+        let pieces: String = PIECES
+            .iter()
+            .enumerate()
+            .map(|(index, (_, share, _))| {
+                let share = match (&split, index) {
+                    (Some(split), _) => Some(share(split)),
+                    (None, 0) => Some(point.share),
+                    (None, _) => None,
+                };
+                let text = share.map_or_else(String::new, |x| format!("{:.0}%", 100.0 * x));
+                let is_alarm = index + 1 == PIECES.len() && split.as_ref().is_some_and(is_too_much);
+                let class = if is_alarm { "n alarm" } else { "n" };
+                format!("<td class=\"{class}\">{text}</td>")
+            })
+            .collect();
         rows += &format!(
-            "<tr><td class=\"n\">{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{:.0}%</td><td>{}</td>\
-             <td class=\"wide\">{bar}</td></tr>",
+            "<tr><td class=\"n\">{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>{pieces}<td>{}</td></tr>",
             point.depth,
             work(point),
             significant(point.step_ms.typical),
             significant(point.tokens_per_s),
-            100.0 * point.share,
             limit(point)
         );
     }
+    let heads: String = PIECES
+        .iter()
+        .map(|(name, _, what)| format!("<th class=\"n\" title=\"{what}\">{name}</th>"))
+        .collect();
+    let meanings: Vec<String> = PIECES
+        .iter()
+        .map(|(name, _, what)| format!("{name}: {what}"))
+        .collect();
     let skipped: String = scaling
         .skipped
         .iter()
         .map(|why| format!("<p class=\"soft small\">left out: {}</p>", escape(why)))
         .collect();
+    let details: String = scaling
+        .points
+        .iter()
+        .filter_map(|point| {
+            let fall = point.fall.as_ref()?;
+            Some(format!(
+                "<details><summary>depth {}, {}: causes and parts</summary>{}{}</details>",
+                point.depth,
+                work(point),
+                all_causes(fall),
+                parts(fall)
+            ))
+        })
+        .collect();
     format!(
-        "<section class=\"card\"><h2>Other depths, several sequences</h2><p class=\"soft small\">One step at each point; tokens per second of all \
-         its tokens together, and the share of what the measured silicon allows for that step.<span class=\"key k\"></span>reached when decoding\
-         <span class=\"key o\"></span>what the silicon allows</p><div class=\"scroll\"><table><tr><th class=\"n\">depth</th><th>step</th>\
-         <th class=\"n\">ms</th><th class=\"n\">tokens/s</th><th class=\"n\">of the silicon</th><th>held by</th><th></th></tr>{rows}</table></div>{skipped}</section>"
+        "<section class=\"card\"><h2>Other depths, several sequences</h2>{}<p class=\"soft small\">One step at each point; tokens per second of \
+         all its tokens together, and where its time goes. {}.</p><div class=\"scroll\"><table><tr><th class=\"n\">depth</th><th>step</th>\
+         <th class=\"n\">ms</th><th class=\"n\">tokens/s</th>{heads}<th>held by</th></tr>{rows}</table></div>{skipped}{details}</section>",
+        curves(scaling),
+        meanings.join("; ")
     )
 }

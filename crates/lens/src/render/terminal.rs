@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{anatomy, application, losses, plain, scaling, task, unexplained, wrap};
+use super::{
+    anatomy, application, losses, plain, scaling, silicon, sustained, task, unexplained, wrap,
+};
 use crate::{
     numbers::{amount, significant},
     report::{Layer, Level, Loss, Reading, Report, Waterfall},
@@ -12,8 +14,9 @@ use crate::{
 const CAUSES: usize = 4;
 /// Below this share of the slowest level a cause is not shown.
 const SMALL: f64 = 0.01;
-/// Columns of a level's name and figures, before the bar.
+/// Columns of a level's name and figures, before the bar; those of the range where there is room for it.
 const FIGURES: usize = 48;
+const RANGE: usize = 18;
 
 pub(super) struct Style {
     pub color: bool,
@@ -62,6 +65,7 @@ pub fn terminal(report: &Report, color: bool, width: usize) -> String {
     for fall in [&report.prefill, &report.decode] {
         waterfall(&mut out, fall, &style);
     }
+    silicon::terminal(&mut out, &report.roofline, &style);
     if let Some(found) = &report.application {
         application::terminal(&mut out, found, &style);
     }
@@ -70,6 +74,14 @@ pub fn terminal(report: &Report, color: bool, width: usize) -> String {
     }
     if let Some(found) = &report.scaling {
         scaling::terminal(&mut out, found, &style);
+    }
+    match (&report.sustained, &report.energy) {
+        (Some(run), _) => sustained::terminal(&mut out, run, &style),
+        (None, Some(energy)) => {
+            out.push_str(&format!("\n{}\n", style.bold("ENERGY")));
+            sustained::energy(&mut out, energy, &style);
+        }
+        (None, None) => {}
     }
     if !report.warnings.is_empty() {
         out.push_str(&format!("\n{}\n", style.bold("warnings")));
@@ -127,10 +139,13 @@ fn waterfall(out: &mut String, fall: &Waterfall, style: &Style) {
         style.bold(&fall.regime.name().to_uppercase()),
         task(fall)
     ));
-    let heads = format!(
+    let mut heads = format!(
         "  {:<17}{:>10}{:>11}{:>9}",
         "", "ms/token", "tokens/s", "factor"
     );
+    if style.is_wide() {
+        heads += &format!("{:>RANGE$}", "9 in 10 readings");
+    }
     out.push_str(&format!("{}\n", style.dim(&heads)));
     let longest = fall
         .levels
@@ -173,7 +188,16 @@ fn level_line(out: &mut String, level: &Level, longest: f64, style: &Style) {
         .loss
         .as_ref()
         .map_or_else(String::new, |loss| format!("x{}", significant(loss.factor)));
-    let columns = style.width.saturating_sub(FIGURES + 2).min(60);
+    let range = match (&level.ms_per_token, style.is_wide()) {
+        (Reading::Known { figure }, true) => {
+            let range = figure.range.map_or_else(String::new, |range| {
+                format!("{} to {}", significant(range.low), significant(range.high))
+            });
+            format!("{range:>RANGE$}")
+        }
+        _ => String::new(),
+    };
+    let columns = style.width.saturating_sub(FIGURES + range.len() + 2);
     let before = level
         .loss
         .as_ref()
@@ -194,7 +218,7 @@ fn level_line(out: &mut String, level: &Level, longest: f64, style: &Style) {
     let kept = kept.min(all);
     let bar = style.paint("36", &block.repeat(kept)) + &style.paint("33", &lost.repeat(all - kept));
     out.push_str(&format!(
-        "  {name:<17}{:>10}{rate:>11}{factor:>9} {bar}\n",
+        "  {name:<17}{:>10}{rate:>11}{factor:>9}{range} {bar}\n",
         significant(ms)
     ));
 }

@@ -57,6 +57,7 @@ pub(super) fn measure(
         found => found?,
     };
     let mut session = engine.session(None)?;
+    let about = beginning(about, engine, session.room() / 4);
     let mut turns: [Vec<Waited>; 2] = Default::default();
     let clock = Stopwatch::start();
     while turns[0].is_empty() || (turns[0].len() < MOST && !clock.has_passed(budget)) {
@@ -81,6 +82,18 @@ pub(super) fn measure(
             .map(told)
             .collect::<Result<_, LensError>>()?,
     })
+}
+
+/// Whole words of a text, at most `most` tokens.
+fn beginning<'t>(text: &'t str, engine: &Engine, most: usize) -> &'t str {
+    let fits = |end: &usize| {
+        let tokens = engine.tokenizer().encode(&text[..*end], Specials::Plain);
+        tokens.len() <= most
+    };
+    let ends = text.match_indices(' ').map(|(at, _)| at);
+    let ends: Vec<usize> = ends.chain([text.len()]).collect();
+    let fitting = ends.partition_point(|end| fits(end));
+    &text[..fitting.checked_sub(1).map_or(0, |last| ends[last])]
 }
 
 /// Why there is no conversation.

@@ -14,6 +14,7 @@ mod ceilings;
 mod identity;
 mod plan;
 mod scaling;
+mod sustain;
 mod timeline;
 mod user;
 
@@ -33,6 +34,7 @@ use ceilings::{PoolCosts, Silicon, Streams};
 #[cfg(test)]
 pub(crate) use plan::Chunk;
 pub(crate) use plan::{PartPlan, Plan};
+pub use sustain::sustain;
 pub use timeline::{Timeline, timeline};
 pub(crate) use user::UserReading;
 
@@ -71,6 +73,8 @@ const STREAM_SAMPLES: usize = 3;
 const GENERATE_EVERY: u64 = 4;
 /// For which conversations are timed.
 const CONVERSATIONS: Duration = Duration::from_secs(2);
+/// For which tokens are decoded to see what they take; the counters' steps must be small beside it.
+const ENERGY: Duration = Duration::from_secs(4);
 /// Rounds that are made whatever they take.
 const MIN_ROUNDS: usize = 3;
 /// Rounds beyond which nothing is gained.
@@ -157,6 +161,12 @@ pub fn measure(
     } else {
         None
     };
+    let energy = if options.quick {
+        None
+    } else {
+        progress("energy", 0.99);
+        Some(sustain::energy(engine, options, ENERGY)?)
+    };
     progress("done", 1.0);
     identity::warn(&silicon.roofline, &[&prefill, &decode], &mut warnings);
     Ok(Report {
@@ -174,6 +184,9 @@ pub fn measure(
             &decode,
         )),
         application,
+        energy,
+        sustained: None,
+        history: Vec::new(),
         prefill,
         decode,
         scaling,

@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use lens::{
     Report,
-    report::{Layer, Reading, Regime, SCHEMA, Waterfall},
+    report::{Earlier, SCHEMA},
 };
 use serde::Serialize;
 use store::Store;
@@ -121,8 +121,8 @@ fn row(kept: Kept) -> Row {
         threads: report.profile.threads,
         prompt: report.prefill.tokens,
         depth: report.decode.depth,
-        prefill_tokens_per_s: speed(&report.prefill),
-        decode_tokens_per_s: speed(&report.decode),
+        prefill_tokens_per_s: report.prefill.speed(),
+        decode_tokens_per_s: report.decode.speed(),
         path: kept.path.display().to_string(),
         id: kept.id,
     }
@@ -145,42 +145,32 @@ fn one_line(text: &str) -> String {
         .collect()
 }
 
-/// What the user sees, or else the step.
-fn speed(fall: &Waterfall) -> Option<f64> {
-    [Layer::User, Layer::Step].iter().find_map(|layer| {
-        let level = fall.levels.iter().find(|l| l.layer == *layer)?;
-        level.tokens_per_s
-    })
+/// Gives a report its earlier runs. Nothing that goes wrong with it is worth the run.
+pub fn remember(found: &mut Report) {
+    let Ok((kept, _)) = Store::open()
+        .map_err(Failure::from)
+        .and_then(|store| all(&store.lens_folder()))
+    else {
+        return;
+    };
+    let same = kept.into_iter().filter(|k| found.is_same_work(&k.report));
+    found.history = same.map(|k| Earlier::of(k.id, &k.report)).collect();
 }
 
-/// The slowest and the fastest reading of it, in tokens per second.
-fn readings(fall: &Waterfall) -> Option<(f64, f64)> {
-    [Layer::User, Layer::Step].iter().find_map(|layer| {
-        let level = fall.levels.iter().find(|l| l.layer == *layer)?;
-        let Reading::Known { figure } = &level.ms_per_token else {
-            return None;
-        };
-        let ms = || figure.samples.iter().copied().filter(|ms| *ms > 0.0);
-        let (least, most) = (ms().min_by(f64::total_cmp)?, ms().max_by(f64::total_cmp)?);
-        Some((1e3 / most, 1e3 / least))
-    })
-}
-
-/// Keeps a report, and says how it compares with earlier ones of the same work here. Nothing that goes wrong with it is worth the run.
+/// Keeps a report, and says how it compares with its earlier runs. Nothing that goes wrong with it is worth the run.
 pub fn keep(found: &Report) {
     let kept = Store::open()
         .map_err(Failure::from)
         .and_then(|store| keep_in(&store.lens_folder(), found));
-    match kept {
-        Ok(None) => {}
-        Ok(Some(words)) => complain(&words),
-        Err(failure) => complain(&format!("the run is not kept: {failure}")),
+    if let Err(failure) = kept {
+        complain(&format!("the run is not kept: {failure}"));
+    }
+    if let Some(words) = found.among_earlier() {
+        complain(&words);
     }
 }
 
-fn keep_in(folder: &Path, found: &Report) -> Result<Option<String>, Failure> {
-    let before = all(folder).map_or_else(|_| Vec::new(), |(kept, _)| kept);
-    let words = against(found, &before);
+fn keep_in(folder: &Path, found: &Report) -> Result<(), Failure> {
     let failed = |source: io::Error| Failure::Write {
         path: folder.to_owned(),
         source,
@@ -194,9 +184,13 @@ fn keep_in(folder: &Path, found: &Report) -> Result<Option<String>, Failure> {
         })
         .find(|path| !path.exists());
     if let Some(path) = free {
-        report::file(&path, &serde_json::to_string(found)?)?;
+        let alone = Report {
+            history: Vec::new(),
+            ..found.clone()
+        };
+        report::file(&path, &serde_json::to_string(&alone)?)?;
     }
-    Ok(words)
+    Ok(())
 }
 
 /// The date's digits and the model's letters.
@@ -213,56 +207,6 @@ fn id(found: &Report) -> String {
         .collect();
     let words: Vec<&str> = name.split('-').filter(|w| !w.is_empty()).collect();
     format!("{day}-{time}-{}", words.join("-"))
-}
-
-/// How a run's speeds lie among those of earlier runs of the same work on the same machine.
-fn against(found: &Report, before: &[Kept]) -> Option<String> {
-    let same = |kept: &&Kept| {
-        let other = &kept.report;
-        other.model.parameters == found.model.parameters
-            && other.model.architecture == found.model.architecture
-            && other.model.formats == found.model.formats
-            && other.profile == found.profile
-            && machine(other) == machine(found)
-            && (other.prefill.tokens, other.decode.depth)
-                == (found.prefill.tokens, found.decode.depth)
-    };
-    let same: Vec<&Kept> = before.iter().filter(same).collect();
-    let mut words = Vec::new();
-    for regime in [Regime::Prefill, Regime::Decode] {
-        let (name, fall) = (regime.name(), found.regime(regime));
-        let speeds: Vec<f64> = same
-            .iter()
-            .filter_map(|k| speed(k.report.regime(regime)))
-            .collect();
-        let low = speeds.iter().copied().min_by(f64::total_cmp);
-        let high = speeds.iter().copied().max_by(f64::total_cmp);
-        let (Some(now), Some(low), Some(high)) = (speed(fall), low, high) else {
-            continue;
-        };
-        // A run's readings differ among themselves: what lies within them is no difference between runs.
-        let place = match readings(fall) {
-            Some((_, most)) if most < low => "slower, beyond the spread of its own readings",
-            Some((least, _)) if least > high => "faster, beyond the spread of its own readings",
-            _ => "no difference beyond the spread of its readings",
-        };
-        let earlier = match (quantity::digits(low), quantity::digits(high)) {
-            (low, high) if low == high => low,
-            (low, high) => format!("{low} to {high}"),
-        };
-        words.push(format!(
-            "{name} {earlier} tokens/s, now {}: {place}",
-            quantity::digits(now)
-        ));
-    }
-    if words.is_empty() {
-        return None;
-    }
-    let runs = match same.len() {
-        1 => "one earlier run of this".to_owned(),
-        n => format!("{n} earlier runs of this"),
-    };
-    Some(format!("{runs}: {}", words.join("; ")))
 }
 
 /// All that is in a folder, the oldest first.

@@ -26,11 +26,11 @@ pub fn json(report: &impl Serialize) -> Result<(), Failure> {
 ///
 /// # Errors
 /// The folder can't be written, or the disk is full.
-pub fn file(path: &Path, content: &str) -> Result<(), Failure> {
+pub fn file(path: &Path, content: impl AsRef<[u8]>) -> Result<(), Failure> {
     let fresh = beside(path);
     let write = || {
         let mut file = File::create(&fresh)?;
-        file.write_all(content.as_bytes())?;
+        file.write_all(content.as_ref())?;
         file.sync_all()?;
         std::fs::rename(&fresh, path)
     };
@@ -41,6 +41,23 @@ pub fn file(path: &Path, content: &str) -> Result<(), Failure> {
             path: path.to_owned(),
             source,
         }
+    })
+}
+
+/// Whether [`file`] could write here, to be asked before work whose result goes there.
+///
+/// # Errors
+/// The folder is not there or can't be written.
+pub fn may_write(path: &Path) -> Result<(), Failure> {
+    let fresh = beside(path);
+    let tried = if path.is_dir() {
+        Err(io::ErrorKind::IsADirectory.into())
+    } else {
+        File::create(&fresh).and_then(|_| std::fs::remove_file(&fresh))
+    };
+    tried.map_err(|source| Failure::Write {
+        path: path.to_owned(),
+        source,
     })
 }
 

@@ -320,6 +320,9 @@ pub struct Part {
     pub bound: Bound,
     /// Alone, over all layers in turn; wall time.
     pub alone_ms: Figure,
+    /// Its first node, as often as it has nodes: with its weights in the caches, if they fit. Reports of an earlier version have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_ms: Option<Figure>,
     /// What its threads did alone.
     pub alone: Activity,
     /// In the whole step; wall time.

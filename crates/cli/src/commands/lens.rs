@@ -3,6 +3,7 @@
 mod diff;
 mod endpoint;
 pub mod history;
+mod picture;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -58,7 +59,7 @@ pub struct Arguments {
     /// Write the report as one HTML file that needs no network
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Write both waterfalls as one picture (SVG, 1200 by 630)
+    /// Write both waterfalls as one picture of 1200 by 630: PNG if the file's name ends so, else SVG
     #[arg(long, value_name = "FILE")]
     pub card: Option<PathBuf>,
     /// Write every operation of every thread as a timeline for ui.perfetto.dev or chrome://tracing
@@ -87,6 +88,9 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Some(Of::Log(arguments)) => return history::run(arguments),
         None => {}
     }
+    for path in [&arguments.html, &arguments.card, &arguments.trace] {
+        path.as_deref().map_or(Ok(()), report::may_write)?;
+    }
     let model = arguments.model.as_deref().unwrap_or_default();
     let interrupt = Interrupt::install();
     let path = model_file::locate(model, false, terminal, &interrupt)?;
@@ -105,16 +109,6 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         found.sustained = Some(sustained(engine, &options, time, terminal, &interrupt)?);
     }
     history::remember(&mut found);
-    if let Some(path) = &arguments.trace {
-        let timeline = lens::timeline(engine, &options)?;
-        report::file(path, &serde_json::to_string(&timeline)?)?;
-    }
-    if let Some(path) = &arguments.html {
-        report::file(path, &lens::render::html(&found))?;
-    }
-    if let Some(path) = &arguments.card {
-        report::file(path, &lens::render::card(&found))?;
-    }
     if arguments.json {
         report::json(&found)?;
     } else {
@@ -126,12 +120,24 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     }
     history::keep(&found);
     if let Some(path) = &arguments.html {
+        report::file(path, lens::render::html(&found))?;
         complain(&format!("the report is in {}", path.display()));
     }
     if let Some(path) = &arguments.card {
+        let card = lens::render::card(&found);
+        let is_png = path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("png"));
+        if is_png {
+            report::file(path, picture::png(&card)?)?;
+        } else {
+            report::file(path, card)?;
+        }
         complain(&format!("the card is in {}", path.display()));
     }
     if let Some(path) = &arguments.trace {
+        let timeline = lens::timeline(engine, &options)?;
+        report::file(path, serde_json::to_string(&timeline)?)?;
         complain(&format!("the timeline is in {}", path.display()));
     }
     Ok(())

@@ -18,6 +18,7 @@ const REPORT: &str = "sprag-report.html";
 
 /// Runs the command.
 pub fn run(terminal: &Terminal) -> Result<(), Failure> {
+    report::may_write(Path::new(REPORT))?;
     let interrupt = Interrupt::install();
     let path = model_file::locate("default", true, terminal, &interrupt)?;
     let gguf = model_file::open(&path)?;
@@ -35,7 +36,7 @@ pub fn run(terminal: &Terminal) -> Result<(), Failure> {
         WIDTH,
     ))?;
     history::keep(&found);
-    report::file(Path::new(REPORT), &lens::render::html(&found))?;
+    report::file(Path::new(REPORT), lens::render::html(&found))?;
     let shown = std::path::absolute(REPORT).unwrap_or_else(|_| REPORT.into());
     say(&format!(
         "\nThe report is in {}\nTalk with the model: sprag chat default\n",

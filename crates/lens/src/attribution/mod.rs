@@ -41,6 +41,8 @@ pub(crate) struct Readings {
     pub in_step: Vec<Vec<Activity>>,
     /// By pass, then by part.
     pub alone: Vec<Vec<Activity>>,
+    /// By pass, then by part; of fewer passes.
+    pub warm: Vec<Vec<Activity>>,
     /// `None` where nobody generates: then there is no such level.
     pub user: Option<Vec<UserReading>>,
 }

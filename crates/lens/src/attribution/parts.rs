@@ -24,7 +24,8 @@ pub(super) fn parts(
             column(&readings.alone, index),
             column(&readings.in_step, index),
         );
-        parts.push(part(planned, plan, &alone, &in_step, ceilings)?);
+        let warm = column(&readings.warm, index);
+        parts.push(part(planned, plan, [&alone, &warm, &in_step], ceilings)?);
     }
     let all = sum(&parts, |p| &p.in_step).wall_ms();
     for part in &mut parts {
@@ -40,13 +41,17 @@ pub(super) fn parts(
 fn part(
     planned: &PartPlan,
     plan: &Plan,
-    alone: &[Activity],
-    in_step: &[Activity],
+    [alone, warm, in_step]: [&[Activity]; 3],
     ceilings: &Ceilings,
 ) -> Result<Part, LensError> {
     let walls =
         |passes: &[Activity]| figure("a part", passes.iter().map(Activity::wall_ms).collect());
     let (alone_ms, in_step_ms) = (walls(alone)?, walls(in_step)?);
+    let warm_ms = if warm.is_empty() {
+        None
+    } else {
+        Some(walls(warm)?)
+    };
     let demand = &planned.demand;
     let memory = ms_at(demand.streamed_bytes, ceilings.stream_gb_s)
         + ms_at(demand.activation_bytes, ceilings.cache_gb_s);
@@ -83,6 +88,7 @@ fn part(
             0.0
         },
         alone_ms,
+        warm_ms,
         in_step_ms,
     })
 }

@@ -75,6 +75,7 @@ fn plan() -> Plan {
     let part = |name, nodes: Vec<usize>, demand| PartPlan {
         name,
         alone: nodes.clone(),
+        warm: nodes.clone(),
         nodes,
         demand,
     };
@@ -110,6 +111,7 @@ fn readings() -> Readings {
         traced_ms: vec![vec![4.1]; 8],
         fork_join_ms: vec![0.1; 8],
         in_step: vec![vec![activity(3.0, 0.4, 0.1), activity(0.3, 0.05, 0.05)]; 8],
+        warm: vec![vec![activity(2.0, 0.2, 0.1), activity(0.1, 0.0, 0.1)]; 3],
         alone: vec![vec![activity(2.5, 0.2, 0.1), activity(0.2, 0.0, 0.1)]; 8],
         user: Some(vec![
             UserReading {

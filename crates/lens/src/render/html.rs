@@ -250,12 +250,15 @@ pub(super) fn parts(fall: &Waterfall) -> String {
     for part in &fall.parts {
         rows += &format!(
             "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{:.1}%</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
-             <td class=\"n\">{}</td><td>{}</td><td class=\"n\">{:.1}</td><td class=\"n\">{}</td><td class=\"n\">{:.0}%</td></tr>",
+             <td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td><td class=\"n\">{:.1}</td><td class=\"n\">{}</td><td class=\"n\">{:.0}%</td></tr>",
             escape(&part.name),
             part.nodes,
             100.0 * part.share,
             significant(part.in_step.wall_ms()),
             significant(part.alone.wall_ms()),
+            part.warm_ms
+                .as_ref()
+                .map_or_else(String::new, |warm| significant(warm.typical)),
             significant(part.ceiling_ms),
             part.bound.name(),
             part.gb_s,
@@ -265,7 +268,7 @@ pub(super) fn parts(fall: &Waterfall) -> String {
     }
     format!(
         "<div class=\"scroll\"><table><tr><th>part</th><th class=\"n\">nodes</th><th class=\"n\">share</th><th class=\"n\">in step, ms</th>\
-         <th class=\"n\">alone, ms</th><th class=\"n\">ceiling, ms</th><th>bound by</th><th class=\"n\">GB/s</th><th class=\"n\">GOP/s</th>\
+         <th class=\"n\" title=\"over the weights of all layers in turn\">alone, cold, ms</th><th class=\"n\" title=\"one layer again and again\">warm, ms</th><th class=\"n\">ceiling, ms</th><th>bound by</th><th class=\"n\">GB/s</th><th class=\"n\">GOP/s</th>\
          <th class=\"n\">of roofline</th></tr>{rows}</table></div>"
     )
 }

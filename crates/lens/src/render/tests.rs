@@ -3,6 +3,7 @@
 use measure::{Samples, TimerCost};
 use silicon::{
     Fact,
+    energy::{Covers, How, Scope, Unavailable, Unreadable, totals},
     probe::Machine,
     roofline::{Depth, Dram, Rate, Roofline, fork_join},
 };
@@ -11,7 +12,8 @@ use super::{card, html, plain, terminal};
 use crate::{
     attribution::tests::{fall, known, spec, unknown},
     report::{
-        Bound, Figure, Format, ModelIdentity, Point, Profile, Regime, Report, SCHEMA, Scaling, Work,
+        Bound, Earlier, Energy, EnergyUse, Figure, Format, ModelIdentity, Point, Profile, Regime,
+        Report, SCHEMA, Scaling, Second, Sustained, Work,
     },
 };
 
@@ -301,4 +303,95 @@ fn what_the_causes_leave_over_is_red_when_it_is_much() {
         "{text}"
     );
     assert_eq!(html(&report).matches("rest alarm").count(), 1);
+}
+
+/// Twenty seconds of which the last five are slower, with one counter, and one that only root may read.
+fn sustained() -> Sustained {
+    let second = |at: usize| Second {
+        at_s: at as f64,
+        tokens: 100,
+        tokens_per_s: if at > 15 { 80.0 } else { 100.0 },
+        clock_ghz: Some(3.0),
+        celsius: None,
+        power_w: Some(20.0),
+    };
+    let scope = Scope {
+        name: HOSTILE.into(),
+        covers: Covers::Package,
+        how: How::Counter,
+    };
+    Sustained {
+        asked_s: 60.0,
+        elapsed_s: 20.0,
+        depth: 256,
+        seconds: (1..=20).map(second).collect(),
+        best_tokens_per_s: 100.0,
+        best_s: 10.0,
+        last_tokens_per_s: 90.0,
+        last_s: 10.0,
+        throttled: Fact::known(3, "a test"),
+        unknown: vec!["temperature is unavailable: no sensor".into()],
+        energy: Energy {
+            tokens: 2000,
+            elapsed_s: 20.0,
+            idle: None,
+            used: vec![EnergyUse {
+                scope,
+                gross_j: Fact::known(400.0, "a test"),
+                net_j: Fact::known(100.0, "a test"),
+            }],
+            totals: totals(&[]),
+            unreadable: vec![Unreadable {
+                scope: "memory".into(),
+                why: Unavailable {
+                    reason: "only root may read it".into(),
+                    remedy: "sudo chmod".into(),
+                },
+            }],
+        },
+    }
+}
+
+#[test]
+fn a_sustained_run_says_whether_the_speed_lasts_and_what_it_takes() {
+    let report = Report {
+        sustained: Some(sustained()),
+        ..report("a model")
+    };
+    let text = terminal(&report, false, 100);
+    for told in [
+        "The last 10 s reach 90.0 tokens/s, 90% of the best 10 s (100).",
+        "It was stopped after 20 of 60 s.",
+        "clock 3.00 GHz, then 3.00 (measured); throttled 3 times.",
+        "200 mJ a token, 50.0 beyond what it takes idle.",
+        "Energy of memory is unavailable: only root may read it: sudo chmod.",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    assert!(!text.contains('\u{1b}'));
+    let page = html(&report);
+    // Speed, clock and power; there is no temperature.
+    assert_eq!(page.matches("Over a sustained run").count(), 3);
+    assert!(!page.contains("<script"));
+}
+
+#[test]
+fn earlier_runs_are_a_curve_and_a_sentence() {
+    let mut report = report("a model");
+    assert!(report.among_earlier().is_none() && !html(&report).contains("Earlier runs"));
+    let now = report.decode.speed().expect("a speed");
+    report.history = [2.0, 4.0]
+        .map(|times| Earlier {
+            id: HOSTILE.into(),
+            date: HOSTILE.into(),
+            prefill_tokens_per_s: None,
+            decode_tokens_per_s: Some(times * now),
+        })
+        .into();
+    let words = report.among_earlier().expect("two runs");
+    assert!(
+        words.starts_with("2 earlier runs of this: decode 400 to 800 tokens/s, now 200: slower"),
+        "{words}"
+    );
+    assert!(html(&report).contains("decode from 400 to 200"));
 }

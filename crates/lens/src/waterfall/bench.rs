@@ -1,7 +1,8 @@
 //! Running a plan: whole steps, and each part alone over all its layers in turn.
 //!
 //! Parts are run in the program's order, one pass over all of them at a time, so that a part's weights were last read a whole
-//! model ago: they stream from where they stream in a real step. The step itself runs at the plan's depths, over caches that
+//! model ago: they stream from where they stream in a real step (*cold*). Beside it the first node of each part is run as often as the
+//! part has nodes (*warm*). The step itself runs at the plan's depths, over caches that
 //! pretend to hold that much ([`Batch::pretend_depth`]: speed does not depend on what they hold). Each sequence is at another place of the
 //! text, and each turn of decode too: which experts a token takes depends on it.
 
@@ -9,7 +10,7 @@ use kernels::cpu::{Member, Outputs, Span, Step, Trace};
 use measure::Stopwatch;
 use runtime::{Batch, Engine, RuntimeError};
 
-use super::plan::{Chunk, Plan};
+use super::plan::{Chunk, PartPlan, Plan};
 use crate::report::{Activity, Regime};
 
 /// Tokens between two sequences' places in the text.
@@ -104,11 +105,12 @@ impl Bench {
         })
     }
 
-    /// Every part alone, one after another; by part, in milliseconds per token.
+    /// Every part alone, one after another; by part, in milliseconds per token. `nodes` chooses those to run.
     pub fn alone(
         &mut self,
         batch: &mut Batch<'_>,
         plan: &Plan,
+        nodes: fn(&PartPlan) -> &[usize],
     ) -> Result<Vec<Activity>, RuntimeError> {
         let scale = 1.0 / plan.tokens as f64;
         let mut all = Vec::with_capacity(plan.parts.len());
@@ -118,7 +120,7 @@ impl Bench {
                 let tokens = self.tokens(plan, chunk);
                 pretend(batch, plan, chunk);
                 let members = members(&tokens, chunk.outputs);
-                batch.run_nodes(&part.alone, &members, Some(&mut self.trace))?;
+                batch.run_nodes(nodes(part), &members, Some(&mut self.trace))?;
                 sum_spans(&self.trace.spans(), scale, |node, here| {
                     if plan.part_of.get(node) == Some(&index) {
                         activity = activity.plus(here);

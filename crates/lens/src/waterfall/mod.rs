@@ -69,6 +69,8 @@ impl Default for Options {
 const DECODE_PASSES: usize = 10;
 /// Samples of the bandwidths in one round.
 const STREAM_SAMPLES: usize = 3;
+/// Passes for one with warm weights, which only stand beside the others.
+const WARM_EVERY: usize = 3;
 /// Passes of decode for one generation.
 const GENERATE_EVERY: u64 = 4;
 /// For which conversations are timed.
@@ -316,7 +318,14 @@ fn pass(
     readings.traced_ms.push(traced.wall_ms);
     readings.fork_join_ms.push(traced.fork_join_ms);
     readings.in_step.push(traced.parts);
-    readings.alone.push(bench.alone(batch, plan)?);
+    if readings.alone.len().is_multiple_of(WARM_EVERY) {
+        readings
+            .warm
+            .push(bench.alone(batch, plan, |part| &part.warm)?);
+    }
+    readings
+        .alone
+        .push(bench.alone(batch, plan, |part| &part.alone)?);
     Ok(())
 }
 

@@ -45,6 +45,8 @@ pub(crate) struct PartPlan {
     /// Nodes to run when it is timed alone: its own, each behind its producer where it changes its input in place (repeated over
     /// its own results, an activation soon underflows, and denormal numbers are slow).
     pub alone: Vec<usize>,
+    /// As `alone`, but the first of its nodes again and again: its weights are in the caches then, if they fit.
+    pub warm: Vec<usize>,
     /// Per token of the regime.
     pub demand: Demand,
 }
@@ -132,6 +134,7 @@ impl Plan {
                         name,
                         nodes: Vec::new(),
                         alone: Vec::new(),
+                        warm: Vec::new(),
                         demand: Demand::default(),
                     });
                     parts.len() - 1
@@ -155,6 +158,11 @@ impl Plan {
                     add(demand, &cost, streamed, tokens);
                 }
             }
+        }
+        for part in &mut parts {
+            let one = part.alone.iter().position(|&node| node == part.nodes[0]);
+            let one = &part.alone[..=one.unwrap_or(0)];
+            part.warm = one.repeat(part.nodes.len());
         }
         let stream_bytes = streamed_by_chunk.into_iter().max().unwrap_or(0);
         Self {

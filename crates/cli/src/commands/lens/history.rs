@@ -188,7 +188,7 @@ fn keep_in(folder: &Path, found: &Report) -> Result<(), Failure> {
             history: Vec::new(),
             ..found.clone()
         };
-        report::file(&path, &serde_json::to_string(&alone)?)?;
+        report::file(&path, serde_json::to_string(&alone)?)?;
     }
     Ok(())
 }

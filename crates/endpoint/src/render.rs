@@ -116,7 +116,20 @@ that were measured next to each other.</p></section>";
 fn json(report: &Report) -> String {
     // Maps with text keys and finite numbers: there is nothing that could fail.
     let json = serde_json::to_string(report).unwrap_or_else(|_| "null".to_owned());
-    json.replace('<', "\\u003c").replace('&', "\\u0026")
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '<' | '&' | '\u{2028}' | '\u{2029}' => out += &format!("\\u{:04x}", u32::from(c)),
+            c if turns(c) => out += &format!("\\u{:04x}", u32::from(c)),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Whether a character would turn the direction of what follows.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// For text and for quoted attributes.
@@ -129,9 +142,7 @@ fn escape(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            // They would turn the direction of what follows.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => out.push('?'),
-            c if c.is_control() => out.push('?'),
+            c if c.is_control() || turns(c) => out.push('?'),
             c => out.push(c),
         }
     }

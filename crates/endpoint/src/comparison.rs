@@ -20,8 +20,11 @@ use crate::{Report, plan::Side};
 
 /// Share by which token counts of the same prompts may differ: a token at the beginning, a line feed in the template.
 pub const LITTLE: f64 = 0.02;
-/// Words that two answers of one model begin with, at least once in a while.
+/// Words that two answers of one model begin with, at least once in [`MANY`]: SmolLM2-135M in Q4_0 and in Q8_0 does so once in three,
+/// and larger models much more often.
 pub const BEGINNING: usize = 3;
+/// Pairs of answers from which on that can be expected; of fewer, one has to begin with the same word.
+pub const MANY: usize = 8;
 
 /// A second server, and how the first stands to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,6 +101,8 @@ pub enum Refusal {
     Answers {
         /// Prompts that both answered.
         prompts: usize,
+        /// Words that no two answers begin with alike.
+        words: usize,
     },
     /// No prompt that both answered.
     NoAnswers,

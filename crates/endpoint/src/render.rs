@@ -41,11 +41,11 @@ pub fn html(report: &Report) -> String {
         ],
     };
     let title = match &report.against {
-        None => escape(&report.model),
+        None => escape(short(&report.model)),
         Some(against) => format!(
             "{} against {}",
-            escape(&report.model),
-            escape(&against.report.model)
+            escape(short(&report.model)),
+            escape(short(&against.report.model))
         ),
     };
     let mut body = header(&shown, &title);
@@ -74,10 +74,11 @@ fn header(shown: &[Shown<'_>], title: &str) -> String {
         let report = server.report;
         let name = match server.name {
             "" => String::new(),
-            name => format!("<b>{name}</b>: {}, ", escape(&report.model)),
+            name => format!("<b>{name}</b>: "),
         };
         out += &format!(
-            "<p class=\"soft small\">{name}{}; {} requests, {} failed; tokens are {}; the first request took {}</p>",
+            "<p class=\"soft small\">{name}{} at {}; {} requests, {} failed; tokens are {}; the first request took {}</p>",
+            escape(&report.model),
             escape(&report.address),
             report.requests,
             report.failures.len(),
@@ -87,6 +88,14 @@ fn header(shown: &[Shown<'_>], title: &str) -> String {
     }
     let date = shown.first().map_or("", |s| &s.report.date);
     out + &format!("<p class=\"soft small\">{}</p></header>", escape(date))
+}
+
+/// A model that goes by its path, by its file's name.
+fn short(model: &str) -> &str {
+    match model.rsplit_once(['/', '\\']) {
+        Some((folder, file)) if !file.is_empty() && folder.contains(['/', '\\']) => file,
+        _ => model,
+    }
 }
 
 fn counting(report: &Report) -> &'static str {
@@ -105,7 +114,7 @@ const HOW_TO_READ: &str = "<section class=\"card small\"><h2>How to read this</h
 <dt>first event</dt><dd>whatever the server sends first; many send a role before they have computed anything</dd>\
 <dt>first text</dt><dd>the first text, shown or thought</dd>\
 <dt>first visible</dt><dd>the first text that a reader sees: no role, no thought, no blank</dd>\
-<dt>prompt, tokens/s</dt><dd>tokens of a new prompt over the time to its first text, less that of a prompt of a few words</dd>\
+<dt>prompt, tokens/s</dt><dd>tokens of a new prompt over the time to its first text, less the least of a prompt of a few words</dd>\
 <dt>answer, tokens/s</dt><dd>tokens after the first over their time</dd>\
 <dt>read again</dt><dd>tokens that the server had seen and computed again: as it says itself, else from its time, which is an estimate</dd>\
 <dt>goodput</dt><dd>the share of requests within both limits, those that failed counted as outside</dd></dl>\

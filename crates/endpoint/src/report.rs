@@ -99,7 +99,7 @@ pub struct Phase {
     /// The same from the time to the first text, at a new prompt's time for each token: an estimate.
     #[serde(default)]
     pub read_again_by_time: Option<Figure>,
-    /// Its time to the first text over a new prompt's, each less that of a prompt of a few words.
+    /// Its time to the first text over a new prompt's, each less the least of a prompt of a few words.
     pub share_of_new: Option<f64>,
 }
 
@@ -120,7 +120,7 @@ pub struct Depth {
     pub depth: usize,
     /// Kinds of prompts.
     pub phases: Vec<Phase>,
-    /// Tokens of a new prompt over the time to its first text, less that of a prompt of a few words.
+    /// Tokens of a new prompt over the time to its first text, less the least of a prompt of a few words.
     pub prefill_tokens_per_s: Option<Figure>,
     /// Tokens after the first over their time.
     pub decode_tokens_per_s: Option<Figure>,

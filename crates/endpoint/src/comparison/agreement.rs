@@ -2,7 +2,7 @@
 
 use measure::Samples;
 
-use super::{Agreement, Answers, BEGINNING, Counts, LITTLE, Refusal};
+use super::{Agreement, Answers, BEGINNING, Counts, LITTLE, MANY, Refusal};
 use crate::{
     exchange::shown,
     plan::{Made, Side},
@@ -103,9 +103,11 @@ pub(super) fn refusal(prompts: &[Counts], answers: &[Answers]) -> Option<Refusal
     if answers.is_empty() {
         return Some(Refusal::NoAnswers);
     }
-    let begins_alike = |a: &Answers| a.agreed_words >= BEGINNING.min(a.words);
+    let words = if answers.len() < MANY { 1 } else { BEGINNING };
+    let begins_alike = |a: &Answers| a.agreed_words >= words.min(a.words);
     (!answers.iter().any(begins_alike)).then_some(Refusal::Answers {
         prompts: answers.len(),
+        words,
     })
 }
 
@@ -118,9 +120,11 @@ pub(super) fn finding(prompts: &[Counts], answers: &[Answers], refusal: Option<R
             ) + &also(answers)
                 + "."
         }
-        Some(Refusal::Answers { prompts }) => format!(
-            "Not the same model, and no ratio is given: none of {prompts} answers of one server begins with the same {BEGINNING} words \
-             as the other's."
+        Some(Refusal::Answers { prompts, words: 1 }) => format!(
+            "Not the same model, and no ratio is given: of {prompts} pairs of answers none begins with the same word."
+        ),
+        Some(Refusal::Answers { prompts, words }) => format!(
+            "Not the same model, and no ratio is given: of {prompts} pairs of answers none begins with the same {words} words."
         ),
         Some(Refusal::NoAnswers) => {
             "No prompt was answered by both servers, so nothing can be compared.".to_owned()
@@ -175,12 +179,13 @@ fn of_answers(answers: &[Answers]) -> String {
     }
     let agreed = median(answers, |a| a.agreed_words as f64).unwrap_or(0.0);
     let words = median(answers, |a| a.words as f64).unwrap_or(0.0);
-    let word_for_word = match same {
-        0 => String::new(),
-        n => format!(", and {n} to the end"),
+    let most = answers.iter().map(|a| a.agreed_words).max().unwrap_or(0);
+    let most = match same {
+        0 => format!("{most} at most"),
+        n => format!("{n} to the end"),
     };
     format!(
-        "their answers agree for {agreed:.0} of {words:.0} words (median of {}{word_for_word})",
+        "their answers agree for {agreed:.0} of {words:.0} words (median of {} pairs, {most})",
         answers.len()
     )
 }

@@ -11,10 +11,7 @@ use crate::{
 const CONFIDENCE: f64 = 0.95;
 
 pub(super) fn of(first: &Side<'_>, second: &Side<'_>) -> Vec<Ratio> {
-    let floors = [first, second].map(|side| {
-        let all = Samples::new(side.floor_ms.clone());
-        all.map_or(0.0, |s| s.median())
-    });
+    let floors = [first.floor(), second.floor()];
     let mut ratios = Vec::new();
     let mut depths = first.options.depths.clone();
     depths.dedup();
@@ -143,7 +140,9 @@ fn times(speed: &Speed) -> String {
             interval: None,
             pairs,
         } => {
-            format!("{ratio:.2} times the second's speed ({pairs} pairs, too few for an interval)")
+            format!(
+                "{ratio:.2} times the second's speed (steps that both did: {pairs}, too few for an interval)"
+            )
         }
         Speed::Known {
             ratio,

@@ -59,18 +59,37 @@ fn a_little_is_little() {
 
 #[test]
 fn answers_that_begin_otherwise() {
-    let apart = alike("The wind came in", "The sea was cold").expect("words");
+    let pair = |a, b| alike(a, b).expect("words");
     let prompts = [counts(500, 500)];
+    let apart = pair("The wind came in", "The sea was cold");
+    let refused = |answers: &[_]| refusal(&prompts, answers);
+    // One word alike is enough where there are few, and not where there are many.
+    assert_eq!(refused(&vec![apart.clone(); 7]), None);
+    let many = vec![apart.clone(); 8];
     assert_eq!(
-        refusal(&prompts, &[apart.clone(), apart.clone()]),
-        Some(Refusal::Answers { prompts: 2 })
+        refused(&many),
+        Some(Refusal::Answers {
+            prompts: 8,
+            words: 3
+        })
     );
-    let alike_once = alike("a b c d", "a b c e").expect("words");
-    assert_eq!(refusal(&prompts, &[apart, alike_once]), None);
+    let alike_once = [&many[..], &[pair("a b c d", "a b c e")]].concat();
+    assert_eq!(refused(&alike_once), None);
+    let found = finding(&prompts, &alike_once, None);
+    assert!(
+        found.contains("1 of 4 words (median of 9 pairs, 3 at most)"),
+        "{found}"
+    );
+    assert_eq!(
+        refused(&[pair("The wind", "A sea")]),
+        Some(Refusal::Answers {
+            prompts: 1,
+            words: 1
+        })
+    );
     // Two words in all can agree for no more.
-    let short = alike("Yes indeed", "Yes indeed").expect("words");
-    assert_eq!(refusal(&prompts, &[short]), None);
-    assert_eq!(refusal(&prompts, &[]), Some(Refusal::NoAnswers));
+    assert_eq!(refused(&vec![pair("Yes indeed", "Yes indeed"); 8]), None);
+    assert_eq!(refused(&[]), Some(Refusal::NoAnswers));
 }
 
 #[test]

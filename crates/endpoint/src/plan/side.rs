@@ -186,6 +186,12 @@ impl<'a> Side<'a> {
         Scale::through((short.bytes, short.tokens?), (long.bytes, long.tokens?))
     }
 
+    /// What any request costs: the least of the prompts of a few words, since other programs only ever add to it. 0 where there was none.
+    pub fn floor(&self) -> f64 {
+        let least = self.floor_ms.iter().copied().min_by(f64::total_cmp);
+        least.unwrap_or(0.0)
+    }
+
     /// A prompt of a few words, then the four kinds.
     pub(super) fn at_depth(&mut self, watch: &mut Watch<'_>, scale: Scale, step: &Step) {
         let (options, depth) = (self.options, step.depth);

@@ -19,6 +19,7 @@ use crate::{
 pub(super) fn report(side: Side<'_>, used: Scale, elapsed_s: f64) -> Report {
     let options = side.options;
     let own = side.scale();
+    let floor = side.floor();
     let mut report = Report {
         schema: SCHEMA.to_owned(),
         sprag: env!("CARGO_PKG_VERSION").to_owned(),
@@ -45,7 +46,6 @@ pub(super) fn report(side: Side<'_>, used: Scale, elapsed_s: f64) -> Report {
         verdict: String::new(),
         against: None,
     };
-    let floor = report.floor_ms.as_ref().map_or(0.0, |f| f.median);
     for &depth in &options.depths {
         let here: Vec<&Made> = side.made.iter().filter(|m| m.depth == depth).collect();
         if !here.is_empty() {
@@ -111,7 +111,7 @@ fn prompt_tokens(made: &Made) -> f64 {
 }
 
 impl Made {
-    /// Tokens of the prompt over the time to the first text, less that of a prompt of a few words.
+    /// Tokens of the prompt over the time to the first text, less the least of a prompt of a few words.
     pub(crate) fn prefill_tokens_per_s(&self, floor_ms: f64) -> Option<f64> {
         let ms = self.exchange.first_text_ms? - floor_ms;
         (ms > 0.0).then(|| prompt_tokens(self) / ms * 1e3)

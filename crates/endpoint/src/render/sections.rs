@@ -168,10 +168,10 @@ fn firsts(shown: &[Shown<'_>]) -> String {
                 })
             })
             .collect();
-        out += &format!(
-            "<h3>Depth {depth}</h3>{}",
-            svg::stacks(&format!("Time to the first text at depth {depth}"), &stacks)
-        );
+        if !stacks.is_empty() {
+            let title = format!("Time to the first text at depth {depth}");
+            out += &format!("<h3>Depth {depth}</h3>{}", svg::stacks(&title, &stacks));
+        }
     }
     out + "</section>"
 }
@@ -184,6 +184,7 @@ fn seen(shown: &[Shown<'_>]) -> String {
          legend\"><span><span class=\"key\"></span>new</span><span><span class=\"key c\"></span>seen, kept</span><span><span class=\"key l\"></span>seen, \
          read again</span></p>",
     );
+    let mut has_any = false;
     for (depth, servers) in by_depth(shown) {
         let stacks: Vec<Stack> = by_kind(&servers)
             .into_iter()
@@ -207,12 +208,20 @@ fn seen(shown: &[Shown<'_>]) -> String {
                 })
             })
             .collect();
-        out += &format!(
-            "<h3>Depth {depth}</h3>{}",
-            svg::stacks(&format!("Tokens read again at depth {depth}"), &stacks)
-        );
+        if !stacks.is_empty() {
+            out += &format!(
+                "<h3>Depth {depth}</h3>{}",
+                svg::stacks(&format!("Tokens read again at depth {depth}"), &stacks)
+            );
+            has_any = true;
+        }
     }
-    out + "</section>"
+    if has_any {
+        out + "</section>"
+    } else {
+        // A report of an earlier version, or of nothing that was seen.
+        String::new()
+    }
 }
 
 type OfServers<'r> = Vec<(usize, &'r Depth)>;

@@ -5,7 +5,7 @@
 
 use super::{digits, escape};
 
-const WIDTH: f64 = 420.0;
+const WIDTH: f64 = 360.0;
 const ROW: f64 = 40.0;
 const BAR: f64 = 14.0;
 /// About the width of a character.
@@ -133,7 +133,7 @@ pub(super) fn stacks(title: &str, stacks: &[Stack]) -> String {
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 12.0;
-const HEIGHT: f64 = 190.0;
+const HEIGHT: f64 = 160.0;
 const BOTTOM: f64 = 36.0;
 
 /// Curves over a common axis, both from zero; marks below are at the points.
@@ -159,7 +159,11 @@ pub(super) fn curves(title: &str, across: &str, curves: &[Curve]) -> String {
             y(value),
             LEFT - 6.0,
             y(value) + 4.0,
-            digits(value),
+            if step == 0 {
+                "0".to_owned()
+            } else {
+                digits(value)
+            },
         );
     }
     out += &ticks(points().map(|p| p.0), x);

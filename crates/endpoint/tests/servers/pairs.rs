@@ -220,7 +220,13 @@ fn another_tokenizer_is_refused() {
 fn another_model_is_refused() {
     let other = Model::new("Perhaps nothing of all this was ever true");
     let (_, against) = compared(&Model::new(ANSWER).site(), &other.site());
-    assert_eq!(against.refusal, Some(Refusal::Answers { prompts: 12 }));
+    assert_eq!(
+        against.refusal,
+        Some(Refusal::Answers {
+            prompts: 12,
+            words: 3
+        })
+    );
     assert!(against.agreement.finding.starts_with("Not the same model"));
 }
 

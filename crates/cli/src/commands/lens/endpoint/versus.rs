@@ -50,7 +50,7 @@ fn row(ratio: &Ratio) -> String {
             ratio,
             interval: None,
             pairs,
-        } => format!("{ratio:.2}  ({pairs} pairs, too few for an interval)"),
+        } => format!("{ratio:.2}  (steps that both did: {pairs}, too few for an interval)"),
         Speed::Known {
             ratio: times,
             interval: Some(i),

@@ -162,7 +162,7 @@ impl Exchange {
     pub fn thinking_ms(&self) -> Option<f64> {
         let from = self.first_thought_ms?;
         let to = self.first_visible_ms.unwrap_or(self.end_ms);
-        (to > from).then(|| to - from)
+        (to > from).then_some(to - from)
     }
 
     /// All text, thoughts first.

@@ -2,7 +2,7 @@
 //!
 //! 1. One request that does not count: many servers load a model at the first.
 //! 2. Two prompts of different length: what the template takes and what a character takes, in tokens.
-//! 3. Rounds over the depths, forth and back. At each depth a new prompt, the same again, its next turn, and a new end behind its
+//! 3. Rounds over the depths, forth and back. At each depth a new prompt, its next turn, the same again, and a new end behind its
 //!    prefix; before each depth a prompt of a few words, whose time is what any request costs.
 //! 4. Several clients at once.
 //!

@@ -8,6 +8,8 @@ const TEXT: &str = include_str!("../../../data/perplexity.txt");
 /// What the model is asked to do with a passage: an answer as long as it may be.
 pub(crate) const QUESTION: &str =
     "\n\nContinue this text in the same manner, in many sentences. Do not stop early.";
+/// Behind a passage of a few words, which some models leave without a word otherwise.
+pub(crate) const FEW: &str = "What may be in it?";
 /// The next turn of a conversation.
 pub(crate) const NEXT: &str = "Now say the same again in other words, and then go on.";
 

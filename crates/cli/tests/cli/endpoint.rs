@@ -138,8 +138,11 @@ fn servers_that_do_other_work_are_refused() {
     assert!(done.err.contains("is both servers"), "{}", done.err);
 }
 
+/// What a failing server does instead of an answer.
+type Way = fn() -> Vec<Piece>;
+
 /// A server that fails in some way from its 20th answer on.
-fn failing(how: fn() -> Vec<Piece>) -> Site {
+fn failing(how: Way) -> Site {
     let count = AtomicUsize::new(0);
     Site::new(move |request| {
         if request.path == "/v1/models" {
@@ -154,7 +157,7 @@ fn failing(how: fn() -> Vec<Piece>) -> Site {
 
 #[test]
 fn a_second_server_that_fails_leaves_the_first_whole() {
-    let ways: [(&str, fn() -> Vec<Piece>); 4] = [
+    let ways: [(&str, Way); 4] = [
         ("dropped", || vec![Piece::Close]),
         ("status", || {
             vec![Piece::json(429, r#"{"error":{"message":"slow down"}}"#)]

@@ -182,7 +182,7 @@ fn of_answers(answers: &[Answers]) -> String {
     let most = answers.iter().map(|a| a.agreed_words).max().unwrap_or(0);
     let most = match same {
         0 => format!("{most} at most"),
-        n => format!("{n} to the end"),
+        n => format!("{n} of them to the end"),
     };
     format!(
         "their answers agree for {agreed:.0} of {words:.0} words (median of {} pairs, {most})",

@@ -100,7 +100,7 @@ fn speed(what: What, first: Samples, second: Samples) -> Speed {
     }
 }
 
-/// The two speeds at the first depth that has them, and how many clients fare.
+/// The two speeds at the first depth that has them, and that of the most clients.
 pub(super) fn verdict(ratios: &[Ratio]) -> String {
     let find = |what: What| {
         let known = |r: &&Ratio| r.what == what && matches!(r.speed, Speed::Known { .. });
@@ -122,7 +122,13 @@ pub(super) fn verdict(ratios: &[Ratio]) -> String {
         depth.map_or(0, |r| r.depth),
         said.join(" and ")
     );
-    if let Some((all, clients)) = find(What::ClientsTokens).and_then(|r| Some((r, r.clients?))) {
+    let known = ratios
+        .iter()
+        .filter(|r| r.what == What::ClientsTokens && matches!(r.speed, Speed::Known { .. }));
+    let most = known
+        .filter_map(|r| Some((r.clients?, r)))
+        .max_by_key(|r| r.0);
+    if let Some((clients @ 2.., all)) = most {
         verdict += &format!(
             " With {clients} clients at once it writes at {}.",
             times(&all.speed)

@@ -220,11 +220,8 @@ impl<'a> Side<'a> {
             // What follows builds on what the server was to have seen.
             return;
         }
-        let again = Ask::streamed(question.clone(), SHORT);
-        if let Some(again) = self.send(watch, &during(Prompt::Again.name()), again) {
-            self.keep(step, Prompt::Again, (planned, read), SHORT, again);
-        }
-        let mut turn = question;
+        // At once after its answer, as a conversation does: another request between would take the answer out of many a cache.
+        let mut turn = question.clone();
         turn.push(Message {
             role: "assistant",
             content: answer,
@@ -235,6 +232,10 @@ impl<'a> Side<'a> {
         if let Some(next) = self.send(watch, &during(Prompt::NextTurn.name()), turn) {
             let tokens = (planned + said + added, read + said);
             self.keep(step, Prompt::NextTurn, tokens, SHORT, next);
+        }
+        let again = Ask::streamed(question, SHORT);
+        if let Some(again) = self.send(watch, &during(Prompt::Again.name()), again) {
+            self.keep(step, Prompt::Again, (planned, read), SHORT, again);
         }
         if let Some(prefixed) = &step.prefixed {
             let ask = Ask::streamed(vec![Message::user(prefixed.clone())], SHORT);

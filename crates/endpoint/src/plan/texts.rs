@@ -1,6 +1,6 @@
 //! The texts of a plan, made before they are sent, so that two servers get the same ones.
 
-use crate::text::{QUESTION, Scale, passage};
+use crate::text::{FEW, QUESTION, Scale, passage};
 
 /// Passages, each of which begins as no other.
 pub(super) struct Texts {
@@ -50,7 +50,7 @@ impl Texts {
         prefill: usize,
         scale: Scale,
     ) -> Step {
-        let few = self.bare(0);
+        let few = self.bare(0) + FEW;
         let text = self.bare(scale.characters(depth + prefill));
         let seen_bytes = text.floor_char_boundary(scale.characters(depth));
         let prefixed = (depth > 0).then(|| {

@@ -40,7 +40,7 @@ fn while_several_clients_wait() {
         let answer = events(&[event, event, "[DONE]"]);
         // Three requests to begin with and four of the only round; then one client in three gets an answer.
         let number = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        if number < 9 || number % 3 == 0 {
+        if number < 9 || number.is_multiple_of(3) {
             return answer;
         }
         vec![Piece::Wait(Duration::from_secs(20))]

@@ -224,3 +224,6 @@ pub(super) fn wrapped(text: &str) -> Vec<String> {
     }
     lines.iter().map(|line| format!("  {line}")).collect()
 }
+
+#[cfg(test)]
+mod tests;

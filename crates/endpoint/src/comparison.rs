@@ -16,7 +16,7 @@ use std::fmt;
 use measure::Interval;
 use serde::{Deserialize, Serialize};
 
-use crate::{Report, plan::Side};
+use crate::{Report, plan::Side, text::Scale};
 
 /// Share by which token counts of the same prompts may differ: a token at the beginning, a line feed in the template.
 pub const LITTLE: f64 = 0.02;
@@ -239,10 +239,10 @@ pub(crate) struct Material {
 }
 
 impl Material {
-    pub fn of(first: &Side<'_>, second: &Side<'_>) -> Self {
+    pub fn of(first: &Side<'_>, second: &Side<'_>, scale: Scale) -> Self {
         let (agreement, refusal) = agreement::of(first, second);
         let ratios = match refusal {
-            None => ratios::of(first, second),
+            None => ratios::of(first, second, scale),
             Some(_) => Vec::new(),
         };
         Self {

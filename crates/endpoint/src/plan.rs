@@ -3,7 +3,7 @@
 //! 1. One request that does not count: many servers load a model at the first.
 //! 2. Two prompts of different length: what the template takes and what a character takes, in tokens.
 //! 3. Rounds over the depths, forth and back. At each depth a new prompt, its next turn, the same again, and a new end behind its
-//!    prefix; before each depth a prompt of a few words, whose time is what any request costs.
+//!    prefix; before each depth a prompt of a few words, whose time and tokens are what any request costs.
 //! 4. Several clients at once.
 //!
 //! With two servers every step goes to both with the same text, in the order first, second, second, first, so that a machine or a
@@ -19,7 +19,7 @@ mod words;
 use measure::Stopwatch;
 
 use crate::{EndpointError, Report, comparison, server::Server, text::Scale};
-pub(crate) use side::{Crowd, Made, Side};
+pub(crate) use side::{Crowd, Floor, Made, Side};
 use texts::Texts;
 use watch::Watch;
 
@@ -90,7 +90,7 @@ pub fn compare(
         Side::new(second, options, "second server, "),
     ];
     let scale = all(&mut sides, options, progress)?;
-    let against = comparison::Material::of(&sides[0], &sides[1]);
+    let against = comparison::Material::of(&sides[0], &sides[1], scale);
     let elapsed_s = clock.elapsed_ms() / 1e3;
     let [first, second] = sides.map(|side| summary::report(side, scale, elapsed_s));
     Ok(against.compared(first, second))

@@ -114,7 +114,7 @@ const HOW_TO_READ: &str = "<section class=\"card small\"><h2>How to read this</h
 <dt>first event</dt><dd>whatever the server sends first; many send a role before they have computed anything</dd>\
 <dt>first text</dt><dd>the first text, shown or thought</dd>\
 <dt>first visible</dt><dd>the first text that a reader sees: no role, no thought, no blank</dd>\
-<dt>prompt, tokens/s</dt><dd>tokens of a new prompt over the time to its first text, less the least of a prompt of a few words</dd>\
+<dt>prompt, tokens/s</dt><dd>tokens of a new prompt over the time to its first text, each less that of a prompt of a few words</dd>\
 <dt>answer, tokens/s</dt><dd>tokens after the first over their time</dd>\
 <dt>read again</dt><dd>tokens that the server had seen and computed again: as it says itself, else from its time, which is an estimate</dd>\
 <dt>goodput</dt><dd>the share of requests within both limits, those that failed counted as outside</dd></dl>\

@@ -1,7 +1,7 @@
 //! The report as data: schema `sprag.endpoint/1`.
 //!
 //! Times are milliseconds and rates tokens per second, as the names say. What was not measured is `null`. Fields are added and never
-//! change their meaning: documents of earlier versions can be read, and lack the later fields.
+//! taken away: documents of earlier versions can be read, and lack the later fields.
 
 use measure::{Interval, Samples};
 use serde::{Deserialize, Serialize};
@@ -120,7 +120,7 @@ pub struct Depth {
     pub depth: usize,
     /// Kinds of prompts.
     pub phases: Vec<Phase>,
-    /// Tokens of a new prompt over the time to its first text, less the least of a prompt of a few words.
+    /// Tokens of a new prompt over the time to its first text, each less that of a prompt of a few words.
     pub prefill_tokens_per_s: Option<Figure>,
     /// Tokens after the first over their time.
     pub decode_tokens_per_s: Option<Figure>,

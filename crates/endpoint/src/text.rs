@@ -8,8 +8,6 @@ const TEXT: &str = include_str!("../../../data/perplexity.txt");
 /// What the model is asked to do with a passage: an answer as long as it may be.
 pub(crate) const QUESTION: &str =
     "\n\nContinue this text in the same manner, in many sentences. Do not stop early.";
-/// Behind a passage of a few words, which some models leave without a word otherwise.
-pub(crate) const FEW: &str = "What may be in it?";
 /// The next turn of a conversation.
 pub(crate) const NEXT: &str = "Now say the same again in other words, and then go on.";
 
@@ -67,6 +65,17 @@ impl Scale {
             fixed: (short.1 as f64 - per_character * short.0 as f64).max(0.0),
             per_character,
         })
+    }
+
+    /// Tokens before the passage: all that is fixed but the question. What a template adds behind it is a few tokens, and is taken for them.
+    pub fn head(&self) -> f64 {
+        (self.fixed - QUESTION.len() as f64 * self.per_character).max(0.0)
+    }
+
+    /// Characters of a passage's beginning that make a prompt's first `tokens` with what stands before it.
+    pub fn beginning(&self, tokens: usize) -> usize {
+        let wanted = (tokens as f64 - self.head()).max(16.0) / self.per_character;
+        wanted as usize
     }
 
     /// Characters of a passage in a prompt of `tokens`.

@@ -4,24 +4,25 @@ use measure::{Pairs, Samples};
 
 use super::{Missing, Ratio, Speed, What, agreement::pairs};
 use crate::{
-    plan::{Made, Side},
+    plan::{Crowd, Floor, Made, Side},
     report::Prompt,
+    text::Scale,
 };
 
 const CONFIDENCE: f64 = 0.95;
 
-pub(super) fn of(first: &Side<'_>, second: &Side<'_>) -> Vec<Ratio> {
-    let floors = [first.floor(), second.floor()];
+pub(super) fn of(first: &Side<'_>, second: &Side<'_>, scale: Scale) -> Vec<Ratio> {
+    let floors = [first, second].map(|side| side.floor(scale));
     let mut ratios = Vec::new();
     let mut depths = first.options.depths.clone();
     depths.dedup();
     for depth in depths {
-        let mut push = |what, prompt, of: &dyn Fn(&Made, f64) -> Option<f64>| {
+        let mut push = |what, prompt, of: &dyn Fn(&Made, Floor) -> Option<f64>| {
             let both = pairs(first, second, prompt).filter(|(a, _)| a.depth == depth);
             let values = both.filter_map(|(a, b)| of(a, floors[0]).zip(of(b, floors[1])));
             ratios.push(ratio(what, depth, None, values.collect()));
         };
-        let first_text = |m: &Made, _: f64| m.exchange.first_text_ms;
+        let first_text = |m: &Made, _: Floor| m.exchange.first_text_ms;
         push(What::Prefill, Prompt::New, &|m, floor| {
             m.prefill_tokens_per_s(floor)
         });
@@ -55,7 +56,7 @@ pub(super) fn of(first: &Side<'_>, second: &Side<'_>) -> Vec<Ratio> {
     ratios
 }
 
-fn same_turn(a: &crate::plan::Crowd, b: &crate::plan::Crowd) -> bool {
+fn same_turn(a: &Crowd, b: &Crowd) -> bool {
     (a.clients, a.turn) == (b.clients, b.turn)
 }
 

@@ -36,6 +36,17 @@ pub(crate) struct Made {
     pub exchange: Exchange,
 }
 
+/// What a prompt of a few words costs: its time is that of any request, and of its own few tokens.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Floor {
+    /// The least, since other programs only ever add to it.
+    pub ms: f64,
+    /// Of the prompt, template and question included.
+    pub tokens: f64,
+    /// Of these, those of the template before it, which every prompt shares.
+    pub head_tokens: f64,
+}
+
 /// One turn of several clients.
 pub(crate) struct Crowd {
     pub clients: usize,
@@ -61,6 +72,8 @@ pub(crate) struct Side<'a> {
     pub probes: Vec<Probe>,
     pub made: Vec<Made>,
     pub floor_ms: Vec<f64>,
+    /// Of the last such prompt; they differ by digits of a number.
+    floor_tokens: f64,
     pub crowds: Vec<Crowd>,
     pub requests: usize,
     pub failures: Vec<Failed>,
@@ -80,6 +93,7 @@ impl<'a> Side<'a> {
             probes: Vec::new(),
             made: Vec::new(),
             floor_ms: Vec::new(),
+            floor_tokens: 0.0,
             crowds: Vec::new(),
             requests: 0,
             failures: Vec::new(),
@@ -186,10 +200,14 @@ impl<'a> Side<'a> {
         Scale::through((short.bytes, short.tokens?), (long.bytes, long.tokens?))
     }
 
-    /// What any request costs: the least of the prompts of a few words, since other programs only ever add to it. 0 where there was none.
-    pub fn floor(&self) -> f64 {
+    /// Zeros where no such prompt was answered.
+    pub fn floor(&self, scale: Scale) -> Floor {
         let least = self.floor_ms.iter().copied().min_by(f64::total_cmp);
-        least.unwrap_or(0.0)
+        least.map_or_else(Floor::default, |ms| Floor {
+            ms,
+            tokens: self.floor_tokens,
+            head_tokens: scale.head().min(self.floor_tokens),
+        })
     }
 
     /// A prompt of a few words, then the four kinds.
@@ -205,6 +223,10 @@ impl<'a> Side<'a> {
             && let Some(ms) = exchange.first_text_ms
         {
             self.floor_ms.push(ms);
+            self.floor_tokens = match exchange.prompt_tokens() {
+                Some(n) => n as f64,
+                None => scale.fixed + step.few_bytes as f64 * scale.per_character,
+            };
         }
         let planned = (depth + options.prefill) as f64;
         let question = vec![Message::user(step.new.clone())];
@@ -240,7 +262,8 @@ impl<'a> Side<'a> {
         if let Some(prefixed) = &step.prefixed {
             let ask = Ask::streamed(vec![Message::user(prefixed.clone())], SHORT);
             if let Some(seen) = self.send(watch, &during(Prompt::SeenPrefix.name()), ask) {
-                let tokens = (planned, step.seen_bytes as f64 * scale.per_character);
+                let seen_tokens = scale.head() + step.seen_bytes as f64 * scale.per_character;
+                let tokens = (planned, seen_tokens);
                 self.keep(step, Prompt::SeenPrefix, tokens, SHORT, seen);
             }
         }

@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{
     Made, Options, Side,
-    side::Crowd,
+    side::{Crowd, Floor},
     words::{verdict, warnings},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 pub(super) fn report(side: Side<'_>, used: Scale, elapsed_s: f64) -> Report {
     let options = side.options;
     let own = side.scale();
-    let floor = side.floor();
+    let floor = side.floor(used);
     let mut report = Report {
         schema: SCHEMA.to_owned(),
         sprag: env!("CARGO_PKG_VERSION").to_owned(),
@@ -57,7 +57,7 @@ pub(super) fn report(side: Side<'_>, used: Scale, elapsed_s: f64) -> Report {
     report
 }
 
-fn of_depth(depth: usize, made: &[&Made], floor: f64) -> Depth {
+fn of_depth(depth: usize, made: &[&Made], floor: Floor) -> Depth {
     let new: Vec<&Made> = whole(made, Prompt::New).collect();
     let of_new =
         |f: &dyn Fn(&Made) -> Option<f64>| Figure::of(new.iter().filter_map(|m| f(m)).collect());
@@ -71,16 +71,19 @@ fn of_depth(depth: usize, made: &[&Made], floor: f64) -> Depth {
         .into_iter()
         .filter_map(|kind| phase(kind, made))
         .collect();
-    let above = |p: &Phase| p.first_text_ms.as_ref().map(|f| f.median - floor);
+    let above = |p: &Phase| p.first_text_ms.as_ref().map(|f| f.median - floor.ms);
     let new_ms = phases.first().and_then(above).filter(|&ms| ms > 0.0);
-    let new_tokens = phases.first().map_or(0.0, |p| p.prompt_tokens);
+    let beyond = phases
+        .first()
+        .map_or(0.0, |p| p.prompt_tokens - floor.tokens);
     for phase in &mut phases[1..] {
         let own = above(phase);
         phase.share_of_new = own.zip(new_ms).map(|(own, new)| (own / new).max(0.0));
         phase.read_again_by_time = new_ms.and_then(|new_ms| {
             let each = whole(made, phase.prompt).filter_map(|m| {
-                let ms = m.exchange.first_text_ms? - floor;
-                let computed = ms.max(0.0) / new_ms * new_tokens;
+                let ms = m.exchange.first_text_ms? - floor.ms;
+                // The few words were computed in their time, but for the template that all prompts share.
+                let computed = floor.tokens - floor.head_tokens + ms / new_ms * beyond;
                 let unseen = prompt_tokens(m) - m.seen_tokens;
                 Some((computed - unseen).clamp(0.0, m.seen_tokens))
             });
@@ -111,10 +114,11 @@ fn prompt_tokens(made: &Made) -> f64 {
 }
 
 impl Made {
-    /// Tokens of the prompt over the time to the first text, less the least of a prompt of a few words.
-    pub(crate) fn prefill_tokens_per_s(&self, floor_ms: f64) -> Option<f64> {
-        let ms = self.exchange.first_text_ms? - floor_ms;
-        (ms > 0.0).then(|| prompt_tokens(self) / ms * 1e3)
+    /// Tokens of the prompt over the time to the first text, each less that of a prompt of a few words.
+    pub(crate) fn prefill_tokens_per_s(&self, floor: Floor) -> Option<f64> {
+        let ms = self.exchange.first_text_ms? - floor.ms;
+        let tokens = prompt_tokens(self) - floor.tokens;
+        (ms > 0.0 && tokens > 0.0).then(|| tokens / ms * 1e3)
     }
 
     /// Tokens after the first over their time.

@@ -1,6 +1,6 @@
 //! The texts of a plan, made before they are sent, so that two servers get the same ones.
 
-use crate::text::{FEW, QUESTION, Scale, passage};
+use crate::text::{QUESTION, Scale, passage};
 
 /// Passages, each of which begins as no other.
 pub(super) struct Texts {
@@ -13,8 +13,10 @@ pub(super) struct Step {
     pub block: usize,
     pub round: usize,
     pub depth: usize,
-    /// Hardly a text at all.
+    /// Hardly a passage at all.
     pub few: String,
+    /// Of the passage in it.
+    pub few_bytes: usize,
     /// A new prompt.
     pub new: String,
     /// A new end behind its first `depth` tokens, where there are any.
@@ -50,9 +52,9 @@ impl Texts {
         prefill: usize,
         scale: Scale,
     ) -> Step {
-        let few = self.bare(0) + FEW;
+        let few = self.passage(0);
         let text = self.bare(scale.characters(depth + prefill));
-        let seen_bytes = text.floor_char_boundary(scale.characters(depth));
+        let seen_bytes = text.floor_char_boundary(scale.beginning(depth));
         let prefixed = (depth > 0).then(|| {
             let end = self.bare(text.len() - seen_bytes);
             format!("{}{end}{QUESTION}", &text[..seen_bytes])
@@ -61,7 +63,8 @@ impl Texts {
             block,
             round,
             depth,
-            few,
+            few: few.prompt,
+            few_bytes: few.bytes,
             new: text + QUESTION,
             prefixed,
             seen_bytes,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Args;
-use endpoint::{Cause, Options, Patience, Report, Server, report::Refusal};
+use endpoint::{Options, Patience, Report, Server, report::Refusal};
 
 use crate::{
     arguments::tokens,
@@ -191,34 +191,29 @@ fn differ(first: &Server, second: &Server) -> Result<(), Failure> {
     )))
 }
 
-/// The exit code says whether requests failed, or whether a comparison was refused.
+/// The exit code says that a comparison was refused, or else that requests failed.
 fn outcome(found: &Report) -> Result<(), Failure> {
     let against = found.against.as_deref();
+    let refusal = against.and_then(|a| a.refusal);
+    if let (Some(against), Some(Refusal::PromptTokens { .. } | Refusal::Answers { .. })) =
+        (against, refusal)
+    {
+        return Err(Failure::Usage(format!(
+            "the two servers are not compared, since they do not do the same work: give both the same model and template, or measure each \
+             by itself ({} and {})",
+            found.model, against.report.model
+        )));
+    }
     let reports = [Some(found), against.map(|a| &a.report)];
     let reports = || reports.iter().flatten();
-    let failures: usize = reports().map(|r| r.failures.len()).sum();
-    let first: Option<&Cause> = reports().flat_map(|r| &r.failures).map(|f| &f.cause).next();
-    if let Some(first) = first {
-        return Err(Failure::Requests {
-            failed: failures,
+    let mut failures = reports().flat_map(|r| &r.failures);
+    match failures.next() {
+        None => Ok(()),
+        Some(first) => Err(Failure::Requests {
+            failed: 1 + failures.count(),
             requests: reports().map(|r| r.requests).sum(),
-            first: first.clone(),
-        });
-    }
-    match against {
-        Some(against)
-            if matches!(
-                against.refusal,
-                Some(Refusal::PromptTokens { .. } | Refusal::Answers { .. })
-            ) =>
-        {
-            Err(Failure::Usage(format!(
-                "the two servers are not compared, since they do not do the same work: give both the same model and template, or measure \
-                 each by itself ({} and {})",
-                found.model, against.report.model
-            )))
-        }
-        _ => Ok(()),
+            first: first.cause.clone(),
+        }),
     }
 }
 

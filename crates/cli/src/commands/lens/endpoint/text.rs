@@ -139,7 +139,10 @@ fn firsts(phase: &Phase) -> Option<String> {
     };
     let only = match phase.thought_only {
         0 => String::new(),
-        n => format!(" ({n} of {} answers were thoughts only)", phase.requests),
+        n => format!(
+            "\n{:19}{n} of {} answers were thoughts only",
+            "", phase.requests
+        ),
     };
     Some(format!(
         "  {:<17}first event {}, first text {}{visible}{only}",

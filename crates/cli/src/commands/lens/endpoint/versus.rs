@@ -13,7 +13,7 @@ pub(super) fn lines(against: &Against, paint: Paint) -> Vec<String> {
     let mut lines = vec![paint.paint(Style::Heading, "FIRST AGAINST SECOND")];
     if !against.ratios.is_empty() {
         lines.push(
-            "                                         first      second             the first is so many times as fast"
+            "                                 first   second           the first is so many times as fast"
                 .to_owned(),
         );
     }
@@ -50,7 +50,7 @@ fn row(ratio: &Ratio) -> String {
             ratio,
             interval: None,
             pairs,
-        } => format!("{ratio:.2}  (steps that both did: {pairs}, too few for an interval)"),
+        } => format!("{ratio:.2}  (no interval from {pairs} of both)"),
         Speed::Known {
             ratio: times,
             interval: Some(i),
@@ -65,7 +65,7 @@ fn row(ratio: &Ratio) -> String {
         }
     };
     format!(
-        "    {:<28}{:>14}{:>12} {:<9}  {speed}",
+        "    {:<27}{:>8}{:>9} {:<9} {speed}",
         ratio.what.name(),
         of(ratio.first),
         of(ratio.second),

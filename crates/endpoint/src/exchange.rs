@@ -1,10 +1,10 @@
 //! One request and what came back, with the time of each piece.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Why a request brought no whole answer.
-#[derive(Clone, Debug, PartialEq, Serialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Cause {
     /// Nobody answers there.
@@ -84,15 +84,20 @@ pub struct Exchange {
     pub first_event_ms: Option<f64>,
     /// The first text, shown or thought.
     pub first_text_ms: Option<f64>,
-    /// The first text that a reader sees.
+    /// The first thought, where the server sets thoughts apart.
+    pub first_thought_ms: Option<f64>,
+    /// The first text that a reader sees: no role, no thought, no blank.
     pub first_visible_ms: Option<f64>,
     /// Every event with text.
     pub text_ms: Vec<f64>,
     /// The end.
     pub end_ms: f64,
-    /// What a reader sees.
+    /// What a reader sees, up to [`KEPT_BYTES`].
     #[serde(skip)]
     pub visible: String,
+    /// What was thought, up to [`KEPT_BYTES`].
+    #[serde(skip)]
+    pub thought: String,
     /// The server's own count.
     pub usage: Option<Usage>,
     /// Why the answer ended, in the server's word.
@@ -107,14 +112,18 @@ impl Exchange {
     /// Takes in one event that came at `ms`.
     pub(crate) fn take(&mut self, delta: Delta, ms: f64) {
         self.first_event_ms.get_or_insert(ms);
-        if !delta.visible.is_empty() || delta.has_thought {
+        if !delta.visible.is_empty() || !delta.thought.is_empty() {
             self.first_text_ms.get_or_insert(ms);
             self.text_ms.push(ms);
         }
-        if !delta.visible.is_empty() {
-            self.first_visible_ms.get_or_insert(ms);
-            self.visible.push_str(&delta.visible);
+        if !delta.thought.is_empty() {
+            self.first_thought_ms.get_or_insert(ms);
+            keep(&mut self.thought, &delta.thought);
         }
+        if !delta.visible.trim().is_empty() {
+            self.first_visible_ms.get_or_insert(ms);
+        }
+        keep(&mut self.visible, &delta.visible);
         self.usage = delta.usage.or(self.usage);
         self.finish = delta.finish.or(self.finish.take());
         if let Some(message) = delta.error {
@@ -148,6 +157,19 @@ impl Exchange {
         (tokens > 1 && last > first).then(|| (last - first) / (tokens - 1) as f64)
     }
 
+    /// From the first thought to what a reader sees, or to the end where nothing but thoughts came. `None` where nothing was thought.
+    #[must_use]
+    pub fn thinking_ms(&self) -> Option<f64> {
+        let from = self.first_thought_ms?;
+        let to = self.first_visible_ms.unwrap_or(self.end_ms);
+        (to > from).then_some(to - from)
+    }
+
+    /// All text, thoughts first.
+    pub(crate) fn text(&self) -> String {
+        format!("{}{}", self.thought, self.visible)
+    }
+
     /// The longest wait between two pieces of text.
     #[must_use]
     pub fn longest_gap_ms(&self) -> Option<f64> {
@@ -158,11 +180,19 @@ impl Exchange {
     }
 }
 
+/// Text of an answer that is kept: a stranger may send more than was asked for.
+pub const KEPT_BYTES: usize = 256 << 10;
+
+fn keep(kept: &mut String, more: &str) {
+    let room = KEPT_BYTES.saturating_sub(kept.len());
+    kept.push_str(&more[..more.floor_char_boundary(room)]);
+}
+
 /// What one event adds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Delta {
     pub(crate) visible: String,
-    pub(crate) has_thought: bool,
+    pub(crate) thought: String,
     pub(crate) finish: Option<String>,
     pub(crate) usage: Option<Usage>,
     pub(crate) error: Option<String>,
@@ -196,7 +226,11 @@ impl Delta {
                     cached_tokens: u
                         .get("prompt_tokens_details")
                         .and_then(|d| d.get("cached_tokens"))
-                        .and_then(count),
+                        // llama.cpp's own way to say it.
+                        .or_else(|| event.get("timings")?.get("cache_n"))
+                        .and_then(count)
+                        // More than there were cannot be true.
+                        .filter(|&n| n <= field("prompt_tokens")),
                 }
             }),
             ..Self::default()
@@ -210,9 +244,10 @@ impl Delta {
             .or_else(|| choice.get("text").map(text))
             .unwrap_or_default();
         // Two spellings, of llama.cpp and vLLM, and of Ollama and OpenRouter.
-        delta.has_thought = ["reasoning_content", "reasoning"]
+        delta.thought = ["reasoning_content", "reasoning"]
             .iter()
-            .any(|name| piece(name).is_some_and(|t| !t.is_empty()));
+            .find_map(|name| piece(name).filter(|t| !t.is_empty()))
+            .unwrap_or_default();
         delta.finish = choice
             .get("finish_reason")
             .and_then(Value::as_str)

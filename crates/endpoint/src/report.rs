@@ -1,17 +1,19 @@
 //! The report as data: schema `sprag.endpoint/1`.
 //!
-//! Times are milliseconds and rates tokens per second, as the names say. What was not measured is `null`.
+//! Times are milliseconds and rates tokens per second, as the names say. What was not measured is `null`. Fields are added and never
+//! taken away: documents of earlier versions can be read, and lack the later fields.
 
 use measure::{Interval, Samples};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+pub use crate::comparison::{Against, Agreement, Answers, Counts, Ratio, Refusal, Speed, What};
 use crate::exchange::Cause;
 
 /// The schema's name and version.
 pub const SCHEMA: &str = "sprag.endpoint/1";
 
 /// A median with the samples behind it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     /// Median.
     pub median: f64,
@@ -35,7 +37,7 @@ impl Figure {
 }
 
 /// What a prompt was to the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Prompt {
     /// It began as no prompt before.
@@ -62,7 +64,7 @@ impl Prompt {
 }
 
 /// Requests of one kind at one depth.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
     /// The kind.
     pub prompt: Prompt,
@@ -74,26 +76,51 @@ pub struct Phase {
     pub prompt_tokens: f64,
     /// Of these, tokens that the server had not seen, as planned.
     pub new_tokens: f64,
+    /// Tokens that it had seen: as the server counted the prompts before, else as planned. Median.
+    #[serde(default)]
+    pub seen_tokens: Option<f64>,
     /// To the first event, whatever it held.
     pub first_event_ms: Option<Figure>,
     /// To the first text, shown or thought.
     pub first_text_ms: Option<Figure>,
     /// To the first text that a reader sees.
     pub first_visible_ms: Option<Figure>,
+    /// From the first thought to the first text that a reader sees, of the answers with thoughts that are set apart.
+    #[serde(default)]
+    pub thinking_ms: Option<Figure>,
+    /// Answers that ended within their thoughts.
+    #[serde(default)]
+    pub thought_only: usize,
     /// Tokens that the server says it did not compute again.
     pub cached_tokens: Option<Figure>,
-    /// Its time to the first text over a new prompt's, each less that of a prompt of a few words.
+    /// Seen tokens that were computed again, from what the server says.
+    #[serde(default)]
+    pub read_again_tokens: Option<Figure>,
+    /// The same from the time to the first text, at a new prompt's time for each token: an estimate.
+    #[serde(default)]
+    pub read_again_by_time: Option<Figure>,
+    /// Its time to the first text over a new prompt's, each less the least of a prompt of a few words.
     pub share_of_new: Option<f64>,
 }
 
+impl Phase {
+    /// Seen tokens that were computed again: as the server says, else as its time suggests.
+    #[must_use]
+    pub fn read_again(&self) -> Option<&Figure> {
+        self.read_again_tokens
+            .as_ref()
+            .or(self.read_again_by_time.as_ref())
+    }
+}
+
 /// One depth.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Depth {
     /// Tokens before the prompt's last `prefill`, as planned.
     pub depth: usize,
     /// Kinds of prompts.
     pub phases: Vec<Phase>,
-    /// Tokens of a new prompt over the time to its first text, less that of a prompt of a few words.
+    /// Tokens of a new prompt over the time to its first text, each less that of a prompt of a few words.
     pub prefill_tokens_per_s: Option<Figure>,
     /// Tokens after the first over their time.
     pub decode_tokens_per_s: Option<Figure>,
@@ -104,7 +131,7 @@ pub struct Depth {
 }
 
 /// Several clients at once, each with new prompts of the first depth.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Clients {
     /// How many.
     pub clients: usize,
@@ -112,8 +139,11 @@ pub struct Clients {
     pub requests: usize,
     /// Requests that brought no whole answer.
     pub failed: usize,
-    /// Tokens of all answers over the time from the first request to the last answer.
+    /// Tokens of all answers over the time from the first request to the last answer; of all turns, where two servers took turns.
     pub tokens_per_s: f64,
+    /// The same of each turn.
+    #[serde(default)]
+    pub turns_tokens_per_s: Option<Figure>,
     /// To the first text.
     pub first_text_ms: Option<Figure>,
     /// Between tokens, mean of a request.
@@ -123,7 +153,7 @@ pub struct Clients {
 }
 
 /// A request that brought no whole answer.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failed {
     /// Where in the measurement, in words.
     pub during: String,
@@ -132,12 +162,12 @@ pub struct Failed {
 }
 
 /// Everything.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA`].
-    pub schema: &'static str,
+    pub schema: String,
     /// Version of Sprag.
-    pub sprag: &'static str,
+    pub sprag: String,
     /// When it was finished, RFC 3339 in UTC.
     pub date: String,
     /// Seconds that it took.
@@ -180,4 +210,7 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// The result in a sentence or two.
     pub verdict: String,
+    /// What a second server did in turns with this one.
+    #[serde(default)]
+    pub against: Option<Box<Against>>,
 }

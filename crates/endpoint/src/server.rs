@@ -3,7 +3,10 @@
 use std::{
     io::{BufReader, Read},
     net::IpAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -100,7 +103,8 @@ impl Ask {
     }
 }
 
-/// A server that speaks the OpenAI API.
+/// A server that speaks the OpenAI API. Copies share their connections.
+#[derive(Clone)]
 pub struct Server {
     agent: Agent,
     /// Up to and with `/v1`.
@@ -236,6 +240,11 @@ impl Server {
     /// Sends a request, reads the answer to its end, and notes when what came. Never fails: what went wrong is part of what is noted.
     #[must_use]
     pub fn ask(&self, ask: &Ask) -> Exchange {
+        self.ask_until(ask, &AtomicBool::new(false))
+    }
+
+    /// The same, but left at the next event once `is_stopped` is raised.
+    pub(crate) fn ask_until(&self, ask: &Ask, is_stopped: &AtomicBool) -> Exchange {
         let mut exchange = Exchange::default();
         let clock = Stopwatch::start();
         let mut body = json!({
@@ -266,7 +275,7 @@ impl Server {
             Ok(response) if response.status().as_u16() != 200 => Some(refused(response)),
             Ok(response) => {
                 exchange.head_ms = Some(clock.elapsed_ms());
-                self.read(response, &clock, ask, &mut exchange)
+                self.read(response, &clock, ask, is_stopped, &mut exchange)
             }
         };
         exchange.end_ms = clock.elapsed_ms();
@@ -293,6 +302,7 @@ impl Server {
         response: Response<Body>,
         clock: &Stopwatch,
         ask: &Ask,
+        is_stopped: &AtomicBool,
         exchange: &mut Exchange,
     ) -> Option<Cause> {
         let is_json = response
@@ -321,6 +331,10 @@ impl Server {
         for (count, event) in events.enumerate() {
             if count == most {
                 return Some(Cause::Endless { events: most });
+            }
+            if is_stopped.load(Relaxed) {
+                let why = "nobody waits for it any more".to_owned();
+                return Some(Cause::Dropped { why });
             }
             match event {
                 Ok(data) if data.trim() == "[DONE]" => {

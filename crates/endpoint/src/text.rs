@@ -67,6 +67,17 @@ impl Scale {
         })
     }
 
+    /// Tokens before the passage: all that is fixed but the question. What a template adds behind it is a few tokens, and is taken for them.
+    pub fn head(&self) -> f64 {
+        (self.fixed - QUESTION.len() as f64 * self.per_character).max(0.0)
+    }
+
+    /// Characters of a passage's beginning that make a prompt's first `tokens` with what stands before it.
+    pub fn beginning(&self, tokens: usize) -> usize {
+        let wanted = (tokens as f64 - self.head()).max(16.0) / self.per_character;
+        wanted as usize
+    }
+
     /// Characters of a passage in a prompt of `tokens`.
     pub fn characters(&self, tokens: usize) -> usize {
         let wanted = (tokens as f64 - self.fixed).max(16.0) / self.per_character;

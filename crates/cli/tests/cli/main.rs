@@ -4,6 +4,7 @@
 
 mod answers;
 mod checkpoints;
+mod endpoint;
 mod machines;
 mod refusals;
 mod reports;

@@ -10,12 +10,12 @@ fn delta(json: &str) -> Delta {
 fn events_of_all_dialects() {
     let chat =
         delta(r#"{"choices":[{"delta":{"content":"a"},"finish_reason":null}],"usage":null}"#);
-    assert_eq!((chat.visible.as_str(), chat.has_thought), ("a", false));
+    assert_eq!((chat.visible.as_str(), chat.thought.as_str()), ("a", ""));
     let role = delta(r#"{"choices":[{"delta":{"role":"assistant","content":null}}]}"#);
-    assert_eq!((role.visible.as_str(), role.has_thought), ("", false));
+    assert_eq!((role.visible.as_str(), role.thought.as_str()), ("", ""));
     for name in ["reasoning_content", "reasoning"] {
         let thought = delta(&format!(r#"{{"choices":[{{"delta":{{"{name}":"hm"}}}}]}}"#));
-        assert!(thought.visible.is_empty() && thought.has_thought);
+        assert!(thought.visible.is_empty() && thought.thought == "hm");
     }
     let completion = delta(r#"{"choices":[{"text":"b","finish_reason":"length"}]}"#);
     assert_eq!(completion.visible, "b");

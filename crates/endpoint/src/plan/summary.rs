@@ -1,28 +1,63 @@
-//! From exchanges to figures, warnings and a verdict.
+//! From exchanges to figures.
 
-use super::{Made, Options};
+use std::time::SystemTime;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::{
+    Made, Options, Side,
+    side::{Crowd, Floor},
+    words::{verdict, warnings},
+};
 use crate::{
     Exchange, Report,
-    report::{Clients, Depth, Figure, Phase, Prompt},
+    report::{Clients, Depth, Figure, Phase, Prompt, SCHEMA},
+    text::Scale,
 };
 
-/// A share of a new prompt's time from which on a seen one counts as read anew.
-const ANEW: f64 = 0.5;
-
-pub(super) fn fill(report: &mut Report, made: &[Made], options: &Options, is_streamed: bool) {
-    let floor = report.floor_ms.as_ref().map_or(0.0, |f| f.median);
+/// All that came from one server.
+pub(super) fn report(side: Side<'_>, used: Scale, elapsed_s: f64) -> Report {
+    let options = side.options;
+    let own = side.scale();
+    let floor = side.floor(used);
+    let mut report = Report {
+        schema: SCHEMA.to_owned(),
+        sprag: env!("CARGO_PKG_VERSION").to_owned(),
+        date: DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Secs, true),
+        elapsed_s,
+        address: side.server.base().to_owned(),
+        model: side.server.model().to_owned(),
+        prefill: options.prefill,
+        answer: options.answer,
+        rounds: options.rounds,
+        limit_first_ms: options.limit_first_ms,
+        limit_token_ms: options.limit_token_ms,
+        counted_by_server: side.is_counted,
+        is_scale_measured: own.is_some(),
+        characters_per_token: 1.0 / own.unwrap_or(used).per_character,
+        first_request_ms: side.first_request_ms,
+        floor_ms: Figure::of(side.floor_ms),
+        depths: Vec::new(),
+        clients: crowds(&side.crowds, options),
+        requests: side.requests,
+        failures: side.failures,
+        stopped: side.stopped,
+        warnings: Vec::new(),
+        verdict: String::new(),
+        against: None,
+    };
     for &depth in &options.depths {
-        let here: Vec<&Made> = made.iter().filter(|m| m.depth == depth).collect();
-        if here.is_empty() {
-            continue;
+        let here: Vec<&Made> = side.made.iter().filter(|m| m.depth == depth).collect();
+        if !here.is_empty() {
+            report.depths.push(of_depth(depth, &here, floor));
         }
-        report.depths.push(of_depth(depth, &here, floor));
     }
-    report.warnings = warnings(report, made, is_streamed);
-    report.verdict = verdict(report);
+    report.warnings = warnings(&report, &side.made, side.is_streamed);
+    report.verdict = verdict(&report);
+    report
 }
 
-fn of_depth(depth: usize, made: &[&Made], floor: f64) -> Depth {
+fn of_depth(depth: usize, made: &[&Made], floor: Floor) -> Depth {
     let new: Vec<&Made> = whole(made, Prompt::New).collect();
     let of_new =
         |f: &dyn Fn(&Made) -> Option<f64>| Figure::of(new.iter().filter_map(|m| f(m)).collect());
@@ -36,20 +71,30 @@ fn of_depth(depth: usize, made: &[&Made], floor: f64) -> Depth {
         .into_iter()
         .filter_map(|kind| phase(kind, made))
         .collect();
-    let above = |p: &Phase| p.first_text_ms.as_ref().map(|f| f.median - floor);
+    let above = |p: &Phase| p.first_text_ms.as_ref().map(|f| f.median - floor.ms);
     let new_ms = phases.first().and_then(above).filter(|&ms| ms > 0.0);
+    let beyond = phases
+        .first()
+        .map_or(0.0, |p| p.prompt_tokens - floor.tokens);
     for phase in &mut phases[1..] {
         let own = above(phase);
         phase.share_of_new = own.zip(new_ms).map(|(own, new)| (own / new).max(0.0));
+        phase.read_again_by_time = new_ms.and_then(|new_ms| {
+            let each = whole(made, phase.prompt).filter_map(|m| {
+                let ms = m.exchange.first_text_ms? - floor.ms;
+                // The few words were computed in their time, but for the template that all prompts share.
+                let computed = floor.tokens - floor.head_tokens + ms / new_ms * beyond;
+                let unseen = prompt_tokens(m) - m.seen_tokens;
+                Some((computed - unseen).clamp(0.0, m.seen_tokens))
+            });
+            Figure::of(each.collect())
+        });
     }
     Depth {
         depth,
         phases,
-        prefill_tokens_per_s: of_new(&|m| {
-            let ms = m.exchange.first_text_ms? - floor;
-            (ms > 0.0).then(|| prompt_tokens(m) / ms * 1e3)
-        }),
-        decode_tokens_per_s: of_new(&|m| Some(1e3 / m.exchange.token_ms(m.asked)?)),
+        prefill_tokens_per_s: of_new(&|m| m.prefill_tokens_per_s(floor)),
+        decode_tokens_per_s: of_new(&Made::decode_tokens_per_s),
         longest_gap_ms: of_new(&|m| m.exchange.longest_gap_ms()),
         answer_tokens: of_new(&|m| Some(m.exchange.answer_tokens(m.asked).0 as f64))
             .map(|f| f.median),
@@ -68,6 +113,20 @@ fn prompt_tokens(made: &Made) -> f64 {
         .map_or(made.tokens, |n| n as f64)
 }
 
+impl Made {
+    /// Tokens of the prompt over the time to the first text, each less that of a prompt of a few words.
+    pub(crate) fn prefill_tokens_per_s(&self, floor: Floor) -> Option<f64> {
+        let ms = self.exchange.first_text_ms? - floor.ms;
+        let tokens = prompt_tokens(self) - floor.tokens;
+        (ms > 0.0 && tokens > 0.0).then(|| tokens / ms * 1e3)
+    }
+
+    /// Tokens after the first over their time.
+    pub(crate) fn decode_tokens_per_s(&self) -> Option<f64> {
+        Some(1e3 / self.exchange.token_ms(self.asked)?)
+    }
+}
+
 fn phase(prompt: Prompt, made: &[&Made]) -> Option<Phase> {
     let requests = made.iter().filter(|m| m.prompt == prompt).count();
     if requests == 0 {
@@ -82,161 +141,97 @@ fn phase(prompt: Prompt, made: &[&Made]) -> Option<Phase> {
         requests,
         failed: requests - whole.len(),
         prompt_tokens: median(&prompt_tokens),
-        new_tokens: match prompt {
-            Prompt::New => median(&prompt_tokens),
-            _ => median(&|m| m.new_tokens),
-        },
+        new_tokens: median(&|m| prompt_tokens(m) - m.seen_tokens),
+        seen_tokens: figure(&|m| Some(m.seen_tokens)).map(|f| f.median),
         first_event_ms: figure(&|m| m.exchange.first_event_ms),
         first_text_ms: figure(&|m| m.exchange.first_text_ms),
         first_visible_ms: figure(&|m| m.exchange.first_visible_ms),
-        cached_tokens: figure(&|m| Some(m.exchange.usage?.cached_tokens? as f64)),
+        thinking_ms: figure(&|m| m.exchange.thinking_ms()),
+        thought_only: whole
+            .iter()
+            .filter(|m| m.exchange.first_visible_ms.is_none() && !m.exchange.thought.is_empty())
+            .count(),
+        cached_tokens: figure(&cached),
+        read_again_tokens: match prompt {
+            Prompt::New => None,
+            _ => figure(&|m| Some((m.seen_tokens - cached(m)?).max(0.0))),
+        },
+        read_again_by_time: None,
         share_of_new: None,
     })
 }
 
-pub(super) fn clients(
-    clients: usize,
-    exchanges: &[Exchange],
-    seconds: f64,
-    options: &Options,
-) -> Clients {
-    let whole: Vec<&Exchange> = exchanges.iter().filter(|e| e.failure.is_none()).collect();
-    let tokens: u64 = whole
+/// Of a prompt, what the server says that it did not compute again.
+fn cached(made: &Made) -> Option<f64> {
+    Some(made.exchange.usage?.cached_tokens? as f64)
+}
+
+/// By number of clients, in the order in which they were asked for.
+fn crowds(crowds: &[Crowd], options: &Options) -> Vec<Clients> {
+    let mut found: Vec<Clients> = Vec::new();
+    for &clients in &options.clients {
+        let turns: Vec<&Crowd> = crowds.iter().filter(|c| c.clients == clients).collect();
+        if !turns.is_empty() && found.iter().all(|f| f.clients != clients) {
+            found.push(of_clients(clients, &turns, options));
+        }
+    }
+    found
+}
+
+fn of_clients(clients: usize, turns: &[&Crowd], options: &Options) -> Clients {
+    let all: Vec<&Exchange> = turns.iter().flat_map(|t| &t.exchanges).collect();
+    let whole: Vec<&Exchange> = all
         .iter()
-        .map(|e| e.answer_tokens(options.answer).0)
-        .sum();
+        .copied()
+        .filter(|e| e.failure.is_none())
+        .collect();
+    let tokens: u64 = turns.iter().map(|t| t.tokens(options.answer)).sum();
+    let seconds: f64 = turns.iter().map(|t| t.seconds).sum();
     let keeps_limits = |e: &&&Exchange| {
         e.first_text_ms.is_some_and(|ms| ms <= options.limit_first_ms)
             // An answer of one token has no time between tokens to keep.
             && e.token_ms(options.answer).is_none_or(|ms| ms <= options.limit_token_ms)
     };
     let good = whole.iter().filter(keeps_limits).count();
+    let token_ms = whole.iter().filter_map(|e| e.token_ms(options.answer));
     Clients {
         clients,
-        requests: exchanges.len(),
-        failed: exchanges.len() - whole.len(),
+        requests: all.len(),
+        failed: all.len() - whole.len(),
         tokens_per_s: if seconds > 0.0 {
             tokens as f64 / seconds
         } else {
             0.0
         },
-        first_text_ms: Figure::of(whole.iter().filter_map(|e| e.first_text_ms).collect()),
-        token_ms: Figure::of(
-            whole
+        turns_tokens_per_s: Figure::of(
+            turns
                 .iter()
-                .filter_map(|e| e.token_ms(options.answer))
+                .filter_map(|t| t.tokens_per_s(options.answer))
                 .collect(),
         ),
-        goodput: good as f64 / exchanges.len().max(1) as f64,
+        first_text_ms: Figure::of(whole.iter().filter_map(|e| e.first_text_ms).collect()),
+        token_ms: Figure::of(token_ms.collect()),
+        goodput: good as f64 / all.len().max(1) as f64,
     }
 }
 
-fn warnings(report: &Report, made: &[Made], is_streamed: bool) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if !report.failures.is_empty() {
-        warnings.push(format!(
-            "{} of {} requests failed; the figures are of the others",
-            report.failures.len(),
-            report.requests
-        ));
+impl Crowd {
+    /// Tokens of its whole answers.
+    fn tokens(&self, asked: usize) -> u64 {
+        let whole = self.exchanges.iter().filter(|e| e.failure.is_none());
+        whole.map(|e| e.answer_tokens(asked).0).sum()
     }
-    if !report.counted_by_server {
-        warnings.push(
-            format!(
-                "the server's count of tokens is missing from its streams or cannot be true: events with text are counted \
-                 instead, and a prompt's tokens follow from its characters ({})",
-                if report.is_scale_measured {
-                    "as the server counted two prompts that were not streamed"
-                } else {
-                    "as English mostly takes"
-                }
-            ),
-        );
-    }
-    if !is_streamed {
-        warnings.push(
-            "the server sends answers in one piece: the time to the first text is that of the whole answer".to_owned(),
-        );
-    }
-    let short = made
-        .iter()
-        .filter(|m| m.prompt == Prompt::New && m.exchange.failure.is_none())
-        .filter(|m| 2 * m.exchange.answer_tokens(m.asked).0 < m.asked as u64)
-        .count();
-    if short > 0 {
-        warnings.push(format!(
-            "{short} answers were shorter than half of the {} tokens asked for; decode is timed over what came",
-            report.answer
-        ));
-    }
-    let far = report.depths.iter().find_map(|d| {
-        let new = d.phases.first()?;
-        let wanted = (d.depth + report.prefill) as f64;
-        (new.prompt_tokens > 0.0 && (new.prompt_tokens / wanted - 1.0).abs() > 0.1).then(|| {
-            format!(
-                "prompts at depth {} have {:.0} tokens, not {wanted:.0}",
-                d.depth, new.prompt_tokens
-            )
-        })
-    });
-    warnings.extend(far);
-    warnings
-}
 
-fn verdict(report: &Report) -> String {
-    let Some(first) = report.depths.first() else {
-        return "Nothing was measured.".to_owned();
-    };
-    let speed = |f: &Option<Figure>| f.as_ref().map(|f| f.median);
-    let mut said = match (
-        speed(&first.prefill_tokens_per_s),
-        speed(&first.decode_tokens_per_s),
-    ) {
-        (Some(prefill), Some(decode)) => format!(
-            "At depth {} a client sees {prefill:.0} tokens/s of prompt and {decode:.1} tokens/s of answer.",
-            first.depth
-        ),
-        (Some(prefill), None) => {
-            format!(
-                "At depth {} a client sees {prefill:.0} tokens/s of prompt.",
-                first.depth
-            )
-        }
-        (None, Some(decode)) => {
-            format!(
-                "At depth {} a client sees {decode:.1} tokens/s of answer.",
-                first.depth
-            )
-        }
-        (None, None) => format!("At depth {} no request was answered.", first.depth),
-    };
-    if let Some((deep, ratio)) = report.depths.iter().skip(1).rev().find_map(|d| {
-        Some((
-            d.depth,
-            speed(&d.decode_tokens_per_s)? / speed(&first.decode_tokens_per_s)?,
-        ))
-    }) {
-        said += &format!(
-            " At depth {deep} answers run at {:.0}% of that.",
-            ratio * 100.0
-        );
+    /// `None` where there was no whole answer.
+    pub(crate) fn tokens_per_s(&self, asked: usize) -> Option<f64> {
+        let tokens = self.tokens(asked);
+        (tokens > 0 && self.seconds > 0.0).then(|| tokens as f64 / self.seconds)
     }
-    let anew = report.depths.iter().rev().find_map(|d| {
-        let worst = d.phases[1..]
-            .iter()
-            .filter(|p| p.new_tokens < ANEW / 2.0 * p.prompt_tokens)
-            .filter_map(|p| Some((p.share_of_new.filter(|&s| s > ANEW)?, p)))
-            .max_by(|a, b| a.0.total_cmp(&b.0))?;
-        Some((d.depth, worst))
-    });
-    if let Some((depth, (share, phase))) = anew {
-        said += &format!(
-            " At depth {depth}, {} takes {:.0}% of a new prompt's time, though {:.0} of its {:.0} tokens had been read before: they are read again.",
-            phase.prompt.name(),
-            share * 100.0,
-            phase.prompt_tokens - phase.new_tokens,
-            phase.prompt_tokens
-        );
+
+    /// Median over its whole answers.
+    pub(crate) fn first_text_ms(&self) -> Option<f64> {
+        let whole = self.exchanges.iter().filter(|e| e.failure.is_none());
+        let all = whole.filter_map(|e| e.first_text_ms).collect();
+        Figure::of(all).map(|f| f.median)
     }
-    said
 }

@@ -32,6 +32,8 @@ fn a_line_through_two_prompts() {
     assert_eq!((scale.per_character, scale.fixed), (0.25, 10.0));
     assert_eq!(scale.characters(510), 2000);
     assert_eq!(scale.characters(0), 64);
+    // The question's tokens stand behind the passage.
+    assert!(scale.head() < scale.fixed && scale.beginning(510) >= scale.characters(510));
     for (short, long) in [
         ((600, 160), (600, 160)),
         ((600, 160), (4600, 160)),

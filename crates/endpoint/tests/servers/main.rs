@@ -1,6 +1,9 @@
 //! Servers that behave, and servers that do not, on this machine's loopback: real sockets, real HTTP.
 
 mod attacks;
+mod firsts;
+mod pairs;
+mod stops;
 mod wire;
 
 use std::time::Duration;
@@ -406,24 +409,6 @@ fn a_server_that_dies_on_the_way_leaves_a_report() {
         report.warnings
     );
     assert!(!report.counted_by_server);
-}
-
-#[test]
-fn whoever_asks_may_stop() {
-    let site = caching();
-    let mut heard = 0;
-    let report = measure(
-        &connect(&site).expect("a server"),
-        &options(),
-        &mut |_, share| {
-            assert!((0.0..=1.0).contains(&share));
-            heard += 1;
-            heard < 6
-        },
-    )
-    .expect("a report");
-    assert_eq!(report.stopped.as_deref(), Some("interrupted"));
-    assert_eq!(report.requests, 5);
 }
 
 #[test]

@@ -1,27 +1,29 @@
-//! `sprag lens endpoint`: what a client of an OpenAI-compatible server sees.
+//! `sprag lens endpoint`: what a client of an OpenAI-compatible server sees, and how it stands to another server.
+
+mod text;
+mod versus;
 
 use std::{
     env,
+    path::PathBuf,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use clap::Args;
-use endpoint::{
-    Options, Patience, Report, Server,
-    report::{Clients, Depth, Figure, Phase},
-};
+use endpoint::{Options, Patience, Report, Server, report::Refusal};
 
 use crate::{
     arguments::tokens,
     failure::Failure,
     interrupt::Interrupt,
-    progress, quantity, report,
-    terminal::{Paint, Style, Terminal, say},
+    progress, report,
+    terminal::{Terminal, complain, say},
 };
 
 const AFTER: &str = "\
 Times requests to chat/completions from outside: new prompts, seen ones, the next turn of a conversation, several clients at once. Tokens \
-are the server's own count. Sends nothing but public-domain text; on a paid server it costs what its tokens cost.
+are the server's own count. Sends nothing but public-domain text; on a paid server it costs what its tokens cost. With --against both \
+servers get the same prompts in turns, and are compared if they read the same tokens and answer alike.
 
 Example: sprag lens endpoint http://127.0.0.1:8080 --depth 0,4096 --clients 1,4";
 
@@ -37,6 +39,15 @@ pub struct Arguments {
     /// The environment variable that holds the key, if the server wants one
     #[arg(long, value_name = "VARIABLE")]
     pub api_key_env: Option<String>,
+    /// A second server of the same model, measured in turns with the first
+    #[arg(long, value_name = "URL")]
+    pub against: Option<String>,
+    /// The model's name at the second server
+    #[arg(long, value_name = "NAME", requires = "against")]
+    pub against_model: Option<String>,
+    /// The environment variable that holds the second server's key; the first's is not sent there
+    #[arg(long, value_name = "VARIABLE", requires = "against")]
+    pub against_api_key_env: Option<String>,
     /// Tokens in the prompt before the last ones; several with commas
     #[arg(
         long,
@@ -51,9 +62,9 @@ pub struct Arguments {
     /// Tokens of an answer, at most
     #[arg(long, value_name = "N", default_value = "64", value_parser = tokens)]
     pub decode: usize,
-    /// Turns over all depths, and requests of each client
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub rounds: u32,
+    /// Turns over all depths, and requests of each client; 3 unless told, and 6 with --against
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: Option<u32>,
     /// Clients at once; several with commas
     #[arg(long, value_name = "N,..", default_value = "2", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=512))]
     pub clients: Vec<u32>,
@@ -66,228 +77,151 @@ pub struct Arguments {
     /// How long to wait for a server that sends nothing
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub stall: u32,
+    /// Write the report as one HTML file that needs no network
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Report as JSON (schema sprag.endpoint/1)
     #[arg(long)]
     pub json: bool,
 }
 
+/// Rounds where none are asked for.
+const ROUNDS: usize = 3;
+/// The same for two servers: an interval of a ratio takes 5 pairs, and either server goes first as often as the other.
+const ROUNDS_OF_TWO: usize = 6;
+
 /// Runs the command.
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let interrupt = Interrupt::install();
-    let key = arguments.api_key_env.as_deref().map(key).transpose()?;
+    let first = connect(
+        arguments,
+        &arguments.url,
+        arguments.model.as_deref(),
+        ("--api-key-env", arguments.api_key_env.as_deref()),
+    )?;
+    let second = match &arguments.against {
+        None => None,
+        Some(url) => Some(connect(
+            arguments,
+            url,
+            arguments.against_model.as_deref(),
+            (
+                "--against-api-key-env",
+                arguments.against_api_key_env.as_deref(),
+            ),
+        )?),
+    };
+    if let Some(second) = &second {
+        differ(&first, second)?;
+    }
+    let options = options(arguments, second.is_some());
+    let bar = progress::bar(terminal, 1000, "[{bar:30}] {percent}% {msg}");
+    let listening = interrupt.listen();
+    let mut progress = |stage: &str, done: f64| {
+        bar.set_message(stage.to_owned());
+        bar.set_position((done.clamp(0.0, 1.0) * 1000.0) as u64);
+        !listening.is_raised()
+    };
+    let found = match &second {
+        None => endpoint::measure(&first, &options, &mut progress),
+        Some(second) => endpoint::compare(&first, second, &options, &mut progress),
+    };
+    bar.finish_and_clear();
+    if found.is_err() {
+        // Before the first answer there is nothing to report, and the reason is the person's.
+        listening.check()?;
+    }
+    let found = found?;
+    if let Some(path) = &arguments.html {
+        report::file(path, &endpoint::render::html(&found))?;
+    }
+    if arguments.json {
+        report::json(&found)?;
+    } else {
+        say(&text::text(&found, terminal.data()))?;
+    }
+    if let Some(path) = &arguments.html {
+        complain(&format!("the report is in {}", path.display()));
+    }
+    listening.check()?;
+    outcome(&found)
+}
+
+fn connect(
+    arguments: &Arguments,
+    url: &str,
+    model: Option<&str>,
+    (option, variable): (&str, Option<&str>),
+) -> Result<Server, Failure> {
+    let key = variable.map(|v| key(option, v)).transpose()?;
     let stall = Duration::from_secs(arguments.stall.into());
     let patience = Patience {
         stall,
         connect: Patience::default().connect.min(stall),
     };
-    let server = Server::connect(
-        &arguments.url,
-        arguments.model.as_deref(),
-        key.as_deref(),
-        patience,
-    )?;
-    let options = Options {
+    Ok(Server::connect(url, model, key.as_deref(), patience)?)
+}
+
+fn options(arguments: &Arguments, are_two: bool) -> Options {
+    let rounds = if are_two { ROUNDS_OF_TWO } else { ROUNDS };
+    Options {
         depths: arguments.depth.clone(),
         prefill: arguments.prefill,
         answer: arguments.decode,
-        rounds: arguments.rounds as usize,
+        rounds: arguments.rounds.map_or(rounds, |n| n as usize),
         clients: arguments.clients.iter().map(|&n| n as usize).collect(),
         limit_first_ms: arguments.limit_first.into(),
         limit_token_ms: arguments.limit_token.into(),
         seed: SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_millis() as u64),
-    };
-    let bar = progress::bar(terminal, 1000, "[{bar:30}] {percent}% {msg}");
-    let listening = interrupt.listen();
-    let found = endpoint::measure(&server, &options, &mut |stage, done| {
-        bar.set_message(stage.to_owned());
-        bar.set_position((done.clamp(0.0, 1.0) * 1000.0) as u64);
-        !listening.is_raised()
-    });
-    bar.finish_and_clear();
-    let found = found?;
-    if arguments.json {
-        report::json(&found)?;
-    } else {
-        say(&text(&found, terminal.data()))?;
-    }
-    listening.check()?;
-    match found.failures.first() {
-        Some(first) => Err(Failure::Requests {
-            failed: found.failures.len(),
-            requests: found.requests,
-            first: first.cause.clone(),
-        }),
-        None => Ok(()),
     }
 }
 
-fn key(variable: &str) -> Result<String, Failure> {
+/// One server twice would have seen each prompt when it is asked the second time.
+fn differ(first: &Server, second: &Server) -> Result<(), Failure> {
+    if (first.base(), first.model()) != (second.base(), second.model()) {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "{} with the model {} is both servers, and would know each new prompt at the second time: name another server or another model \
+         with --against and --against-model",
+        first.base(),
+        first.model()
+    )))
+}
+
+/// The exit code says that a comparison was refused, or else that requests failed.
+fn outcome(found: &Report) -> Result<(), Failure> {
+    let against = found.against.as_deref();
+    let refusal = against.and_then(|a| a.refusal);
+    if let (Some(against), Some(Refusal::PromptTokens { .. } | Refusal::Answers { .. })) =
+        (against, refusal)
+    {
+        return Err(Failure::Usage(format!(
+            "the two servers are not compared, since they do not do the same work: give both the same model and template, or measure each \
+             by itself ({} and {})",
+            found.model, against.report.model
+        )));
+    }
+    let reports = [Some(found), against.map(|a| &a.report)];
+    let reports = || reports.iter().flatten();
+    let mut failures = reports().flat_map(|r| &r.failures);
+    match failures.next() {
+        None => Ok(()),
+        Some(first) => Err(Failure::Requests {
+            failed: 1 + failures.count(),
+            requests: reports().map(|r| r.requests).sum(),
+            first: first.cause.clone(),
+        }),
+    }
+}
+
+fn key(option: &str, variable: &str) -> Result<String, Failure> {
     match env::var(variable) {
         Ok(key) if !key.trim().is_empty() => Ok(key.trim().to_owned()),
         _ => Err(Failure::Usage(format!(
-            "--api-key-env names {variable}, which is not set, is empty or is not UTF-8: export it first"
+            "{option} names {variable}, which is not set, is empty or is not UTF-8: export it first"
         ))),
     }
-}
-
-fn text(report: &Report, paint: Paint) -> String {
-    let mut lines = vec![
-        paint.paint(Style::Heading, &report.model),
-        format!("  {}", report.address),
-        format!(
-            "  {} requests in {:.0} s; tokens are {}; the first request took {}",
-            report.requests,
-            report.elapsed_s,
-            match (report.counted_by_server, report.is_scale_measured) {
-                (true, _) => "the server's count",
-                (false, true) => "counted by events, a prompt's by its length",
-                (false, false) => "estimated",
-            },
-            quantity::duration_ms(report.first_request_ms)
-        ),
-    ];
-    if let Some(floor) = &report.floor_ms {
-        lines.push(format!(
-            "  a prompt of a few words: first text after {}",
-            spread(floor)
-        ));
-    }
-    for depth in &report.depths {
-        lines.push(String::new());
-        lines.extend(at_depth(depth, report.prefill, paint));
-    }
-    if !report.clients.is_empty() {
-        lines.push(String::new());
-        lines.push(paint.paint(Style::Heading, "SEVERAL CLIENTS, each with new prompts"));
-        lines.push(format!(
-            "  clients  tokens/s of all   first text              a token                 within {} and {} a token",
-            quantity::duration_ms(report.limit_first_ms),
-            quantity::duration_ms(report.limit_token_ms)
-        ));
-        lines.extend(report.clients.iter().map(clients));
-    }
-    lines.push(String::new());
-    lines.extend(wrapped(&report.verdict));
-    if let Some(stopped) = &report.stopped {
-        lines.extend(wrapped(&format!("Not everything was measured: {stopped}.")));
-    }
-    for warning in &report.warnings {
-        lines.extend(wrapped(&format!("Note: {warning}.")));
-    }
-    for failed in report.failures.iter().take(SHOWN_FAILURES) {
-        lines.extend(wrapped(&format!(
-            "Failed, {}: {}",
-            failed.during, failed.cause
-        )));
-    }
-    if report.failures.len() > SHOWN_FAILURES {
-        lines.push(format!(
-            "  and {} more (--json lists them)",
-            report.failures.len() - SHOWN_FAILURES
-        ));
-    }
-    lines.join("\n") + "\n"
-}
-
-/// Failed requests that are told one by one.
-const SHOWN_FAILURES: usize = 5;
-
-fn at_depth(depth: &Depth, prefill: usize, paint: Paint) -> Vec<String> {
-    let title = match depth.depth {
-        0 => format!("{prefill} TOKENS OF PROMPT"),
-        depth => format!("{prefill} TOKENS OF PROMPT BEHIND {depth} OTHERS"),
-    };
-    let mut lines = vec![paint.paint(Style::Heading, &title)];
-    let rate = |name: &str, figure: &Option<Figure>, unit: &str| {
-        figure.as_ref().map(|f| {
-            format!(
-                "  {name:<17}{:>9} {unit:<10}{}",
-                quantity::digits(f.median),
-                range(f)
-            )
-        })
-    };
-    lines.extend(rate("prompt", &depth.prefill_tokens_per_s, "tokens/s"));
-    lines.extend(rate("answer", &depth.decode_tokens_per_s, "tokens/s"));
-    lines.extend(rate("longest silence", &depth.longest_gap_ms, "ms"));
-    lines.push(
-        "                    tokens      new   first text                of a new prompt's time"
-            .to_owned(),
-    );
-    lines.extend(depth.phases.iter().map(phase));
-    lines
-}
-
-fn phase(phase: &Phase) -> String {
-    let mut line = format!(
-        "  {:<16}{:>8.0} {:>8.0}   {:<26}",
-        phase.prompt.name(),
-        phase.prompt_tokens,
-        phase.new_tokens,
-        phase
-            .first_text_ms
-            .as_ref()
-            .map_or("none".to_owned(), spread)
-    );
-    if let Some(share) = phase.share_of_new {
-        line += &format!("{:.0}%", share * 100.0);
-    }
-    if let Some(cached) = &phase.cached_tokens {
-        line += &format!("  (server: {:.0} not computed again)", cached.median);
-    }
-    if phase.failed > 0 {
-        line += &format!("  {} of {} failed", phase.failed, phase.requests);
-    }
-    line.trim_end().to_owned()
-}
-
-fn clients(found: &Clients) -> String {
-    let of = |figure: &Option<Figure>| figure.as_ref().map_or("none".to_owned(), spread);
-    format!(
-        "  {:>7}  {:>15}   {:<24}{:<24}{:.0}% of {}",
-        found.clients,
-        quantity::digits(found.tokens_per_s),
-        of(&found.first_text_ms),
-        of(&found.token_ms),
-        found.goodput * 100.0,
-        found.requests
-    )
-}
-
-/// The median, and from where to where the samples go.
-fn spread(figure: &Figure) -> String {
-    format!("{} {}", quantity::duration_ms(figure.median), range(figure))
-}
-
-fn range(figure: &Figure) -> String {
-    let ends = figure.samples.iter().copied();
-    let low = ends.clone().min_by(f64::total_cmp);
-    let high = ends.max_by(f64::total_cmp);
-    match (low, high) {
-        (Some(low), Some(high)) if high > low => {
-            format!("({} to {})", quantity::digits(low), quantity::digits(high))
-        }
-        _ => String::new(),
-    }
-}
-
-/// In lines of a terminal's width.
-fn wrapped(text: &str) -> Vec<String> {
-    const WIDTH: usize = 98;
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let last = lines.len() - 1;
-        let line = &mut lines[last];
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            lines.push(word.to_owned());
-            continue;
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines.iter().map(|line| format!("  {line}")).collect()
 }

@@ -127,7 +127,10 @@ fn run(machine: &Machine, options: &Options) -> Result<(), String> {
             };
             // Whatever comes between can only make a chain longer: the highest is the clock.
             let ghz = clock.samples.max();
-            let bound = Spec::at_measured_clock(machine, ghz).map_err(words)?;
+            // The bound of as many cores as were measured.
+            let mut ours = machine.clone();
+            ours.cores.usable = options.threads;
+            let bound = Spec::at_measured_clock(&ours, ghz).map_err(words)?;
             print(&serde_json::json!({
                 "clock_ghz": ghz,
                 "threads": options.threads,

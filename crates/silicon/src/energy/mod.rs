@@ -8,6 +8,7 @@
 //! 3. [`Idle`] is what the same scopes take while nothing runs, so that a report can state energy with and without it.
 //! 4. Scopes may contain each other: a battery feeds the package too. [`totals`] never adds such a pair.
 //!
+//! Counters move in steps: RAPL's every millisecond, an H200's every 0.1 s, so that 4 ms of it once showed 8 J. Measure for seconds.
 //! A package at 500 W wraps after about 9 minutes at the usual range, and two wraps look like one: read at least every few minutes.
 
 mod battery;

@@ -26,8 +26,9 @@ const STREAMS: usize = 4;
 const STRIDE_BYTES: usize = 256;
 /// Slices are whole multiples of this.
 const UNIT_BYTES: usize = STREAMS * STRIDE_BYTES;
-/// Windows of the memory's working set; one round takes one window.
-const WINDOWS: usize = 32;
+/// Windows of the memory's working set; one round takes one window. With 32 of them and 8 threads a round was 0.3 ms long, and waiting
+/// for the last thread cost a fifth of the bandwidth.
+const WINDOWS: usize = 8;
 
 /// Reading from memory, and the triad there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,9 +119,7 @@ impl Kernel {
     fn run(self, share: &mut [u8], passes: usize) {
         match self {
             Self::Read(read) => {
-                for _ in 0..passes {
-                    black_box(read(black_box(share)));
-                }
+                black_box(read(black_box(share), passes));
             }
             Self::Triad(triad) => {
                 let third = triad::third(share.len());
@@ -276,9 +275,9 @@ impl Bandwidth {
         depth: Depth,
     ) -> Result<Rate, RooflineError> {
         let (passes, budget_ms) = match (depth, kernel) {
-            (Depth::Quick, Kernel::Read(_)) => (1, 300),
-            (Depth::Quick, Kernel::Triad(_)) => (1, 150),
-            (Depth::Full, _) => (3, 1500),
+            (Depth::Quick, Kernel::Read(_)) => (2, 300),
+            (Depth::Quick, Kernel::Triad(_)) => (2, 200),
+            (Depth::Full, _) => (8, 1000),
         };
         let budget = Duration::from_millis(budget_ms);
         let slice = self.window_share(threads);
@@ -312,8 +311,10 @@ impl Bandwidth {
         threads: usize,
         budget: Duration,
     ) -> Result<Rate, RooflineError> {
-        // At least 32 MiB per round, so that a round is long against the barrier's wake-up.
-        let passes = ((32 << 20) / size).max(1);
+        // Long against the barrier's wake-up, and where bytes are fast also long enough for a core that was asleep to reach its clock in
+        // the first round: with 32 MiB, or 0.1 ms, half of the rounds in L1 were a quarter too slow.
+        let round_bytes = if size <= 2 << 20 { 256 << 20 } else { 64 << 20 };
+        let passes = (round_bytes / size).max(1);
         let rounds = if size >= 256 << 20 { 3 } else { 9 };
         let shares: Vec<&mut [u8]> = self
             .set

@@ -56,9 +56,7 @@ impl Stream {
         let budget = Duration::from_millis(50);
         let walls = team::timed_rounds(members, STREAM_ROUNDS, budget, |member, _| {
             let slice = &self.map[*member * self.slice..(*member + 1) * self.slice];
-            for _ in 0..passes {
-                black_box(read(black_box(slice)));
-            }
+            black_box(read(black_box(slice), passes));
         });
         let bytes = (self.map.len() * passes) as f64;
         walls.iter().skip(1).map(|ns| bytes / ns).collect()

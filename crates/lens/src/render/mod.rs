@@ -35,7 +35,8 @@ fn plain(text: &str) -> String {
 }
 
 /// Text in lines of at most `width` characters, but for longer words; at least one line.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+#[must_use]
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     for word in text.split_whitespace() {

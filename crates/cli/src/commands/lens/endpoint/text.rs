@@ -211,20 +211,7 @@ fn range(figure: &Figure) -> String {
 
 /// In lines of a terminal's width.
 pub(super) fn wrapped(text: &str) -> Vec<String> {
-    const WIDTH: usize = 98;
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let last = lines.len() - 1;
-        let line = &mut lines[last];
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            lines.push(word.to_owned());
-            continue;
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
+    let lines = lens::render::wrap(text, 98);
     lines.iter().map(|line| format!("  {line}")).collect()
 }
 

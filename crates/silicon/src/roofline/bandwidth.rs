@@ -26,8 +26,8 @@ const STREAMS: usize = 4;
 const STRIDE_BYTES: usize = 256;
 /// Slices are whole multiples of this.
 const UNIT_BYTES: usize = STREAMS * STRIDE_BYTES;
-/// Windows of the memory's working set; one round takes one window. With 32 of them and 8 threads a round was 0.3 ms long, and waiting
-/// for the last thread cost a fifth of the bandwidth.
+/// Windows of the memory's working set; one round takes one window. Few, so that a round is long against the wait for its slowest
+/// thread: of 32 windows and 8 threads one lasts 0.3 ms.
 const WINDOWS: usize = 8;
 
 /// Reading from memory, and the triad there.
@@ -311,8 +311,8 @@ impl Bandwidth {
         threads: usize,
         budget: Duration,
     ) -> Result<Rate, RooflineError> {
-        // Long against the barrier's wake-up, and where bytes are fast also long enough for a core that was asleep to reach its clock in
-        // the first round: with 32 MiB, or 0.1 ms, half of the rounds in L1 were a quarter too slow.
+        // Long against the barrier's wake-up and, where bytes are fast, against the time that a core which was asleep takes to reach its
+        // clock: 32 MiB from L1 are 0.1 ms.
         let round_bytes = if size <= 2 << 20 { 256 << 20 } else { 64 << 20 };
         let passes = (round_bytes / size).max(1);
         let rounds = if size >= 256 << 20 { 3 } else { 9 };

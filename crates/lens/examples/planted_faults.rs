@@ -10,6 +10,8 @@
 //!
 //! `cargo run --release -p lens --features planted-faults --example planted_faults MODEL.gguf [ROUNDS]`
 
+#![expect(clippy::print_stdout, reason = "the table is what this program is for")]
+
 use std::{
     error::Error,
     hint::black_box,

@@ -19,6 +19,9 @@ const COLUMNS: usize = 60;
 /// Sources that cannot be read, and are told with their remedy in the terminal.
 const TOLD: usize = 2;
 
+/// One of the curves.
+type Sensed = fn(&Second) -> Option<f64>;
+
 /// What happened, a sentence each.
 fn sentences(run: &Sustained) -> Vec<String> {
     let share = 100.0 * run.last_tokens_per_s / run.best_tokens_per_s.max(f64::MIN_POSITIVE);
@@ -35,7 +38,7 @@ fn sentences(run: &Sustained) -> Vec<String> {
             run.elapsed_s, run.asked_s
         ));
     }
-    let ends = |of: fn(&Second) -> Option<f64>| {
+    let ends = |of: Sensed| {
         let mut known = run.seconds.iter().filter_map(of);
         let first = known.next()?;
         Some((first, known.next_back().unwrap_or(first)))
@@ -139,7 +142,7 @@ pub(super) fn energy_html(energy: &Energy) -> String {
 }
 
 pub(super) fn html(run: &Sustained) -> String {
-    let line = |name: &str, class, of: fn(&Second) -> Option<f64>| Line {
+    let line = |name: &str, class, of: Sensed| Line {
         name: name.to_owned(),
         class,
         points: run
@@ -148,7 +151,7 @@ pub(super) fn html(run: &Sustained) -> String {
             .filter_map(|s| Some((s.at_s, of(s)?)))
             .collect(),
     };
-    let curves: [(&str, fn(&Second) -> Option<f64>); 4] = [
+    let curves: [(&str, Sensed); 4] = [
         ("tokens/s", |s| Some(s.tokens_per_s)),
         ("clock, GHz", |s| s.clock_ghz),
         ("hottest, °C", |s| s.celsius),

@@ -102,7 +102,7 @@ fn traffic(
             node if is_recurrence(node) => state_bytes += bytes,
             _ => weight_bytes += bytes,
         }
-        all = all + cost;
+        all += cost;
         streamed += bytes;
     }
     if attention.is_none() {

@@ -3,8 +3,8 @@
 //! Decoding a token reads every weight once, so reading is its ceiling ([`read`]): each thread reads its own slice in four streams, and
 //! nothing is written. The triad ([`triad`]) is what the machine does for a program that writes too, and what STREAM reports.
 //!
-//! Memory: rounds walk through the whole working set window by window and start over, so that a window is touched again only after
-//! everything else has passed through the caches.
+//! Memory: in a round every thread goes once through its share of the working set, so that everything else has passed through the
+//! caches before anything is touched again. Nobody waits within a round: threads that are slow in turns average out.
 
 mod read;
 mod stream;
@@ -26,10 +26,6 @@ const STREAMS: usize = 4;
 const STRIDE_BYTES: usize = 256;
 /// Slices are whole multiples of this.
 const UNIT_BYTES: usize = STREAMS * STRIDE_BYTES;
-/// Windows of the memory's working set; one round takes one window. Few, so that a round is long against the wait for its slowest
-/// thread: of 32 windows and 8 threads one lasts 0.3 ms.
-const WINDOWS: usize = 8;
-
 /// Reading from memory, and the triad there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dram {
@@ -182,7 +178,7 @@ impl Bandwidth {
         threads: usize,
         depth: Depth,
     ) -> Result<(), RooflineError> {
-        if self.window_share(threads) < triad::LEAST_BYTES {
+        if self.share_of_memory(threads) < triad::LEAST_BYTES {
             return Ok(());
         }
         let mut triad = |stores| {
@@ -235,7 +231,7 @@ impl Bandwidth {
         Ok(())
     }
 
-    /// One figure alone, for comparisons with other programs: in memory, window by window, or over `bytes_per_thread` again and again.
+    /// One figure alone, for comparisons with other programs: in memory, or over `bytes_per_thread` again and again.
     /// `None` where the processor has no such stores.
     ///
     /// # Errors
@@ -252,7 +248,7 @@ impl Bandwidth {
         };
         let rate = match bytes_per_thread {
             None => {
-                within(self.window_share(threads), usize::MAX)?;
+                within(self.share_of_memory(threads), usize::MAX)?;
                 self.of_memory(kernel, threads, Depth::Full)?
             }
             Some(bytes) => {
@@ -263,9 +259,9 @@ impl Bandwidth {
         Ok(Some(rate))
     }
 
-    /// Bytes of a window that fall to each thread.
-    fn window_share(&self, threads: usize) -> usize {
-        self.set.bytes().len() / WINDOWS / threads / UNIT_BYTES * UNIT_BYTES
+    /// Bytes of the working set that fall to each thread.
+    fn share_of_memory(&self, threads: usize) -> usize {
+        self.set.bytes().len() / threads / UNIT_BYTES * UNIT_BYTES
     }
 
     fn of_memory(
@@ -274,32 +270,23 @@ impl Bandwidth {
         threads: usize,
         depth: Depth,
     ) -> Result<Rate, RooflineError> {
-        let (passes, budget_ms) = match (depth, kernel) {
-            (Depth::Quick, Kernel::Read(_)) => (2, 300),
-            (Depth::Quick, Kernel::Triad(_)) => (2, 200),
-            (Depth::Full, _) => (8, 1000),
+        let (rounds, budget_ms) = match (depth, kernel) {
+            (Depth::Quick, Kernel::Read(_)) => (12, 300),
+            (Depth::Quick, Kernel::Triad(_)) => (8, 200),
+            (Depth::Full, _) => (40, 1000),
         };
         let budget = Duration::from_millis(budget_ms);
-        let slice = self.window_share(threads);
+        let share = self.share_of_memory(threads);
         let bytes = self.set.bytes_mut();
-        let window = bytes.len() / WINDOWS;
-        let mut members: Vec<Vec<&mut [u8]>> = (0..threads).map(|_| Vec::new()).collect();
-        for window in bytes.chunks_exact_mut(window) {
-            for (member, share) in members.iter_mut().zip(window.chunks_exact_mut(slice)) {
-                member.push(share);
-            }
-        }
-        let walls = team::timed_rounds(members, WINDOWS * passes, budget, |member, round| {
-            let window = round % member.len();
-            kernel.run(member[window], 1);
-        });
+        let shares: Vec<&mut [u8]> = bytes.chunks_exact_mut(share).take(threads).collect();
+        let walls = team::timed_rounds(shares, rounds, budget, |share, _| kernel.run(share, 1));
         // What is written piles up in the caches first: only when they are full does each round pay for its own bytes.
         let skipped = match kernel {
             Kernel::Read(_) => 0,
             Kernel::Triad(_) => walls.len() / 4,
         };
         Ok(Rate::giga_per_s(
-            (kernel.bytes(slice) * threads) as f64,
+            (kernel.bytes(share) * threads) as f64,
             &walls[skipped..],
         )?)
     }

@@ -133,7 +133,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     }
     let found = found?;
     if let Some(path) = &arguments.html {
-        report::file(path, &endpoint::render::html(&found))?;
+        report::file(path, endpoint::render::html(&found))?;
     }
     if arguments.json {
         report::json(&found)?;

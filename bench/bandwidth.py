@@ -13,9 +13,8 @@ each other in a loop, and where both start on one processor the first never lets
 
 What must be equal for the numbers to mean the same: the width of the vectors (the kernel's name), the bytes in all, threads, and
 small pages: `--pages huge` asks glibc to give likwid-bench huge ones too, which was not seen to change its figures, while ours gain a
-quarter. What is not: we read four streams a thread and likwid-bench one; its
-triad reads each array as one stretch, ours in stretches of a window; it pins its threads, and ours go where the system puts them, like
-any program's. Measure all processors or one: with half of them, on a virtual machine that hides which are halves of one core, ours was
+quarter. What is not: we read four streams a thread and likwid-bench one; it pins its threads, and ours go where the system puts them,
+like any program's. Measure all processors or one: with half of them, on a virtual machine that hides which are halves of one core, ours was
 seen at 57 or at 89 GB/s, by where a run's threads landed.
 """
 

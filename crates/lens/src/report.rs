@@ -344,7 +344,7 @@ pub struct Part {
 pub struct Waterfall {
     /// Which.
     pub regime: Regime,
-    /// Tokens of the prompt, or 1.
+    /// Tokens of the prompt, or of all sequences that share the step.
     pub tokens: usize,
     /// Tokens of a step.
     pub chunk: usize,

@@ -5,7 +5,10 @@ mod endpoint;
 pub mod history;
 mod picture;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, Subcommand};
 use lens::{Report, report::Sustained, waterfall::Options};
@@ -53,7 +56,7 @@ pub struct Arguments {
     /// Also decode for so long (90s, 5m, 1h), and watch speed, clock, temperature and power
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub sustain: Option<Duration>,
-    /// About 15 seconds instead of a minute: without the cache levels, the triad and the energy, and with fewer readings
+    /// About 15 seconds instead of a minute: without the cache levels and the energy, and with fewer readings
     #[arg(long)]
     pub quick: bool,
     /// Write the report as one HTML file that needs no network
@@ -106,9 +109,16 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     };
     let mut found = measured(engine, &options, terminal)?;
     if let Some(time) = arguments.sustain {
-        found.sustained = Some(sustained(engine, &options, time, terminal, &interrupt)?);
+        // What was measured before is worth a report of its own.
+        match sustained(engine, &options, time, terminal, &interrupt) {
+            Ok(run) => found.sustained = Some(run),
+            Err(failure) => found.warnings.push(format!("no sustained run: {failure}")),
+        }
     }
     history::remember(&mut found);
+    history::keep(&found);
+    // Before it is printed, since a reader may stop reading; and a full disk is no reason not to print it.
+    let written = files(arguments, engine, &options, &found);
     if arguments.json {
         report::json(&found)?;
     } else {
@@ -118,13 +128,29 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
             WIDTH,
         ))?;
     }
-    history::keep(&found);
+    if let Some(words) = found.among_earlier() {
+        complain(&words);
+    }
+    for (what, path) in written? {
+        complain(&format!("the {what} is in {}", path.display()));
+    }
+    Ok(())
+}
+
+/// Writes what was asked for; what it is and where.
+fn files<'a>(
+    arguments: &'a Arguments,
+    engine: &Engine,
+    options: &Options,
+    found: &Report,
+) -> Result<Vec<(&'static str, &'a Path)>, Failure> {
+    let mut written = Vec::new();
     if let Some(path) = &arguments.html {
-        report::file(path, lens::render::html(&found))?;
-        complain(&format!("the report is in {}", path.display()));
+        report::file(path, lens::render::html(found))?;
+        written.push(("report", path.as_path()));
     }
     if let Some(path) = &arguments.card {
-        let card = lens::render::card(&found);
+        let card = lens::render::card(found);
         let is_png = path
             .extension()
             .is_some_and(|e| e.eq_ignore_ascii_case("png"));
@@ -133,14 +159,14 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         } else {
             report::file(path, card)?;
         }
-        complain(&format!("the card is in {}", path.display()));
+        written.push(("card", path.as_path()));
     }
     if let Some(path) = &arguments.trace {
-        let timeline = lens::timeline(engine, &options)?;
+        let timeline = lens::timeline(engine, options)?;
         report::file(path, serde_json::to_string(&timeline)?)?;
-        complain(&format!("the timeline is in {}", path.display()));
+        written.push(("timeline", path.as_path()));
     }
-    Ok(())
+    Ok(written)
 }
 
 /// Decodes for a while with a bar; Ctrl-C ends it early, and what was seen until then counts.
@@ -181,10 +207,10 @@ pub fn measured(
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    const MOST: Duration = Duration::from_secs(7 * 24 * 3600);
+    const MOST: Duration = Duration::from_secs(24 * 3600);
     match humantime::parse_duration(text) {
         Ok(time) if time >= Duration::from_secs(2) && time <= MOST => Ok(time),
-        _ => Err("expected a time from 2s to 7days, such as 90s or 5m".to_owned()),
+        _ => Err("expected a time from 2s to 24h, such as 90s or 5m".to_owned()),
     }
 }
 

@@ -36,6 +36,9 @@ pub fn run(terminal: &Terminal) -> Result<(), Failure> {
         WIDTH,
     ))?;
     history::keep(&found);
+    if let Some(words) = found.among_earlier() {
+        complain(&words);
+    }
     report::file(Path::new(REPORT), lens::render::html(&found))?;
     let shown = std::path::absolute(REPORT).unwrap_or_else(|_| REPORT.into());
     say(&format!(

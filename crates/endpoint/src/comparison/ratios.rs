@@ -101,11 +101,16 @@ fn speed(what: What, first: Samples, second: Samples) -> Speed {
     }
 }
 
-/// The two speeds at the first depth that has them, and that of the most clients.
+/// The two speeds at the first depth that has one of them, and that of the most clients.
 pub(super) fn verdict(ratios: &[Ratio]) -> String {
+    let is_known = |r: &&Ratio| matches!(r.speed, Speed::Known { .. });
+    let is_one = |r: &&Ratio| matches!(r.what, What::Prefill | What::Decode);
+    let depth = ratios.iter().filter(is_one).find(is_known).map(|r| r.depth);
     let find = |what: What| {
-        let known = |r: &&Ratio| r.what == what && matches!(r.speed, Speed::Known { .. });
-        ratios.iter().find(known)
+        let known = ratios.iter().filter(is_known);
+        known
+            .into_iter()
+            .find(|r| r.what == what && Some(r.depth) == depth)
     };
     let mut said = Vec::new();
     if let Some(prefill) = find(What::Prefill) {
@@ -117,10 +122,9 @@ pub(super) fn verdict(ratios: &[Ratio]) -> String {
     if said.is_empty() {
         return "No figure was measured on both servers.".to_owned();
     }
-    let depth = find(What::Prefill).or(find(What::Decode));
     let mut verdict = format!(
         "At depth {} the first server {}.",
-        depth.map_or(0, |r| r.depth),
+        depth.unwrap_or(0),
         said.join(" and ")
     );
     let known = ratios

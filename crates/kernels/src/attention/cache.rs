@@ -11,7 +11,7 @@
 //! positions (a *run*). So a short sequence touches the beginning of its memory only, with huge pages too: memory that no position
 //! reached yet is zero and, by the system, not there.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use crate::{
     memory::{Aligned, Arena, OutOfMemory},
@@ -113,12 +113,12 @@ impl KvCache {
             .checked_mul(2)
     }
 
-    /// Gives the first `positions` memory of their own. Memory that was never written is one page of zeros, read again and again:
+    /// Gives these positions memory of their own. Memory that was never written is one page of zeros, read again and again:
     /// reading that would be faster than reading a cache.
-    pub(crate) fn materialise(&mut self, positions: usize) {
+    pub(crate) fn materialise(&mut self, positions: Range<usize>) {
         /// The smallest that a page is.
         const PAGE: usize = 4096;
-        for run in 0..positions.div_ceil(KEY_BLOCK) {
+        for run in positions.start / KEY_BLOCK..positions.end.div_ceil(KEY_BLOCK) {
             let start = run * self.run + self.offset;
             for at in (0..self.layer_bytes()).step_by(PAGE) {
                 // SAFETY: a byte of this layer's, which `&mut self` has alone, written as it is; volatile, since the compiler would

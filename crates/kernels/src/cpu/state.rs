@@ -21,6 +21,8 @@ pub struct State {
     pub(crate) wkv7: Vec<Aligned<f32>>,
     pub(crate) rg_lru: Vec<Aligned<f32>>,
     pub(crate) positions: usize,
+    /// Positions whose memory was asked for by [`State::pretend`]: it touches every page, which takes its time at a great depth.
+    own_memory: usize,
     capacity: usize,
     pub(crate) program: Arc<()>,
 }
@@ -81,6 +83,7 @@ impl State {
             wkv7,
             rg_lru,
             positions: 0,
+            own_memory: 0,
             capacity: positions,
             program: Arc::clone(&program.identity),
         })
@@ -139,8 +142,12 @@ impl State {
     /// Pretends that `positions` tokens were seen, with whatever the caches hold: for timing at a depth.
     pub fn pretend(&mut self, positions: usize) {
         self.positions = positions.min(self.capacity);
-        for cache in &mut self.kv {
-            cache.materialise(self.positions);
+        let further = self.own_memory..self.positions;
+        if !further.is_empty() {
+            for cache in &mut self.kv {
+                cache.materialise(further.clone());
+            }
+            self.own_memory = self.positions;
         }
     }
 }

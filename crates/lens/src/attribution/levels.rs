@@ -29,6 +29,10 @@ pub(super) fn step_how(plan: &Plan) -> String {
             plan.tokens,
             plan.chunk()
         ),
+        Regime::Decode if plan.sequences > 1 => format!(
+            "one token of each of {} sequences, each behind {} others, untraced",
+            plan.sequences, plan.depth
+        ),
         Regime::Decode => format!("one token behind {} others, untraced", plan.depth),
     }
 }

@@ -21,7 +21,7 @@ use silicon::spec::Spec;
 use crate::{
     LensError,
     numbers::significant,
-    report::{Activity, Bound, Ceilings, Figure, Layer, Range, Waterfall, Work},
+    report::{Activity, Bound, Ceilings, Figure, Layer, Waterfall, Work},
     waterfall::{Plan, UserReading},
 };
 use causes::Sides;
@@ -118,30 +118,15 @@ fn walls(passes: &[Vec<Activity>]) -> Vec<Vec<f64>> {
         .collect()
 }
 
-/// Of passes over several pieces: typical and range are the sums of the pieces', the samples are whole passes.
+/// Of passes over several pieces: typical is the sum of the pieces' typical times, all else is of whole passes.
 fn summed(what: &'static str, passes: &[Vec<f64>]) -> Result<Figure, LensError> {
     let whole = figure(what, passes.iter().map(|pass| pass.iter().sum()).collect())?;
-    let (mut typical, mut range) = (
-        0.0,
-        Some(Range {
-            low: 0.0,
-            high: 0.0,
-        }),
-    );
+    let mut typical = 0.0;
     for piece in 0..passes.first().map_or(0, Vec::len) {
         let samples = passes.iter().filter_map(|pass| pass.get(piece).copied());
-        let piece = figure(what, samples.collect())?;
-        typical += piece.typical;
-        range = range.zip(piece.range).map(|(all, one)| Range {
-            low: all.low + one.low,
-            high: all.high + one.high,
-        });
+        typical += figure(what, samples.collect())?.typical;
     }
-    Ok(Figure {
-        typical,
-        range,
-        ..whole
-    })
+    Ok(Figure { typical, ..whole })
 }
 
 fn typical(samples: Vec<f64>) -> Result<f64, LensError> {

@@ -47,7 +47,7 @@ fn part(
     let walls =
         |passes: &[Activity]| figure("a part", passes.iter().map(Activity::wall_ms).collect());
     let (alone_ms, in_step_ms) = (walls(alone)?, walls(in_step)?);
-    let warm_ms = if warm.is_empty() {
+    let warm_ms = if warm.is_empty() || planned.warm.is_empty() {
         None
     } else {
         Some(walls(warm)?)

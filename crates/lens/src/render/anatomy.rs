@@ -55,14 +55,14 @@ fn sentences(report: &Report, anatomy: &Anatomy) -> Vec<String> {
                 .collect();
             let cost = if kernel > silicon {
                 format!(
-                    "unpacking costs at most {} ms",
+                    "unpacking and all else that they lose cost {} ms",
                     significant(kernel - silicon)
                 )
             } else {
                 "unpacking costs nothing that shows".to_owned()
             };
             all.push(format!(
-                "Products with {} take {} ms alone where the silicon needs {}: {cost}. At the same bandwidth {}.",
+                "The parts that read mostly {} take {} ms alone where the silicon needs {}: {cost}. At the same bandwidth {}.",
                 main.name,
                 significant(kernel),
                 significant(silicon),

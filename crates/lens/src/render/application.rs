@@ -33,6 +33,11 @@ fn sentences(application: &Application) -> Vec<String> {
             "The second question computes {} tokens again that the session had seen: a recurrent state cannot be cut back to where two prompts part.",
             second.again_tokens
         )
+    } else if second.parted_tokens > 1 {
+        format!(
+            "The second question keeps {} of its {} tokens; {} more that the session had seen are written in other tokens now, and computed again.",
+            second.kept_tokens, second.prompt_tokens, second.parted_tokens
+        )
     } else {
         format!(
             "The second question keeps {} of its {} tokens; nothing is computed twice.",

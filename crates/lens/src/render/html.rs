@@ -66,7 +66,7 @@ pub fn html(report: &Report) -> String {
          <footer class=\"soft small\">Sprag {}, schema {}, {} rounds in {:.0} s. All raw samples are in the JSON report (sprag lens \
          --json).</footer></main></body></html>\n",
         escape(&report.sprag),
-        report.schema,
+        escape(&report.schema),
         report.rounds,
         report.elapsed_s
     )

@@ -23,13 +23,11 @@ pub use terminal::terminal;
 use crate::report::{Layer, Loss, Profile, Waterfall};
 
 /// Foreign text on one line, without anything that a terminal obeys.
-fn plain(text: &str) -> String {
+#[must_use]
+pub fn plain(text: &str) -> String {
     let visible = |c: char| {
-        if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) {
-            '?'
-        } else {
-            c
-        }
+        let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || turns { '?' } else { c }
     };
     text.chars().map(visible).collect()
 }

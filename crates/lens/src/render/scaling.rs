@@ -61,7 +61,9 @@ const PIECES: [Piece; 6] = [
 ];
 
 fn is_too_much(split: &Split) -> bool {
-    split.unexplained.abs() > MOST_UNEXPLAINED
+    // What is no number is too much.
+    let is_little = split.unexplained.abs() <= MOST_UNEXPLAINED;
+    !is_little
 }
 
 pub(super) fn terminal(out: &mut String, scaling: &Scaling, style: &Style) {

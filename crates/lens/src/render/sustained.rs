@@ -16,6 +16,8 @@ use crate::{
 /// Blocks of a curve in a terminal, and how many stand side by side.
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const COLUMNS: usize = 60;
+/// Points of a curve: more cannot be told apart.
+const POINTS: usize = 600;
 /// Sources that cannot be read, and are told with their remedy in the terminal.
 const TOLD: usize = 2;
 
@@ -147,8 +149,12 @@ pub(super) fn html(run: &Sustained) -> String {
         class,
         points: run
             .seconds
-            .iter()
-            .filter_map(|s| Some((s.at_s, of(s)?)))
+            .chunks(run.seconds.len().div_ceil(POINTS).max(1))
+            .filter_map(|stretch| {
+                let known: Vec<f64> = stretch.iter().filter_map(of).collect();
+                let mean = known.iter().sum::<f64>() / known.len() as f64;
+                (!known.is_empty()).then_some((stretch.last()?.at_s, mean))
+            })
             .collect(),
     };
     let curves: [(&str, Sensed); 4] = [

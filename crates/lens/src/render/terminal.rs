@@ -98,7 +98,7 @@ fn header(out: &mut String, report: &Report, style: &Style) {
         .formats
         .iter()
         .take(3)
-        .map(|f| format!("{} {}", f.name, amount(f.bytes as f64, "B")))
+        .map(|f| format!("{} {}", plain(&f.name), amount(f.bytes as f64, "B")))
         .collect();
     out.push_str(&format!("{}\n", style.bold(&plain(&model.name))));
     let what = format!(
@@ -126,8 +126,8 @@ fn header(out: &mut String, report: &Report, style: &Style) {
         &format!(
             "{cpu}{virtual_machine}; {} threads, {}, KV {}{}",
             profile.threads,
-            profile.isa,
-            profile.kv_type,
+            plain(&profile.isa),
+            plain(&profile.kv_type),
             super::float_products(profile)
         ),
     );

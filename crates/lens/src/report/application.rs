@@ -13,6 +13,9 @@ pub struct Turn {
     pub kept_tokens: usize,
     /// Of which it had seen, and had to compute again: the wasted work.
     pub again_tokens: usize,
+    /// Which it had seen behind the place where this prompt parts from it: the same text, written in other tokens, is computed again too.
+    #[serde(default)]
+    pub parted_tokens: usize,
     /// Writing the conversation by the model's template.
     pub template_ms: Figure,
     /// Text to tokens.

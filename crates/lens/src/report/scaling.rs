@@ -22,7 +22,7 @@ pub struct Point {
     /// Operations of the step.
     #[serde(flatten)]
     pub work: Work,
-    /// Reading about as many bytes (to the next power of two, at most 256 MiB): the 90th percentile of the readings.
+    /// Reading about as many bytes (at most 256 MiB or 4 times our part of the last cache): the 90th percentile of the readings.
     pub stream_gb_s: f64,
     /// What the measured silicon needs for the step.
     pub ceiling_ms: f64,

@@ -32,6 +32,7 @@ struct Waited {
     prompt_tokens: usize,
     kept_tokens: usize,
     again_tokens: usize,
+    parted_tokens: usize,
     template_ms: f64,
     tokenise_ms: f64,
     prefill_ms: f64,
@@ -118,8 +119,9 @@ fn one(
     let template_ms = clock.elapsed_ms();
     let prompt = tokenizer.encode_to_continue(&text, Specials::ParseDefused);
     let before_ms = clock.elapsed_ms();
-    let seen = session.tokens().iter().zip(&prompt);
-    let seen = seen.take_while(|(a, b)| a == b).count();
+    let had = session.tokens();
+    let seen = had.iter().zip(&prompt).take_while(|(a, b)| a == b).count();
+    let parted_tokens = had.len() - seen;
     let mut sampler = Sampler::new(SamplingOptions {
         seed: 1,
         ..SamplingOptions::default()
@@ -146,6 +148,7 @@ fn one(
         prompt_tokens: prompt.len(),
         kept_tokens: done.kept_tokens,
         again_tokens: seen.saturating_sub(done.kept_tokens),
+        parted_tokens,
         template_ms,
         tokenise_ms: before_ms - template_ms,
         prefill_ms: times.prefill_ms,
@@ -179,6 +182,7 @@ fn told(rounds: Vec<Waited>) -> Result<Turn, LensError> {
         prompt_tokens: count(|w| w.prompt_tokens),
         kept_tokens: count(|w| w.kept_tokens),
         again_tokens: count(|w| w.again_tokens),
+        parted_tokens: count(|w| w.parted_tokens),
         template_ms: of(|w| w.template_ms)?,
         tokenise_ms: of(|w| w.tokenise_ms)?,
         prefill_ms: of(|w| w.prefill_ms)?,

@@ -164,10 +164,7 @@ fn members(tokens: &[Vec<u32>], outputs: Outputs) -> Vec<Member<'_>> {
 
 fn pretend(batch: &mut Batch<'_>, plan: &Plan, chunk: &Chunk) {
     for sequence in 0..plan.sequences {
-        // It touches every page, which takes its time at a great depth.
-        if batch.tokens(sequence).len() != chunk.depth {
-            batch.pretend_depth(sequence, chunk.depth);
-        }
+        batch.pretend_depth(sequence, chunk.depth);
     }
 }
 

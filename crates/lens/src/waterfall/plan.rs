@@ -45,7 +45,8 @@ pub(crate) struct PartPlan {
     /// Nodes to run when it is timed alone: its own, each behind its producer where it changes its input in place (repeated over
     /// its own results, an activation soon underflows, and denormal numbers are slow).
     pub alone: Vec<usize>,
-    /// As `alone`, but the first of its nodes again and again: its weights are in the caches then, if they fit.
+    /// As `alone`, but the first of its nodes again and again: its weights are in the caches then, if they fit. Empty where the nodes do
+    /// not all have the same work.
     pub warm: Vec<usize>,
     /// Per token of the regime.
     pub demand: Demand,
@@ -160,6 +161,15 @@ impl Plan {
             }
         }
         for part in &mut parts {
+            let shape = chunks.first().map(|chunk| chunk.shape(profile));
+            let cost = |node: &usize| Some(program.cost(&program.nodes()[*node].node, shape?));
+            if part
+                .nodes
+                .iter()
+                .any(|node| cost(node) != cost(&part.nodes[0]))
+            {
+                continue;
+            }
             let one = part.alone.iter().position(|&node| node == part.nodes[0]);
             let one = &part.alone[..=one.unwrap_or(0)];
             part.warm = one.repeat(part.nodes.len());

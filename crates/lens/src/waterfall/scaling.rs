@@ -29,8 +29,10 @@ const MAX_ROUNDS: usize = 9;
 const BUDGET: Duration = Duration::from_secs(30);
 /// Passes over a point of decode in a round, so that one interruption is one of many readings.
 const DECODE_PASSES: usize = 2;
-/// Sizes at which memory is read: powers of two between these.
+/// Sizes at which memory is read, where the caches are small: beyond these, more of the same memory is read.
 const READ: RangeInclusive<u64> = 1 << 20..=256 << 20;
+/// Times our part of the last cache, where that is large.
+const CACHES: u64 = 4;
 
 /// A point before it is timed.
 struct Planned {
@@ -39,13 +41,10 @@ struct Planned {
 }
 
 impl Planned {
-    /// Bytes that are read to know how fast those of the step can be.
-    fn read_bytes(&self) -> u64 {
-        self.plan
-            .stream_bytes
-            .checked_next_power_of_two()
-            .unwrap_or(u64::MAX)
-            .clamp(*READ.start(), *READ.end())
+    /// Bytes that are read to know how fast those of the step can be: its own to an eighth, at most `most`.
+    fn read_bytes(&self, most: u64) -> u64 {
+        let bytes = self.plan.stream_bytes.clamp(*READ.start(), most);
+        bytes.next_multiple_of(1 << (bytes.ilog2() - 3))
     }
 
     /// Positions that each of its sequences needs.
@@ -76,8 +75,10 @@ pub(super) fn measure(
     let most = |of: fn(&Planned) -> usize| points.iter().map(of).max().unwrap_or(1);
     let (sequences, room) = (most(|p| p.plan.sequences), most(Planned::positions));
     let mut batch = engine.batch(sequences, Some(room))?;
+    let cache = silicon.machine.last_cache_share_bytes().unwrap_or(0);
+    let largest = cache.saturating_mul(CACHES).max(*READ.end());
     let mut memories: Vec<Memory> = Vec::new();
-    for bytes in points.iter().map(Planned::read_bytes) {
+    for bytes in points.iter().map(|p| p.read_bytes(largest)) {
         if memories.iter().all(|m| m.bytes != bytes) {
             memories.push(Memory {
                 bytes,
@@ -109,9 +110,11 @@ pub(super) fn measure(
         }
         round += 1;
     }
-    let points = points
-        .into_iter()
-        .map(|p| finished(p, silicon, ceilings, &memories));
+    let points = points.into_iter().map(|p| {
+        let bytes = p.read_bytes(largest);
+        let memory = memories.iter().find(|m| m.bytes == bytes);
+        finished(p, silicon, ceilings, memory)
+    });
     Ok(Scaling {
         points: points.collect::<Result<_, _>>()?,
         skipped,
@@ -183,11 +186,10 @@ fn finished(
     point: Planned,
     silicon: &Silicon,
     [prefill, decode]: [&Ceilings; 2],
-    memories: &[Memory],
+    memory: Option<&Memory>,
 ) -> Result<Point, LensError> {
     let what = "the memory bandwidth";
-    let read = memories.iter().find(|m| m.bytes == point.read_bytes());
-    let readings = figure(what, read.map_or(Vec::new(), |m| m.gb_s.clone()))?;
+    let readings = figure(what, memory.map_or(Vec::new(), |m| m.gb_s.clone()))?;
     let Planned {
         plan,
         readings: timed,
@@ -196,7 +198,7 @@ fn finished(
         stream_gb_s: measure::Samples::new(readings.samples.clone())
             .and_then(|s| s.quantile(0.9))
             .map_err(|source| LensError::Samples { what, source })?,
-        stream_bytes: read.map_or(0, |m| m.bytes),
+        stream_bytes: memory.map_or(0, |m| m.bytes),
         stream_readings_gb_s: readings,
         ..match plan.regime {
             Regime::Prefill => prefill.clone(),

@@ -12,7 +12,7 @@ use silicon::{
     Fact,
     energy::{Idle, Sources, Tally, Used, totals},
     roofline::clock_now_ghz,
-    sensors::{Reader, Sensors},
+    sensors::{Reader, Sensors, Temperature},
 };
 
 use super::{Bench, Options, Plan, fit, natural};
@@ -73,29 +73,24 @@ pub fn sustain(
     });
     let first = sensors.read();
     let mut tally = Tally::start(&sources);
-    let mut power = sources.read();
     let (began, mut seconds) = (Instant::now(), Vec::new());
     while began.elapsed() < time && !stop() {
         let share = began.elapsed().as_secs_f64() / time.as_secs_f64();
         let rate = seconds.last().map_or(0.0, |s: &Second| s.tokens_per_s);
         progress(&format!("sustained: {rate:.1} tokens/s"), share.min(1.0));
-        let (start, mut done) = (Instant::now(), 0);
+        let (start, mut done, mut took_ms) = (Instant::now(), 0, 0.0);
         while start.elapsed() < Duration::from_secs(1) && !stop() {
-            bench.step(session.as_batch(), &plan)?;
+            took_ms += bench.step(session.as_batch(), &plan)?.iter().sum::<f64>();
             done += 1;
         }
-        let took = start.elapsed().as_secs_f64();
         let clock_ghz = clock_now_ghz().value().copied();
-        let now = sources.read();
-        let used = sources.between(&power, &now);
-        power = now;
-        tally.tick(&sources);
+        let used = tally.tick(&sources);
         seconds.push(Second {
             at_s: began.elapsed().as_secs_f64(),
             tokens: done,
-            tokens_per_s: done as f64 / took,
+            tokens_per_s: 1e3 * done as f64 / f64::max(took_ms, f64::MIN_POSITIVE),
             clock_ghz,
-            celsius: hottest(&sensors.read()),
+            celsius: hottest(&sensors.temperatures()),
             power_w: power_w(&used),
         });
     }
@@ -170,8 +165,8 @@ fn best(seconds: &[Second]) -> (f64, f64) {
     (stretches.fold(0.0, f64::max), BEST_S)
 }
 
-fn hottest(sensors: &Sensors) -> Option<f64> {
-    let all = sensors.temperatures.value().into_iter().flatten();
+fn hottest(temperatures: &Fact<Vec<Temperature>>) -> Option<f64> {
+    let all = temperatures.value().into_iter().flatten();
     all.map(|t| t.celsius).max_by(f64::total_cmp)
 }
 

@@ -359,18 +359,20 @@ impl Tally {
         Self { last, used }
     }
 
-    /// Reads again and adds what was used since the last time. A scope that fails once stays unknown: its sum would be short.
-    pub fn tick(&mut self, sources: &Sources) {
+    /// Reads again, adds what was used since the last time, and gives it. A scope that fails once stays unknown: its sum would be short.
+    pub fn tick(&mut self, sources: &Sources) -> Vec<Used> {
         let now = sources.read();
-        for (sum, more) in self.used.iter_mut().zip(sources.between(&self.last, &now)) {
+        let since = sources.between(&self.last, &now);
+        for (sum, more) in self.used.iter_mut().zip(&since) {
             sum.elapsed_s += more.elapsed_s;
-            match (&mut sum.energy_j, more.energy_j) {
+            match (&mut sum.energy_j, more.energy_j.clone()) {
                 (Fact::Known { value, .. }, Fact::Known { value: more, .. }) => *value += more,
                 (known, unknown @ Fact::Unknown { .. }) => *known = unknown,
                 (Fact::Unknown { .. }, _) => {}
             }
         }
         self.last = now;
+        since
     }
 
     /// What was used between the start and the last tick.

@@ -252,6 +252,7 @@ impl Bandwidth {
                 self.of_memory(kernel, threads, Depth::Full)?
             }
             Some(bytes) => {
+                let bytes = bytes / UNIT_BYTES * UNIT_BYTES;
                 within(bytes, self.set.bytes().len() / threads)?;
                 self.of_size(kernel, bytes, threads, BUDGET)?
             }
@@ -271,7 +272,7 @@ impl Bandwidth {
         depth: Depth,
     ) -> Result<Rate, RooflineError> {
         let (rounds, budget_ms) = match (depth, kernel) {
-            (Depth::Quick, Kernel::Read(_)) => (12, 300),
+            (Depth::Quick, Kernel::Read(_)) => (12, 500),
             (Depth::Quick, Kernel::Triad(_)) => (8, 200),
             (Depth::Full, _) => (40, 1000),
         };

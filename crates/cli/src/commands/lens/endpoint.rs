@@ -92,6 +92,10 @@ const ROUNDS_OF_TWO: usize = 6;
 
 /// Runs the command.
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
+    arguments
+        .html
+        .as_deref()
+        .map_or(Ok(()), report::may_write)?;
     let interrupt = Interrupt::install();
     let first = connect(
         arguments,
@@ -132,14 +136,17 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         listening.check()?;
     }
     let found = found?;
-    if let Some(path) = &arguments.html {
-        report::file(path, endpoint::render::html(&found))?;
-    }
+    // A full disk is no reason to keep what was measured from the person.
+    let written = match &arguments.html {
+        None => Ok(()),
+        Some(path) => report::file(path, endpoint::render::html(&found)),
+    };
     if arguments.json {
         report::json(&found)?;
     } else {
         say(&text::text(&found, terminal.data()))?;
     }
+    written?;
     if let Some(path) = &arguments.html {
         complain(&format!("the report is in {}", path.display()));
     }

@@ -9,6 +9,7 @@ use std::{
 use clap::Args;
 use lens::{
     Report,
+    render::plain,
     report::{Earlier, SCHEMA},
 };
 use serde::Serialize;
@@ -115,9 +116,9 @@ fn row(kept: Kept) -> Row {
     let report = &kept.report;
     Row {
         date: report.date.clone(),
-        model: one_line(&report.model.name),
+        model: plain(&report.model.name),
         quantisation: quantisation(report),
-        machine: one_line(&machine(report)),
+        machine: plain(&machine(report)),
         threads: report.profile.threads,
         prompt: report.prefill.tokens,
         depth: report.decode.depth,
@@ -130,7 +131,7 @@ fn row(kept: Kept) -> Row {
 
 fn quantisation(report: &Report) -> String {
     let largest = report.model.formats.first();
-    largest.map_or_else(|| "?".to_owned(), |f| one_line(&f.name))
+    largest.map_or_else(|| "?".to_owned(), |f| plain(&f.name))
 }
 
 fn machine(report: &Report) -> String {
@@ -138,35 +139,28 @@ fn machine(report: &Report) -> String {
     name.map_or_else(|| "unnamed processor".to_owned(), Clone::clone)
 }
 
-/// Files may be anybody's.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
-}
-
 /// Gives a report its earlier runs. Nothing that goes wrong with it is worth the run.
 pub fn remember(found: &mut Report) {
-    let Ok((kept, _)) = Store::open()
+    let paths = Store::open()
         .map_err(Failure::from)
-        .and_then(|store| all(&store.lens_folder()))
-    else {
-        return;
-    };
-    let same = kept.into_iter().filter(|k| found.is_same_work(&k.report));
-    found.history = same.map(|k| Earlier::of(k.id, &k.report)).collect();
+        .and_then(|store| paths(&store.lens_folder()));
+    // One after another: a report may have megabytes.
+    let same = paths.unwrap_or_default().into_iter().filter_map(|path| {
+        let report = read(&path).ok().filter(|r| found.is_same_work(r))?;
+        Some(Earlier::of(id_of(&path), &report))
+    });
+    let mut history: Vec<Earlier> = same.collect();
+    history.sort_by_key(|run| order(&run.date, &run.id));
+    found.history = history;
 }
 
-/// Keeps a report, and says how it compares with its earlier runs. Nothing that goes wrong with it is worth the run.
+/// Keeps a report. Nothing that goes wrong with it is worth the run.
 pub fn keep(found: &Report) {
     let kept = Store::open()
         .map_err(Failure::from)
         .and_then(|store| keep_in(&store.lens_folder(), found));
     if let Err(failure) = kept {
         complain(&format!("the run is not kept: {failure}"));
-    }
-    if let Some(words) = found.among_earlier() {
-        complain(&words);
     }
 }
 
@@ -211,9 +205,36 @@ fn id(found: &Report) -> String {
 
 /// All that is in a folder, the oldest first.
 fn all(folder: &Path) -> Result<Found, Failure> {
+    let (mut kept, mut unreadable): (Vec<Kept>, _) = (Vec::new(), Vec::new());
+    for path in paths(folder)? {
+        match read(&path) {
+            Ok(report) => kept.push(Kept {
+                id: id_of(&path),
+                path,
+                report,
+            }),
+            Err(failure) => unreadable.push((path.display().to_string(), failure.to_string())),
+        }
+    }
+    kept.sort_by_key(|kept| order(&kept.report.date, &kept.id));
+    Ok((kept, unreadable))
+}
+
+/// By date; of one second, the one with a number behind its name is the later.
+fn order(date: &str, id: &str) -> (String, usize) {
+    (date.to_owned(), id.len())
+}
+
+fn id_of(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default();
+    plain(&stem.to_string_lossy())
+}
+
+/// The files that may be runs.
+fn paths(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), Vec::new())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => {
             return Err(Failure::Read {
                 path: folder.to_owned(),
@@ -227,24 +248,7 @@ fn all(folder: &Path) -> Result<Found, Failure> {
         .filter(|path| path.extension().is_some_and(|e| e == "json"))
         .collect();
     paths.sort();
-    let (mut kept, mut unreadable): (Vec<Kept>, _) = (Vec::new(), Vec::new());
-    for path in paths {
-        match read(&path) {
-            Ok(report) => kept.push(Kept {
-                id: path
-                    .file_stem()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned(),
-                path,
-                report,
-            }),
-            Err(failure) => unreadable.push((path.display().to_string(), failure.to_string())),
-        }
-    }
-    // Of one second, the one with a number behind its name is the later.
-    kept.sort_by_key(|kept| (kept.report.date.clone(), kept.id.len()));
-    Ok((kept, unreadable))
+    Ok(paths)
 }
 
 /// A run by what a user calls it: a file, an id of the log or the beginning of one, or `last`.

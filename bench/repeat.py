@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Do repeated runs of the lens agree within the ranges that it prints?
 
-Runs `sprag lens MODEL --json` N times and takes every pair of runs. A pair agrees about a level if their ranges (the 5th to the 95th
-percentile of the readings, as printed) overlap, and strictly if each run's figure lies within the other one's range. Speeds of a machine
+Runs `sprag lens MODEL --json` N times and takes every pair of runs. A pair agrees about a level if their ranges (the fastest reading to
+the 95th percentile, as printed) overlap, and strictly if each run's figure lies within the other one's range. Speeds of a machine
 that others use drift: what is asked is whether the ranges say so. Python 3 alone.
 
     python3 bench/repeat.py target/release/sprag MODEL --runs 8 [-- --quick]

@@ -109,7 +109,10 @@ fn two_servers_of_one_model() {
     assert!(page.contains("second server") && page.contains("a mountain"));
     let json = measured(&sandbox, &saying(ANSWER), Some(&second), &["--json"]).json();
     assert_eq!(json["rounds"], 6);
-    assert!(json["against"]["ratios"][0]["speed"]["interval"].is_object());
+    // Which figures have one depends on how busy the machine is: a prompt may take no longer than one of a few words.
+    let ratios = json["against"]["ratios"].as_array().unwrap();
+    let has_interval = |r: &serde_json::Value| r["speed"]["interval"].is_object();
+    assert!(ratios.iter().any(has_interval), "{ratios:?}");
 }
 
 #[test]

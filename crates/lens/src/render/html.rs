@@ -202,7 +202,7 @@ fn levels(fall: &Waterfall) -> String {
         );
     }
     format!(
-        "<h3>Levels</h3><div class=\"scroll\"><table><tr><th>level</th><th class=\"n\">ms/token</th><th class=\"n\">9 in 10 readings</th><th class=\"n\">median</th><th class=\"n\">its 95% interval</th>\
+        "<h3>Levels</h3><div class=\"scroll\"><table><tr><th>level</th><th class=\"n\">ms/token</th><th class=\"n\">19 in 20 readings</th><th class=\"n\">median</th><th class=\"n\">its 95% interval</th>\
          <th class=\"n\">tokens/s</th><th class=\"n\">factor</th><th>bound by</th><th>how</th></tr>{rows}</table></div>"
     )
 }

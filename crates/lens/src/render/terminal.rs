@@ -144,7 +144,7 @@ fn waterfall(out: &mut String, fall: &Waterfall, style: &Style) {
         "", "ms/token", "tokens/s", "factor"
     );
     if style.is_wide() {
-        heads += &format!("{:>RANGE$}", "9 in 10 readings");
+        heads += &format!("{:>RANGE$}", "19 in 20 readings");
     }
     out.push_str(&format!("{}\n", style.dim(&heads)));
     let longest = fall

@@ -108,25 +108,14 @@ pub fn measure(
     let mut rounds = Rounds::new(engine, &plans, depth, tokens)?;
     let pool = PoolCosts::measure(engine.pool())?;
     let budget = Duration::from_secs(if options.quick { 9 } else { 45 });
-    let started = Stopwatch::start();
-    let mut done = 0;
-    while done < MIN_ROUNDS || (done < MAX_ROUNDS && !started.has_passed(budget)) {
-        let spent = started.elapsed_ms() / 1e3 / budget.as_secs_f64();
-        let share = spent
-            .max(done as f64 / MIN_ROUNDS as f64 * f64::from(u8::from(done < MIN_ROUNDS)))
-            .min(1.0);
-        progress(&format!("round {}", done + 1), falls * (0.3 + 0.65 * share));
-        rounds.run(&plans, done as u64)?;
-        done += 1;
-    }
+    let done = rounds.all(&plans, budget, &mut |step, share| {
+        progress(step, falls * (0.3 + 0.65 * share));
+    })?;
     progress("a conversation", falls * 0.97);
-    let application = match application::measure(engine, STORY, CONVERSATIONS) {
-        Ok(found) => Some(found),
-        Err(error) => {
-            warnings.push(format!("no conversation was timed: {error}"));
-            None
-        }
-    };
+    let application = application::measure(engine, STORY, CONVERSATIONS);
+    let application = application
+        .map_err(|error| warnings.push(format!("no conversation was timed: {error}")))
+        .ok();
     let Rounds {
         mut bench,
         readings,
@@ -145,32 +134,24 @@ pub fn measure(
     };
     let [of_prefill, of_decode] = streams;
     let (prefill, decode) = (fall(0, of_prefill)?, fall(1, of_decode)?);
-    let scaling = if options.scaling {
-        let available = silicon.machine.memory.available_bytes.value();
-        let found = scaling::measure(
-            engine,
-            &mut bench,
-            &silicon,
-            [&prefill.ceilings, &decode.ceilings],
-            available.map(|bytes| bytes / 2),
-            &mut |step, done| progress(step, falls + (1.0 - falls) * done),
-        );
+    let scaling = options.scaling.then(|| {
+        let ceilings = [&prefill.ceilings, &decode.ceilings];
+        let found = scaling::measure(engine, &mut bench, &silicon, ceilings, &mut |step, done| {
+            progress(step, falls + (1.0 - falls) * done);
+        });
         // The waterfalls are there: a lack of memory for more is told beside them.
-        Some(found.unwrap_or_else(|error| Scaling {
+        found.unwrap_or_else(|error| Scaling {
             points: Vec::new(),
             skipped: vec![format!("everything: {error}")],
-        }))
-    } else {
-        None
-    };
-    let energy = if options.quick {
-        None
-    } else {
-        progress("energy", 0.99);
-        let found = sustain::energy(engine, options, ENERGY);
-        let untold = |error| warnings.push(format!("no energy was measured: {error}"));
-        found.map_err(untold).ok()
-    };
+        })
+    });
+    progress("energy", 0.99);
+    let energy = (!options.quick).then(|| sustain::energy(engine, options, ENERGY));
+    let energy = energy.and_then(|found| {
+        found
+            .map_err(|error| warnings.push(format!("no energy was measured: {error}")))
+            .ok()
+    });
     progress("done", 1.0);
     identity::warn(&silicon.roofline, &[&prefill, &decode], &mut warnings);
     Ok(Report {
@@ -269,6 +250,29 @@ impl<'e> Rounds<'e> {
             readings: Default::default(),
             streams,
         })
+    }
+
+    /// Rounds for `budget`, at least [`MIN_ROUNDS`]; how many there were.
+    fn all(
+        &mut self,
+        plans: &[Plan; 2],
+        budget: Duration,
+        progress: &mut dyn FnMut(&str, f64),
+    ) -> Result<usize, LensError> {
+        let clock = Stopwatch::start();
+        let mut done = 0;
+        while done < MIN_ROUNDS || (done < MAX_ROUNDS && !clock.has_passed(budget)) {
+            let spent = clock.elapsed_ms() / 1e3 / budget.as_secs_f64();
+            let least = if done < MIN_ROUNDS {
+                done as f64 / MIN_ROUNDS as f64
+            } else {
+                1.0
+            };
+            progress(&format!("round {}", done + 1), spent.min(least));
+            self.run(plans, done as u64)?;
+            done += 1;
+        }
+        Ok(done)
     }
 
     fn run(&mut self, plans: &[Plan; 2], round: u64) -> Result<(), LensError> {

@@ -60,18 +60,18 @@ struct Memory {
     gb_s: Vec<f64>,
 }
 
-/// Times all points that fit the model's context and `memory` bytes of keys and values. `ceilings` are those of prefill and decode, of
+/// Times all points that fit the model's context and, with their keys and values, half of the available memory. `ceilings` are those of prefill and decode, of
 /// which all but the memory's bandwidth hold for every depth.
 pub(super) fn measure(
     engine: &Engine,
     bench: &mut Bench,
     silicon: &Silicon,
     ceilings: [&Ceilings; 2],
-    memory: Option<u64>,
     progress: &mut dyn FnMut(&str, f64),
 ) -> Result<Scaling, LensError> {
     let mut skipped = Vec::new();
-    let mut points = plan(engine, memory, &mut skipped);
+    let available = silicon.machine.memory.available_bytes.value();
+    let mut points = plan(engine, available.map(|bytes| bytes / 2), &mut skipped);
     let most = |of: fn(&Planned) -> usize| points.iter().map(of).max().unwrap_or(1);
     let (sequences, room) = (most(|p| p.plan.sequences), most(Planned::positions));
     let mut batch = engine.batch(sequences, Some(room))?;

@@ -26,8 +26,7 @@ fn a_quick_run_is_plausible_and_survives_json() {
         dram.all_threads_gb_s.median > 0.05 && dram.all_threads_gb_s.median < 20_000.0,
         "{dram:?}"
     );
-    // A busy machine may have time for no more.
-    assert!(dram.one_thread_gb_s.samples.raw().len() >= 3);
+    assert!(dram.one_thread_gb_s.interval.is_some());
     let triad = dram
         .triad_gb_s
         .as_ref()

@@ -272,7 +272,7 @@ impl Bandwidth {
         depth: Depth,
     ) -> Result<Rate, RooflineError> {
         let (rounds, budget_ms) = match (depth, kernel) {
-            (Depth::Quick, Kernel::Read(_)) => (12, 500),
+            (Depth::Quick, Kernel::Read(_)) => (8, 1000),
             (Depth::Quick, Kernel::Triad(_)) => (8, 200),
             (Depth::Full, _) => (40, 1000),
         };

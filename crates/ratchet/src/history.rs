@@ -1,0 +1,448 @@
+//! What a track's ledger says, read in order: the champion, the candidates and what became of them, and the gate.
+//!
+//! The engine keeps this while it works and rebuilds it when it starts; both go through [`History::apply`]. The gate decides anew from
+//! the events. Decisions that differ from the recorded ones mean another version of the gate or a ledger that was tampered with, and both
+//! end here.
+
+use std::collections::BTreeMap;
+
+use gate::{Better, Decision, Event, Gate, OutOfTurn, Reading, SettingsError};
+
+use crate::{
+    digest::Digest,
+    git::ObjectId,
+    proposer::{Past, Standing},
+    record::{Proposal, Record, Void},
+    seal::Seal,
+    trial::Measured,
+};
+
+/// A candidate with what became of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Experiment {
+    /// Its number, from 1.
+    pub number: u64,
+    /// When it was proposed: RFC 3339, UTC.
+    pub at: String,
+    /// In which epoch.
+    pub epoch: u64,
+    /// What it is.
+    pub proposal: Proposal,
+    /// Why it was not measured.
+    pub void: Option<Void>,
+    /// Its screen.
+    pub screen: Option<Screen>,
+    /// How far it got.
+    pub standing: Standing,
+    /// What was decided of it, in words.
+    pub words: Vec<String>,
+    /// The race that it took part in, the latest.
+    pub race: Option<u64>,
+}
+
+/// A candidate's one measurement before any race.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Screen {
+    /// The figures, raw.
+    pub figures: Measured,
+    /// What the gate was told; `None` for a loss.
+    pub reading: Option<Reading>,
+    /// The merged gains before it: what its own log-ratio stands on, on a timing track.
+    pub level: f64,
+}
+
+/// A race.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Race {
+    /// Its number, from 1.
+    pub number: u64,
+    /// When it opened: RFC 3339, UTC.
+    pub at: String,
+    /// What it was about.
+    pub members: Vec<u64>,
+    /// The error that it may spend.
+    pub level: f64,
+    /// Its readings with their figures.
+    pub readings: Vec<(Option<Reading>, Measured)>,
+    /// How it ended.
+    pub end: Option<Decision>,
+    /// What it brought, by fresh runs.
+    pub gain: Option<Decision>,
+}
+
+/// All that a ledger says.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// The champion.
+    pub champion: Option<ObjectId>,
+    /// The first one.
+    pub first: Option<ObjectId>,
+    /// Of the key that seeds are drawn from.
+    pub key: Option<Digest>,
+    /// The seal in force.
+    pub seal: Option<Seal>,
+    /// The gate.
+    pub gate: Option<Gate>,
+    /// By number.
+    pub experiments: BTreeMap<u64, Experiment>,
+    /// By number.
+    pub races: BTreeMap<u64, Race>,
+    /// Readings of the champion with their figures and when they were taken.
+    pub champion_runs: Vec<(String, Reading, Measured)>,
+    /// Blocks of the champion against itself.
+    pub same_blocks: Vec<(String, Reading, Measured)>,
+    /// When engines started, and how candidates were sealed then.
+    pub sessions: Vec<(String, sandbox::Level)>,
+    /// A candidate that is proposed and neither measured nor void.
+    pub pending: Option<u64>,
+    /// Sum of the merged gains, in the metric's units (log-ratio for timing).
+    pub merged: f64,
+    /// When the last record was written.
+    pub last: Option<String>,
+}
+
+/// Why a ledger makes no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// A record that cannot be read.
+    #[error("entry {seq} is no record of this version: {why}")]
+    Record {
+        /// Which entry.
+        seq: u64,
+        /// Why.
+        why: String,
+    },
+    /// A record that cannot stand where it stands.
+    #[error("a record is out of place: {0}")]
+    OutOfPlace(&'static str),
+    /// The gate refuses an event.
+    #[error("the gate refuses a recorded event: {0}")]
+    Gate(#[from] OutOfTurn),
+    /// Settings that the gate does not take.
+    #[error("the gate's settings: {0}")]
+    Settings(#[from] SettingsError),
+    /// The gate decides otherwise.
+    #[error("the recorded decision was {recorded}, and from the same events the gate decides {now}; was another version of sprag at work?")]
+    OtherDecision {
+        /// As it stands in the ledger.
+        recorded: String,
+        /// As it follows from the events.
+        now: String,
+    },
+}
+
+/// Where and when a record was written.
+#[derive(Clone, Copy, Debug)]
+pub struct At<'a> {
+    /// RFC 3339, UTC.
+    pub time: &'a str,
+    /// The experiment it belongs to.
+    pub experiment: Option<u64>,
+}
+
+impl History {
+    /// Reads entries in order.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn of(entries: &[ledger::Entry]) -> Result<Self, HistoryError> {
+        let mut history = Self::default();
+        for entry in entries {
+            if ["claim", "release", "substrate"].contains(&entry.kind.as_str()) {
+                continue;
+            }
+            let record: Record = serde_json::from_value(entry.body.clone()).map_err(|error| HistoryError::Record {
+                seq: entry.seq,
+                why: error.to_string(),
+            })?;
+            let at = At {
+                time: &entry.at,
+                experiment: entry.experiment,
+            };
+            history.apply(&record, at)?;
+        }
+        Ok(history)
+    }
+
+    /// Takes in one record.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn apply(&mut self, record: &Record, at: At<'_>) -> Result<(), HistoryError> {
+        self.last = Some(at.time.to_owned());
+        match record {
+            Record::Begun { champion, key, gate } => {
+                self.champion = Some(champion.clone());
+                self.first = Some(champion.clone());
+                self.key = Some(key.clone());
+                self.gate = Some(Gate::new(gate.clone())?);
+            }
+            Record::Sealed { seal, .. } => {
+                if self.seal.is_some() {
+                    self.gate()?.apply(Event::Epoch)?;
+                    self.drop_tip("the judge is another one since");
+                }
+                self.seal = Some(seal.clone());
+            }
+            Record::Session { level, .. } => {
+                self.sessions.push((at.time.to_owned(), *level));
+                self.gate()?.apply(Event::Session)?;
+            }
+            Record::Proposed(proposal) => self.propose(proposal, at)?,
+            Record::Void { why } => {
+                let experiment = self.experiment(at)?;
+                experiment.void = Some(why.clone());
+                experiment.words.push(why.to_string());
+                self.pending = None;
+            }
+            Record::Measured { figures, event, decisions } => self.measured(figures, event, decisions, at)?,
+            Record::Promoted { to, .. } => self.champion = Some(to.clone()),
+            Record::Stopped { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn gate(&mut self) -> Result<&mut Gate, HistoryError> {
+        self.gate.as_mut().ok_or(HistoryError::OutOfPlace("nothing begins before the track's own beginning"))
+    }
+
+    fn experiment(&mut self, at: At<'_>) -> Result<&mut Experiment, HistoryError> {
+        at.experiment
+            .and_then(|number| self.experiments.get_mut(&number))
+            .ok_or(HistoryError::OutOfPlace("it tells of an experiment that was never proposed"))
+    }
+
+    fn propose(&mut self, proposal: &Proposal, at: At<'_>) -> Result<(), HistoryError> {
+        let number = at.experiment.ok_or(HistoryError::OutOfPlace("a proposal without a number"))?;
+        if self.experiments.contains_key(&number) {
+            return Err(HistoryError::OutOfPlace("two proposals with one number"));
+        }
+        let experiment = Experiment {
+            number,
+            at: at.time.to_owned(),
+            epoch: self.seal.as_ref().map_or(0, |seal| seal.epoch),
+            proposal: proposal.clone(),
+            void: None,
+            screen: None,
+            standing: Standing::Void,
+            words: Vec::new(),
+            race: None,
+        };
+        self.experiments.insert(number, experiment);
+        self.pending = Some(number);
+        Ok(())
+    }
+
+    fn measured(
+        &mut self,
+        figures: &Measured,
+        event: &Event,
+        recorded: &[Decision],
+        at: At<'_>,
+    ) -> Result<(), HistoryError> {
+        let decisions = self.gate()?.apply(event.clone())?;
+        if decisions != recorded {
+            return Err(HistoryError::OtherDecision {
+                recorded: words(recorded),
+                now: words(&decisions),
+            });
+        }
+        match event {
+            Event::Champion(reading) => self.champion_runs.push((at.time.to_owned(), reading.clone(), figures.clone())),
+            Event::Same(reading) => self.same_blocks.push((at.time.to_owned(), reading.clone(), figures.clone())),
+            Event::Screen { candidate, reading } => {
+                let level = self.merged;
+                let experiment = self.experiment(At {
+                    time: at.time,
+                    experiment: Some(*candidate),
+                })?;
+                experiment.standing = Standing::Refused;
+                if let Some(loss) = &figures.loss {
+                    experiment.words.push(loss.to_string());
+                }
+                experiment.screen = Some(Screen {
+                    figures: figures.clone(),
+                    reading: reading.clone(),
+                    level,
+                });
+                self.pending = None;
+            }
+            Event::Race { race, reading, .. } => {
+                if let Some(race) = self.races.get_mut(race) {
+                    race.readings.push((reading.clone(), figures.clone()));
+                }
+            }
+            Event::Session | Event::Epoch | Event::Withdraw { .. } => {}
+        }
+        for decision in &decisions {
+            self.decided(decision, at);
+        }
+        Ok(())
+    }
+
+    fn decided(&mut self, decision: &Decision, at: At<'_>) {
+        match decision {
+            Decision::Kept { candidate, .. } => self.stand(&[*candidate], Standing::Kept, decision),
+            Decision::Refused { candidate, why } => {
+                // A loss has said why already.
+                let known = *why == gate::Refusal::NoReading;
+                if let Some(experiment) = self.experiments.get_mut(candidate) {
+                    experiment.standing = Standing::Refused;
+                    if !known || experiment.words.is_empty() {
+                        experiment.words.push(why.to_string());
+                    }
+                }
+            }
+            Decision::RaceOpened { race, members, level, .. } => {
+                let opened = Race {
+                    number: *race,
+                    at: at.time.to_owned(),
+                    members: members.clone(),
+                    level: *level,
+                    readings: Vec::new(),
+                    end: None,
+                    gain: None,
+                };
+                self.races.insert(*race, opened);
+                for member in members {
+                    if let Some(experiment) = self.experiments.get_mut(member) {
+                        experiment.race = Some(*race);
+                    }
+                }
+            }
+            Decision::RaceWon { race, members, evidence } => {
+                self.stand(members, Standing::Merged, decision);
+                self.merged += evidence.estimate.unwrap_or(0.0);
+                self.end_race(*race, decision);
+            }
+            Decision::RaceLost { race, members, .. } => {
+                self.stand(members, Standing::Dropped, decision);
+                self.end_race(*race, decision);
+            }
+            Decision::Gain { of_race, .. } => {
+                if let Some(race) = self.races.get_mut(of_race) {
+                    race.gain = Some(decision.clone());
+                }
+            }
+        }
+    }
+
+    fn stand(&mut self, members: &[u64], standing: Standing, decision: &Decision) {
+        for member in members {
+            if let Some(experiment) = self.experiments.get_mut(member) {
+                experiment.standing = standing;
+                experiment.words.push(decision.to_string());
+            }
+        }
+    }
+
+    fn end_race(&mut self, race: u64, decision: &Decision) {
+        if let Some(race) = self.races.get_mut(&race) {
+            race.end = Some(decision.clone());
+        }
+    }
+
+    fn drop_tip(&mut self, why: &str) {
+        self.pending = None;
+        for experiment in self.experiments.values_mut() {
+            if experiment.standing == Standing::Kept {
+                experiment.standing = Standing::Dropped;
+                experiment.words.push(why.to_owned());
+            }
+        }
+    }
+
+    /// The commit that the next candidate is built on: the champion, or the last provisional keep.
+    #[must_use]
+    pub fn tip(&self) -> Option<&ObjectId> {
+        let last = self.gate.as_ref().and_then(|gate| gate.tip().last());
+        last.and_then(|number| self.experiments.get(number))
+            .map(|experiment| &experiment.proposal.commit)
+            .or(self.champion.as_ref())
+    }
+
+    /// The number of the next experiment.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        self.experiments.keys().next_back().map_or(1, |last| last + 1)
+    }
+
+    /// An earlier candidate of this epoch with the same files, which was measured.
+    #[must_use]
+    pub fn same_tree(&self, tree: &Digest) -> Option<u64> {
+        let epoch = self.seal.as_ref().map_or(0, |seal| seal.epoch);
+        self.experiments
+            .values()
+            .find(|e| e.epoch == epoch && e.void.is_none() && e.screen.is_some() && e.proposal.tree == *tree)
+            .map(|experiment| experiment.number)
+    }
+
+    /// What a proposer may know, oldest first.
+    #[must_use]
+    pub fn past(&self, better: Better) -> Vec<Past> {
+        let step = self.resolution();
+        self.experiments
+            .values()
+            .filter(|experiment| Some(experiment.number) != self.pending)
+            .map(|experiment| {
+                let screen = self.screen_of(experiment);
+                let cost = screen.and_then(|screen| cost(screen, better)).map(|cost| round(cost, step));
+                Past {
+                    experiment: experiment.number,
+                    proposer: experiment.proposal.proposer.clone(),
+                    title: experiment.proposal.title.clone(),
+                    knobs: experiment.proposal.knobs.clone(),
+                    score: cost.map_or_else(String::new, |cost| format!("score {}", better.cost(cost))),
+                    cost,
+                    verdict: experiment.words.last().cloned().unwrap_or_default(),
+                    standing: experiment.standing,
+                }
+            })
+            .collect()
+    }
+
+    /// The screen that counts for an experiment: its own, or the one of the candidate whose verdict it shares.
+    fn screen_of<'a>(&'a self, experiment: &'a Experiment) -> Option<&'a Screen> {
+        match &experiment.void {
+            Some(Void::Repeated { of }) => self.experiments.get(of)?.screen.as_ref(),
+            _ => experiment.screen.as_ref(),
+        }
+    }
+
+    /// The step in which scores are shown to proposers: the largest power of ten below the noise.
+    fn resolution(&self) -> f64 {
+        let sigma = self.gate.as_ref().and_then(Gate::noise).map_or(0.0, |noise| noise.public());
+        if sigma > 0.0 {
+            10f64.powf(sigma.log10().floor())
+        } else {
+            0.0
+        }
+    }
+}
+
+fn cost(screen: &Screen, better: Better) -> Option<f64> {
+    Some(match screen.reading.as_ref()? {
+        Reading::Score { public, .. } => better.cost(*public),
+        Reading::Block { log_ratio } => -(screen.level + log_ratio),
+        Reading::Cases { public, .. } => better.cost(public.iter().sum::<f64>() / public.len().max(1) as f64),
+    })
+}
+
+fn round(value: f64, step: f64) -> f64 {
+    if step > 0.0 {
+        let digits = (-step.log10()).clamp(0.0, 15.0) as usize;
+        format!("{:.digits$}", (value / step).round() * step).parse().unwrap_or(value)
+    } else {
+        value
+    }
+}
+
+fn words(decisions: &[Decision]) -> String {
+    let all: Vec<String> = decisions.iter().map(ToString::to_string).collect();
+    if all.is_empty() {
+        "nothing".to_owned()
+    } else {
+        all.join("; ")
+    }
+}
+

@@ -1,0 +1,194 @@
+//! Where a track lives: its file in the user's repository, and the engine's own folder beside the repository's objects.
+//!
+//! The folder (`sprag/NAME/` in git's common folder) is never committed, is the same from every work tree, and holds: the ledger, the
+//! key, the copies of what was sealed (`seal/EPOCH/`), the workshop (`work/`, emptied at each start), and `stop`, which asks a running
+//! engine to stop.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use ledger::{Ledger, LedgerError, Reader, Selection};
+
+use crate::{
+    git::{GitError, Repository},
+    history::{History, HistoryError},
+    track::{self, Track, TrackError},
+};
+
+/// A track with its repository and its folder.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The track's file.
+    pub file: PathBuf,
+    /// What it says.
+    pub track: Track,
+    /// Its repository, at the track's root.
+    pub repository: Repository,
+    /// The engine's folder.
+    pub folder: PathBuf,
+}
+
+/// Why a track cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// No such file.
+    #[error("there is no track at {}: {source}", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is no track.
+    #[error("{}: {source}", path.display())]
+    Track {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: Box<TrackError>,
+    },
+    /// The root that the track names.
+    #[error("{}: `root`: expected a folder inside the repository, came {root:?}", path.display())]
+    Root {
+        /// Which file.
+        path: PathBuf,
+        /// What it says.
+        root: String,
+    },
+    /// git.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The ledger makes no sense.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// Nothing was run yet.
+    #[error("the track {0} has not been run yet")]
+    NotBegun(String),
+}
+
+impl Place {
+    /// The track at `path`: its file, or the folder that has it.
+    ///
+    /// # Errors
+    /// [`PlaceError`].
+    pub fn open(path: &Path) -> Result<Self, PlaceError> {
+        let file = if path.is_dir() { path.join(track::FILE) } else { path.to_path_buf() };
+        let missing = |source| PlaceError::Missing {
+            path: file.clone(),
+            source,
+        };
+        let text = fs::read_to_string(&file).map_err(missing)?;
+        let track = Track::parse(&text).map_err(|source| PlaceError::Track {
+            path: file.clone(),
+            source: Box::new(source),
+        })?;
+        let home = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let root = fs::canonicalize(home.join(&track.file.root))
+            .ok()
+            .filter(|root| root.is_dir())
+            .ok_or_else(|| PlaceError::Root {
+                path: file.clone(),
+                root: track.file.root.clone(),
+            })?;
+        let repository = Repository::around(&root)?;
+        let folder = repository.common().join("sprag").join(track.name());
+        Ok(Self {
+            file,
+            track,
+            repository,
+            folder,
+        })
+    }
+
+    /// The ledger's file.
+    #[must_use]
+    pub fn ledger(&self) -> PathBuf {
+        self.folder.join("ledger.sqlite")
+    }
+
+    /// The file of the key that seeds are drawn from.
+    #[must_use]
+    pub fn key(&self) -> PathBuf {
+        self.folder.join("key")
+    }
+
+    /// The workshop.
+    #[must_use]
+    pub fn work(&self) -> PathBuf {
+        self.folder.join("work")
+    }
+
+    /// The copies of an epoch.
+    #[must_use]
+    pub fn epoch(&self, epoch: u64) -> PathBuf {
+        self.folder.join("seal").join(epoch.to_string())
+    }
+
+    /// The file whose presence asks a running engine to stop.
+    #[must_use]
+    pub fn stop(&self) -> PathBuf {
+        self.folder.join("stop")
+    }
+
+    /// The reference of the champion.
+    #[must_use]
+    pub fn champion(&self) -> String {
+        format!("refs/sprag/{}/champion", self.track.name())
+    }
+
+    /// The reference under which a candidate stays reachable.
+    #[must_use]
+    pub fn candidate(&self, number: u64) -> String {
+        format!("refs/sprag/{}/candidates/{number}", self.track.name())
+    }
+
+    /// For those who only read.
+    ///
+    /// # Errors
+    /// [`PlaceError::NotBegun`] before the first run.
+    pub fn reader(&self) -> Result<Reader, PlaceError> {
+        if !self.ledger().exists() {
+            return Err(PlaceError::NotBegun(self.track.name().to_owned()));
+        }
+        Ok(Reader::open(&self.ledger())?)
+    }
+
+    /// What the ledger says.
+    ///
+    /// # Errors
+    /// As [`Self::reader`].
+    pub fn history(&self) -> Result<History, PlaceError> {
+        let entries = self.reader()?.entries(&Selection::all())?;
+        Ok(History::of(&entries)?)
+    }
+
+    /// Who runs the track now, if anybody.
+    ///
+    /// # Errors
+    /// [`PlaceError::Ledger`].
+    pub fn running(&self) -> Result<Option<ledger::Holder>, PlaceError> {
+        if !self.ledger().exists() {
+            return Ok(None);
+        }
+        Ok(ledger::is_busy(&self.ledger())?)
+    }
+
+    /// The ledger to write to, new or old.
+    pub(crate) fn writer(&self, machine: &serde_json::Value, version: &str) -> Result<Ledger, PlaceError> {
+        let path = self.ledger();
+        if path.exists() {
+            return Ok(Ledger::open(&path)?);
+        }
+        let header = ledger::Header {
+            track: self.track.name().to_owned(),
+            substrate: machine.clone(),
+            created_by: version.to_owned(),
+        };
+        Ok(Ledger::create(&path, &header)?)
+    }
+}

@@ -1,0 +1,304 @@
+//! `track.toml` as it is written: every table and field a user may give, before any of it is checked.
+//!
+//! Unknown fields are refused, so that a misspelt limit is an error and not a missing limit.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytesize::ByteSize;
+use gate::{Better, Kind, SettingsFile};
+use serde::{Deserialize, Deserializer};
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Letters, digits, `-` and `_`; part of git references.
+    pub name: String,
+    /// One line for people.
+    #[serde(default)]
+    pub about: String,
+    /// The folder that the globs and commands are relative to; by default the one of `track.toml`.
+    #[serde(default = "here")]
+    pub root: String,
+    pub artefact: Artefact,
+    pub build: Option<Step>,
+    pub run: Option<Run>,
+    pub judge: Judge,
+    #[serde(default)]
+    pub constraint: Vec<Constraint>,
+    /// Those left out have the values for the judge's kind.
+    #[serde(default)]
+    pub gate: SettingsFile,
+    #[serde(default)]
+    pub sandbox: Sandbox,
+    #[serde(default)]
+    pub proposer: Vec<Proposer>,
+}
+
+fn here() -> String {
+    ".".to_owned()
+}
+
+/// What may change, what may not, and what the candidate never sees.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Artefact {
+    /// Globs of files that a proposer may change, add or delete.
+    pub mutable: Vec<String>,
+    /// Globs of files that are hashed when the track is sealed; candidates read them.
+    #[serde(default)]
+    pub sealed: Vec<String>,
+    /// Sealed files that are absent while building, so that nothing learned from them ends up in a binary.
+    #[serde(default)]
+    pub data: Vec<String>,
+    /// Sealed files that only the judge sees. They need not be tracked by git.
+    #[serde(default)]
+    pub hidden: Vec<String>,
+    /// Literals that choose a random draw; a change of these alone is refused.
+    #[serde(default)]
+    pub seeds: Vec<Place>,
+    /// The specification for proposers.
+    pub program: Option<String>,
+    /// The most bytes of all mutable files together.
+    #[serde(default = "small")]
+    pub most_bytes: ByteSize,
+}
+
+const fn small() -> ByteSize {
+    ByteSize::mib(1)
+}
+
+/// One literal in one file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// Path of a mutable file.
+    pub file: String,
+    /// The line, with `{}` in place of the literal; leading and trailing blanks do not count.
+    pub line: String,
+}
+
+/// A command with its limit.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    pub command: Vec<String>,
+    #[serde(default = "ten_minutes", deserialize_with = "duration")]
+    pub time: Duration,
+    /// Globs of what the build leaves for the run; by default everything.
+    #[serde(default)]
+    pub output: Vec<String>,
+}
+
+/// The candidate's run: the budget is its time.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    pub command: Vec<String>,
+    #[serde(default = "ten_minutes", deserialize_with = "duration")]
+    pub time: Duration,
+    /// Globs of the files that are handed to the judge.
+    pub output: Vec<String>,
+    /// The most bytes of them together.
+    #[serde(default = "large")]
+    pub most_bytes: ByteSize,
+    /// Given on standard input.
+    pub stdin: Option<String>,
+}
+
+const fn large() -> ByteSize {
+    ByteSize::gib(1)
+}
+
+const fn ten_minutes() -> Duration {
+    Duration::from_secs(600)
+}
+
+/// What measures a candidate.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Judge {
+    /// Reads the artefact, writes a result (`docs/ratchet.md`). Not needed where the engine's clock is the whole judge.
+    #[serde(default)]
+    pub command: Vec<String>,
+    #[serde(default = "ten_minutes", deserialize_with = "duration")]
+    pub time: Duration,
+    /// What is measured, as reports name it.
+    pub metric: String,
+    /// The metric's unit, if it has one.
+    #[serde(default)]
+    pub unit: String,
+    pub better: Better,
+    pub kind: Kind,
+    /// Who takes the time of a timing track.
+    #[serde(default)]
+    pub clock: Clock,
+    /// Whether the judge measures a public and a hidden split; else one reading is both.
+    #[serde(default)]
+    pub splits: bool,
+    /// For a judge that prints its result: a regular expression with one group, the last match counts.
+    pub line: Option<String>,
+    /// An independent judge of the same artefact.
+    pub second: Option<Second>,
+    /// Files and folders outside the repository that the judge reads, sealed by content.
+    #[serde(default)]
+    pub reads: Vec<String>,
+    /// Runs of the candidate's program in each half of a timing block.
+    #[serde(default = "one")]
+    pub repeats: u32,
+    /// Memory that the judge may use; by default as the candidate's.
+    pub memory: Option<ByteSize>,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// Whose clock a timing track believes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// The engine times the run command from outside.
+    #[default]
+    Engine,
+    /// The judge gets both artefacts and measures them in turns.
+    Judge,
+}
+
+/// The second judge.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Second {
+    pub command: Vec<String>,
+    /// The largest relative difference of the two that is still agreement: 0.01 for 1%.
+    pub within: f64,
+}
+
+/// A bound on another figure of the judge's result.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Constraint {
+    /// Its name in the judge's result.
+    pub metric: String,
+    pub at_most: Option<f64>,
+    pub at_least: Option<f64>,
+}
+
+/// What a candidate may use.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sandbox {
+    pub network: bool,
+    pub memory: ByteSize,
+    pub processes: u64,
+    pub disk: ByteSize,
+    /// Bytes of each of standard output and standard error.
+    pub output: ByteSize,
+    /// Numbers of the processors; by default all.
+    pub processors: Option<Vec<usize>>,
+    pub gpu: bool,
+    /// Folders outside the repository that commands read, such as a toolchain's.
+    pub reads: Vec<String>,
+    /// Environment variables with their values.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self {
+            network: false,
+            memory: ByteSize::gib(4),
+            processes: 256,
+            disk: ByteSize::gib(2),
+            output: ByteSize::mib(16),
+            processors: None,
+            gpu: false,
+            reads: Vec::new(),
+            environment: BTreeMap::new(),
+        }
+    }
+}
+
+/// Who changes the artefact.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Proposer {
+    /// A sampler over declared knobs.
+    Search {
+        #[serde(default)]
+        name: Option<String>,
+        method: Method,
+        knob: Vec<Knob>,
+    },
+    /// Any program that edits the files.
+    Command {
+        #[serde(default)]
+        name: Option<String>,
+        command: Vec<String>,
+        #[serde(default = "ten_minutes", deserialize_with = "duration")]
+        time: Duration,
+        /// Whether it may reach the network, as an agent must.
+        #[serde(default)]
+        network: bool,
+        /// Environment variables that are passed on, such as an agent's key.
+        #[serde(default)]
+        pass: Vec<String>,
+        /// Folders outside the repository that it may read.
+        #[serde(default)]
+        reads: Vec<String>,
+    },
+    /// Changes that a person makes in a folder of their own: `sprag ratchet propose`.
+    Human {
+        #[serde(default)]
+        name: Option<String>,
+    },
+}
+
+/// How knobs are sampled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Tree-structured Parzen estimator.
+    Tpe,
+    /// Covariance matrix adaptation; for numbers.
+    Cma,
+    /// Independent draws.
+    Random,
+}
+
+/// One literal with the values it may take: `range`, or `values`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Knob {
+    /// As in [`Place::file`].
+    pub file: String,
+    /// As in [`Place::line`].
+    pub line: String,
+    /// Lowest and highest; whole numbers where both are.
+    pub range: Option<[toml::Value; 2]>,
+    /// Whether the range is sampled by its logarithm.
+    #[serde(default)]
+    pub log: bool,
+    /// Whole numbers are multiples of this above the lowest.
+    pub step: Option<i64>,
+    /// The values, as they are written.
+    pub values: Option<Vec<toml::Value>>,
+}
+
+/// `5m`, `1h30m`, or a number of seconds.
+fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Seconds(f64),
+        Words(String),
+    }
+    match Written::deserialize(from)? {
+        Written::Seconds(seconds) => {
+            Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+        }
+        Written::Words(words) => humantime::parse_duration(&words).map_err(|error| {
+            serde::de::Error::custom(format!("{error}; expected a time such as \"5m\" or \"90s\""))
+        }),
+    }
+}

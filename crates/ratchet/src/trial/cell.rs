@@ -1,0 +1,99 @@
+//! What a sealed process may see and spend: the track's words as a [`Job`].
+//!
+//! Every path is the same inside as outside, so that a track runs at each level of sealing.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sandbox::{Job, Limits, Mount, Network, Stdin};
+
+use super::Workshop;
+use crate::{seal, track::file};
+
+/// The time between the request to end and the end.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What differs from one process to the next.
+#[derive(Default)]
+pub(crate) struct Extra {
+    /// Folders that may be changed.
+    pub writable: Vec<PathBuf>,
+    /// Folders that may be read.
+    pub readable: Vec<PathBuf>,
+    /// More variables.
+    pub environment: Vec<(String, String)>,
+    /// Whether the sealed data (and for a judge the hidden files) are there.
+    pub data: bool,
+}
+
+/// A step of the candidate.
+pub(super) fn candidate(
+    workshop: &Workshop<'_>,
+    command: &[String],
+    folder: &Path,
+    time: Duration,
+    stdin: Option<PathBuf>,
+    extra: Extra,
+) -> Job {
+    let rules = &workshop.track.file.sandbox;
+    let mut job = job(command, folder, limits(rules, time, rules.memory.0), rules, &extra);
+    if extra.data {
+        let data = workshop.data();
+        job.read_only.extend(data.iter().map(Mount::at));
+    }
+    job.stdin = stdin.map_or(Stdin::Empty, Stdin::File);
+    job
+}
+
+/// A judge, which sees all that is sealed.
+pub(super) fn judge(workshop: &Workshop<'_>, command: &[String], folder: &Path, extra: Extra) -> Job {
+    let file = &workshop.track.file;
+    let memory = file.judge.memory.unwrap_or(file.sandbox.memory).0;
+    let mut job = job(command, folder, limits(&file.sandbox, file.judge.time, memory), &file.sandbox, &extra);
+    job.network = Network::None;
+    job.read_only.push(Mount::at(seal::files_in(workshop.epoch)));
+    job.read_only.extend(file.judge.reads.iter().map(Mount::at));
+    if let Some(program) = command.first() {
+        if let Some(path) = workshop.seal.program(program, workshop.epoch) {
+            job.read_only.push(Mount::at(&path));
+            job.read_only.extend(sandbox::toolchains(path.as_os_str()));
+            job.command[0] = path.into_os_string();
+        }
+    }
+    job
+}
+
+/// What steps of a track have in common.
+pub(crate) fn job(command: &[String], folder: &Path, limits: Limits, rules: &file::Sandbox, extra: &Extra) -> Job {
+    let words = command.iter().map(OsString::from);
+    let mut job = Job::new(words, folder, limits);
+    job.writable = extra.writable.iter().map(Mount::at).collect();
+    job.read_only = extra.readable.iter().map(Mount::at).collect();
+    job.read_only.extend(rules.reads.iter().map(Mount::at));
+    if let Some(program) = command.first() {
+        let tools = sandbox::toolchains(OsStr::new(program));
+        job.read_only.extend(tools);
+    }
+    job.environment = rules.environment.clone();
+    job.environment.extend(extra.environment.iter().cloned());
+    job.network = if rules.network { Network::Host } else { Network::None };
+    job.processors.clone_from(&rules.processors);
+    job.gpu = rules.gpu;
+    job
+}
+
+/// The track's limits for one process.
+pub(crate) fn limits(rules: &file::Sandbox, time: Duration, memory: u64) -> Limits {
+    Limits {
+        wall: time,
+        grace: GRACE,
+        cpu: None,
+        memory_bytes: Some(memory),
+        processes: Some(rules.processes),
+        written_bytes: Some(rules.disk.0),
+        output_bytes: rules.output.0,
+    }
+}

@@ -1,0 +1,537 @@
+//! The state machine: screen, tip, race, merge.
+//!
+//! 1. The first champion is measured until its noise is known (scores, cases), or A/A blocks are taken (timing).
+//! 2. Candidates come one at a time, each built on the tip, and are screened by one public reading. What is promising stays on the
+//!    tip *provisionally*; that is not a merge.
+//! 3. The tip is raced against the champion when enough stands on it, when one reading was better by far, or when nothing was
+//!    kept for long. Opening a race spends its level of the track's error, for good.
+//! 4. A won race makes the tip the champion, whose record starts empty: what decided is never a record. A lost one drops the tip.
+//!
+//! Invariants: an event that is not wanted changes nothing; the state is a fold over the events; a run of a race is counted once,
+//! because each has its number; a candidate has one screen; spent error only grows.
+
+use std::collections::BTreeSet;
+
+use crate::blocks::Blocks;
+use crate::cases::CaseTable;
+use crate::decision::{Decision, Evidence, Loss, Opening, Refusal};
+use crate::event::{Event, OutOfTurn, Reading, Want};
+use crate::noise::Noise;
+use crate::scores::{Costs, Scores};
+use crate::settings::{Better, Kind, Settings, SettingsError};
+use crate::spending::{Spending, Spent};
+use crate::verdict::{Screened, Step};
+
+/// The decision logic of one track.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gate {
+    settings: Settings,
+    bench: Bench,
+    tip: Vec<Kept>,
+    numbers: Vec<u64>,
+    race: Option<Open>,
+    without_keep: u32,
+    screened: BTreeSet<u64>,
+    spending: Spending,
+}
+
+/// The statistics of the track's kind.
+#[derive(Clone, Debug, PartialEq)]
+enum Bench {
+    Scores(Scores),
+    Blocks(Blocks),
+    Cases(CaseTable),
+}
+
+/// What the reference was before a keep, so that a withdrawal can go back to it. `None`: the champion's pool.
+#[derive(Clone, Debug, PartialEq)]
+enum Standing {
+    Cost(Option<f64>),
+    Cases(Option<Vec<f64>>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Kept {
+    candidate: u64,
+    before: Standing,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Open {
+    number: u64,
+    index: u32,
+}
+
+impl Gate {
+    /// A gate before its first event.
+    ///
+    /// # Errors
+    /// [`SettingsError`], as [`Settings::check`].
+    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+        settings.check()?;
+        let bench = match settings.kind {
+            Kind::Score => Bench::Scores(Scores::default()),
+            Kind::Timing => Bench::Blocks(Blocks::default()),
+            Kind::Cases => Bench::Cases(CaseTable::default()),
+        };
+        Ok(Self {
+            spending: Spending::new(&settings),
+            settings,
+            bench,
+            tip: Vec::new(),
+            numbers: Vec::new(),
+            race: None,
+            without_keep: 0,
+            screened: BTreeSet::new(),
+        })
+    }
+
+    /// What it was made with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What to measure now.
+    #[must_use]
+    pub fn next(&self) -> Want {
+        let champion = match &self.bench {
+            Bench::Scores(scores) => scores.wanted(&self.settings),
+            Bench::Cases(cases) => cases.wanted(&self.settings),
+            Bench::Blocks(blocks) if blocks.same_wanted(&self.settings) => return Want::Same,
+            Bench::Blocks(_) => None,
+        };
+        match (champion, &self.race) {
+            (Some(why), _) => Want::Champion { why },
+            (None, Some(race)) => Want::Race {
+                race: race.number,
+                index: race.index,
+            },
+            (None, None) if self.spending.ended() => Want::End,
+            (None, None) => Want::Proposal,
+        }
+    }
+
+    /// Whether `event` may be applied now: to be asked before it is written to a ledger that nothing is ever removed from.
+    ///
+    /// # Errors
+    /// [`OutOfTurn`], the same as [`Gate::apply`] would give.
+    pub fn check(&self, event: &Event) -> Result<(), OutOfTurn> {
+        let want = self.next();
+        let wanted = match (event, want) {
+            (Event::Session, _) => return Ok(()),
+            (Event::Withdraw { candidate, .. }, _) => return self.check_withdrawal(*candidate),
+            (Event::Champion(_), Want::Champion { .. })
+            | (Event::Same(_), Want::Same)
+            | (Event::Screen { .. }, Want::Proposal) => true,
+            (
+                Event::Race { race, index, .. },
+                Want::Race {
+                    race: open,
+                    index: next,
+                },
+            ) => *race == open && *index == next,
+            _ => false,
+        };
+        if !wanted {
+            return Err(OutOfTurn::Unexpected {
+                expected: want,
+                came: event.words(),
+            });
+        }
+        match event {
+            Event::Champion(reading) | Event::Same(reading) => {
+                self.check_kind(reading)?;
+                if !reading.usable() {
+                    return Err(OutOfTurn::BrokenJudge {
+                        came: reading.clone(),
+                    });
+                }
+                self.check_cases(reading)
+            }
+            Event::Screen { candidate, reading } => {
+                if self.screened.contains(candidate) {
+                    return Err(OutOfTurn::ScreenedBefore {
+                        candidate: *candidate,
+                    });
+                }
+                reading.iter().try_for_each(|r| self.check_kind(r))
+            }
+            Event::Race { reading, .. } => reading.iter().try_for_each(|r| self.check_kind(r)),
+            Event::Session | Event::Withdraw { .. } => Ok(()),
+        }
+    }
+
+    fn check_kind(&self, reading: &Reading) -> Result<(), OutOfTurn> {
+        let (expected, came) = (self.settings.kind, reading.kind());
+        if expected == came {
+            Ok(())
+        } else {
+            Err(OutOfTurn::WrongKind { expected, came })
+        }
+    }
+
+    /// The champion's cases: at least one of each split, and always as many.
+    fn check_cases(&self, reading: &Reading) -> Result<(), OutOfTurn> {
+        let Reading::Cases { public, hidden } = reading else {
+            return Ok(());
+        };
+        let came = (public.len(), hidden.len());
+        let expected = self.case_counts();
+        let same = match expected {
+            Some(expected) => expected == came,
+            None => 0 < came.0 && 0 < came.1,
+        };
+        if same {
+            return Ok(());
+        }
+        let (expected_public, expected_hidden) = expected.unwrap_or((1, 1));
+        Err(OutOfTurn::OtherCases {
+            expected_public,
+            expected_hidden,
+            public: came.0,
+            hidden: came.1,
+        })
+    }
+
+    fn check_withdrawal(&self, candidate: u64) -> Result<(), OutOfTurn> {
+        if self.numbers.contains(&candidate) {
+            Ok(())
+        } else {
+            Err(OutOfTurn::NotOnTip {
+                candidate,
+                tip: self.numbers.clone(),
+            })
+        }
+    }
+
+    fn case_counts(&self) -> Option<(usize, usize)> {
+        match &self.bench {
+            Bench::Cases(cases) => cases.counts(),
+            _ => None,
+        }
+    }
+
+    /// Takes an event and says what it decides.
+    ///
+    /// # Errors
+    /// [`OutOfTurn`]; the state is then as it was.
+    pub fn apply(&mut self, event: Event) -> Result<Vec<Decision>, OutOfTurn> {
+        self.check(&event)?;
+        Ok(match event {
+            Event::Session => {
+                if let Bench::Blocks(blocks) = &mut self.bench {
+                    blocks.session();
+                }
+                Vec::new()
+            }
+            Event::Champion(reading) => self.champion(&reading),
+            Event::Same(reading) => {
+                if let (Bench::Blocks(blocks), Reading::Block { log_ratio }) =
+                    (&mut self.bench, reading)
+                {
+                    blocks.same(log_ratio, &self.settings);
+                }
+                Vec::new()
+            }
+            Event::Screen { candidate, reading } => self.screen(candidate, reading.as_ref()),
+            Event::Race { reading, .. } => self.run(reading.as_ref()),
+            Event::Withdraw { candidate, why } => self.withdraw(candidate, why),
+        })
+    }
+
+    fn champion(&mut self, reading: &Reading) -> Vec<Decision> {
+        let gain = match (&mut self.bench, reading) {
+            (Bench::Scores(scores), Reading::Score { public, hidden }) => {
+                let costs = costs(self.settings.better, *public, *hidden);
+                scores.champion(costs, &self.settings)
+            }
+            (Bench::Cases(cases), Reading::Cases { public, hidden }) => {
+                let better = self.settings.better;
+                cases.champion(
+                    &case_costs(better, public),
+                    &case_costs(better, hidden),
+                    &self.settings,
+                )
+            }
+            _ => None,
+        };
+        let mut decisions: Vec<Decision> = gain.into_iter().collect();
+        // A run of the incumbent beside a race changes what the race says.
+        if self.race.as_ref().is_some_and(|race| 0 < race.index) {
+            decisions.extend(self.judge());
+        }
+        decisions
+    }
+
+    fn screen(&mut self, candidate: u64, reading: Option<&Reading>) -> Vec<Decision> {
+        self.screened.insert(candidate);
+        let before = self.standing();
+        match self.screened(reading) {
+            Screened::Keep { by, strong } => {
+                self.tip.push(Kept { candidate, before });
+                self.numbers.push(candidate);
+                self.without_keep = 0;
+                let standing = self.tip.len() as u32;
+                let mut decisions = vec![Decision::Kept {
+                    candidate,
+                    better_by_sigma: by,
+                    standing,
+                }];
+                if self.settings.unit <= standing {
+                    decisions.push(self.open(Opening::Unit));
+                } else if strong {
+                    decisions.push(self.open(Opening::Strong));
+                }
+                decisions
+            }
+            Screened::Refuse(why) => {
+                self.without_keep = self.without_keep.saturating_add(1);
+                let mut decisions = vec![Decision::Refused { candidate, why }];
+                if !self.tip.is_empty() && self.settings.patience <= self.without_keep {
+                    decisions.push(self.open(Opening::Patience));
+                }
+                decisions
+            }
+        }
+    }
+
+    fn screened(&mut self, reading: Option<&Reading>) -> Screened {
+        let Some(reading) = reading else {
+            return Screened::Refuse(Refusal::NoReading);
+        };
+        if !reading.usable() {
+            return Screened::Refuse(Refusal::NotFinite);
+        }
+        let expected = self.case_counts();
+        let settings = &self.settings;
+        match (&mut self.bench, reading) {
+            (Bench::Scores(scores), Reading::Score { public, hidden }) => {
+                scores.screen(costs(settings.better, *public, *hidden), settings)
+            }
+            (Bench::Blocks(blocks), Reading::Block { log_ratio }) => {
+                blocks.screen(*log_ratio, settings)
+            }
+            (Bench::Cases(cases), Reading::Cases { public, hidden }) => {
+                let came = (public.len(), hidden.len());
+                match expected {
+                    Some(expected) if expected != came => {
+                        Screened::Refuse(Refusal::OtherCases { expected, came })
+                    }
+                    _ => cases.screen(&case_costs(settings.better, public), settings),
+                }
+            }
+            // `check` has refused readings of another kind.
+            _ => Screened::Refuse(Refusal::NoReading),
+        }
+    }
+
+    fn open(&mut self, why: Opening) -> Decision {
+        let (number, level) = self.spending.open();
+        match &mut self.bench {
+            Bench::Scores(scores) => scores.open(level, &self.settings),
+            Bench::Blocks(blocks) => blocks.open(level),
+            Bench::Cases(cases) => cases.open(number, level),
+        }
+        self.race = Some(Open { number, index: 0 });
+        self.without_keep = 0;
+        Decision::RaceOpened {
+            race: number,
+            members: self.numbers.clone(),
+            level,
+            why,
+        }
+    }
+
+    fn run(&mut self, reading: Option<&Reading>) -> Vec<Decision> {
+        let Some(reading) = reading else {
+            return self.lose(Loss::NoReading).into_iter().collect();
+        };
+        if !reading.usable() {
+            return self.lose(Loss::NotFinite).into_iter().collect();
+        }
+        let expected = self.case_counts();
+        let better = self.settings.better;
+        match (&mut self.bench, reading) {
+            (Bench::Scores(scores), Reading::Score { public, hidden }) => {
+                scores.run(costs(better, *public, *hidden));
+            }
+            (Bench::Blocks(blocks), Reading::Block { log_ratio }) => blocks.run(*log_ratio),
+            (Bench::Cases(cases), Reading::Cases { public, hidden }) => {
+                if expected != Some((public.len(), hidden.len())) {
+                    return self.lose(Loss::OtherCases).into_iter().collect();
+                }
+                cases.run(&case_costs(better, public), &case_costs(better, hidden));
+            }
+            _ => {}
+        }
+        if let Some(race) = &mut self.race {
+            race.index = race.index.saturating_add(1);
+        }
+        self.judge()
+    }
+
+    fn judge(&mut self) -> Vec<Decision> {
+        let settings = &self.settings;
+        let step = match &mut self.bench {
+            Bench::Scores(scores) => scores.step(settings),
+            Bench::Blocks(blocks) => blocks.step(settings),
+            Bench::Cases(cases) => cases.step(settings),
+        };
+        match step {
+            Step::More => Vec::new(),
+            Step::Won => self.win(),
+            Step::Lost(why) => self.lose(why).into_iter().collect(),
+        }
+    }
+
+    fn evidence(&self) -> Evidence {
+        match &self.bench {
+            Bench::Scores(scores) => scores.evidence(),
+            Bench::Blocks(blocks) => blocks.evidence(&self.settings),
+            Bench::Cases(cases) => cases.evidence(&self.settings),
+        }
+    }
+
+    fn win(&mut self) -> Vec<Decision> {
+        let Some(race) = self.race.take() else {
+            return Vec::new();
+        };
+        let evidence = self.evidence();
+        self.spending.won();
+        let gain = self.close(race.number, true);
+        self.tip.clear();
+        let mut decisions = vec![Decision::RaceWon {
+            race: race.number,
+            members: std::mem::take(&mut self.numbers),
+            evidence,
+        }];
+        decisions.extend(gain);
+        decisions
+    }
+
+    fn lose(&mut self, why: Loss) -> Option<Decision> {
+        let race = self.race.take()?;
+        let evidence = self.evidence();
+        self.close(race.number, false);
+        self.tip.clear();
+        Some(Decision::RaceLost {
+            race: race.number,
+            members: std::mem::take(&mut self.numbers),
+            evidence,
+            why,
+        })
+    }
+
+    fn close(&mut self, number: u64, won: bool) -> Option<Decision> {
+        match &mut self.bench {
+            Bench::Scores(scores) => scores.close(number, won),
+            Bench::Blocks(blocks) => return blocks.close(number, won),
+            Bench::Cases(cases) => cases.close(won, &self.settings),
+        }
+        None
+    }
+
+    /// Takes a candidate, and what was built on it, off the tip. A race that it was part of is lost, its level stays spent, and
+    /// what stood below it is provisional again.
+    fn withdraw(&mut self, candidate: u64, why: String) -> Vec<Decision> {
+        let Some(place) = self.numbers.iter().position(|kept| *kept == candidate) else {
+            return Vec::new();
+        };
+        let mut decisions = Vec::new();
+        if let Some(race) = self.race.take() {
+            let evidence = self.evidence();
+            self.close(race.number, false);
+            decisions.push(Decision::RaceLost {
+                race: race.number,
+                members: self.numbers.clone(),
+                evidence,
+                why: Loss::Withdrawn,
+            });
+        }
+        let before = self.tip[place].before.clone();
+        match (&mut self.bench, before) {
+            (Bench::Scores(scores), Standing::Cost(cost)) => scores.stand(cost),
+            (Bench::Blocks(blocks), Standing::Cost(cost)) => blocks.stand(cost),
+            (Bench::Cases(cases), Standing::Cases(values)) => cases.stand(values),
+            _ => {}
+        }
+        self.tip.truncate(place);
+        decisions.push(Decision::Refused {
+            candidate,
+            why: Refusal::Withdrawn { why },
+        });
+        for above in self.numbers.drain(place..).skip(1) {
+            decisions.push(Decision::Refused {
+                candidate: above,
+                why: Refusal::BuiltOn { candidate },
+            });
+        }
+        decisions
+    }
+
+    fn standing(&self) -> Standing {
+        match &self.bench {
+            Bench::Scores(scores) => Standing::Cost(scores.standing()),
+            Bench::Blocks(blocks) => Standing::Cost(blocks.standing()),
+            Bench::Cases(cases) => Standing::Cases(cases.standing()),
+        }
+    }
+
+    /// The noise, once it is known.
+    #[must_use]
+    pub fn noise(&self) -> Option<Noise> {
+        match &self.bench {
+            Bench::Scores(scores) => scores.noise(&self.settings),
+            Bench::Blocks(blocks) => blocks.noise(),
+            Bench::Cases(cases) => cases.noise(&self.settings),
+        }
+    }
+
+    /// What is provisionally kept, oldest first.
+    #[must_use]
+    pub fn tip(&self) -> &[u64] {
+        &self.numbers
+    }
+
+    /// The account of the error.
+    #[must_use]
+    pub fn spent(&self) -> Spent {
+        self.spending.spent()
+    }
+
+    /// What the next candidate's public reading is compared with, in the metric's own units; `None` for timing, whose blocks hold
+    /// their own reference.
+    #[must_use]
+    pub fn public_reference(&self) -> Option<f64> {
+        let cost = match &self.bench {
+            Bench::Scores(scores) => scores.reference(),
+            Bench::Cases(cases) => cases.reference(),
+            Bench::Blocks(_) => None,
+        };
+        cost.map(|cost| self.settings.better.cost(cost))
+    }
+
+    /// The smallest effect that a race would find with a power of 80% at today's noise, in the metric's own units (log-ratio for
+    /// timing). `None` before the noise is known and after the track's end.
+    #[must_use]
+    pub fn resolvable(&self) -> Option<f64> {
+        let level = self.spending.spent().next_level?;
+        match &self.bench {
+            Bench::Scores(scores) => scores.resolvable(level, &self.settings),
+            Bench::Blocks(blocks) => blocks.resolvable(level, &self.settings),
+            Bench::Cases(cases) => cases.resolvable(level, &self.settings),
+        }
+    }
+}
+
+fn costs(better: Better, public: f64, hidden: f64) -> Costs {
+    Costs {
+        public: better.cost(public),
+        hidden: better.cost(hidden),
+    }
+}
+
+fn case_costs(better: Better, values: &[f64]) -> Vec<f64> {
+    values.iter().map(|value| better.cost(*value)).collect()
+}

@@ -7,15 +7,18 @@
 
 mod batch;
 mod constraint;
+mod divergence;
 mod engine;
 mod error;
 mod generate;
 mod perplexity;
+pub mod profile;
 mod sampler;
 mod session;
 
 pub use batch::Batch;
 pub use constraint::{Constrainer, Constraint, ConstraintError, Document};
+pub use divergence::{Divergence, divergence};
 pub use engine::Engine;
 pub use error::{RuntimeError, UnusableTokenizer};
 pub use generate::{

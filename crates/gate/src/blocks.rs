@@ -27,8 +27,12 @@ use crate::verdict::{POWER_80, Screened, Step, not_shown};
 
 /// Sizes of effect over which the odds are averaged, in spreads of a block.
 const EFFECTS: [f64; 4] = [0.25, 0.5, 1.0, 2.0];
-/// Blocks below which no scatter can be told, so that nothing is won.
-const LEAST_BLOCKS: u32 = 3;
+/// Blocks below which their own scatter is hardly known, so that nothing is won.
+const LEAST_BLOCKS: u32 = 5;
+/// A race is dropped when its mean is below DROP (1 - 1/sqrt(n)) spreads after n blocks.
+const DROP: f64 = 0.5;
+/// What the fresh blocks after a win must show of the race's estimate, which is a lucky one.
+const CONFIRMED: f64 = 0.5;
 /// A clock cannot tell less than a millionth.
 const FLOOR: f64 = 1e-6;
 
@@ -189,9 +193,10 @@ impl Blocks {
             }
             race.won = Some(race.evidence(settings));
         }
+        let promised = race.raw.mean;
         if race.fresh.runs < settings.confirm_runs {
             Step::More
-        } else if 0.0 < race.fresh.mean {
+        } else if CONFIRMED * promised <= race.fresh.mean {
             Step::Won
         } else {
             Step::Lost(Loss::NotConfirmed {
@@ -244,7 +249,8 @@ impl Race {
             return self.ln_capital;
         }
         let n = f64::from(self.raw.runs);
-        let z = self.scaled.mean / deviation(&self.scaled).max(1.0);
+        let own = deviation(&self.scaled) * conservative_factor(self.raw.runs.saturating_sub(1));
+        let z = self.scaled.mean / own.max(1.0);
         let terms: Vec<f64> = EFFECTS.iter().map(|d| n * (d * z - d * d / 2.0)).collect();
         ln_mean_exp(&terms)
     }
@@ -276,7 +282,7 @@ impl Race {
         let z = self.scaled.mean;
         // Not even the upper end reaches what would be worth it: more blocks would be spent on nothing.
         let hopeful = settings.least_gain <= self.raw.mean + half
-            && DROP[0] - DROP[1] / f64::from(runs).sqrt() <= z;
+            && DROP * (1.0 - 1.0 / f64::from(runs).sqrt()) <= z;
         if hopeful && runs < settings.race_runs {
             return Step::More;
         }
@@ -301,5 +307,3 @@ impl Race {
         }
     }
 }
-
-const DROP: [f64; 2] = [0.4, 0.4];

@@ -15,11 +15,11 @@ use crate::event::Purpose;
 use crate::likelihood::{ln_mixture, z_needed};
 use crate::noise::{Arm, Noise, Pooled, Spread, student_quantile};
 use crate::settings::Settings;
-use crate::verdict::{Screened, Step, not_shown};
+use crate::verdict::{POWER_80, Screened, Step, not_shown};
 
 /// Sizes of effect over which the odds are averaged, in sigma.
 const EFFECTS: [f64; 3] = [1.0, 2.0, 4.0];
-/// A race is dropped below this difference, in sigma.
+/// A race is dropped below this difference, in plain sigma: to give up too early costs power, and no false merge is won by it.
 const DROP: f64 = 0.5;
 
 /// One run on both splits, as costs.
@@ -194,10 +194,10 @@ impl Scores {
         let (Some(race), Some((z, ln_e))) = (&self.race, self.odds()) else {
             return Step::More;
         };
-        // A metric that repeats has no noise to hide behind, but one run could be the one that does not repeat.
-        let enough = if race.spread.at_floor { 2 } else { 1 };
+        // The first run alone can be an outlier, and where each change is raced there are more of them.
+        let enough = if settings.unit == 1 { 3 } else { 2 };
         let runs = race.hidden.runs;
-        if DROP <= z {
+        if DROP * race.spread.sigma / race.spread.conservative <= z {
             if (1.0 / race.level).ln() <= ln_e && enough <= runs {
                 return Step::Won;
             }
@@ -258,7 +258,7 @@ impl Scores {
         let champion = settings.pool_most.max(self.hidden.runs).max(1);
         let v = 1.0 / f64::from(settings.race_runs) + 1.0 / f64::from(champion);
         let z = z_needed((1.0 / level).ln(), v, &EFFECTS).max(DROP);
-        Some(spread.conservative * (z + crate::verdict::POWER_80 * v.sqrt()))
+        Some(spread.conservative * (z + POWER_80 * v.sqrt()))
     }
 
     /// Runs in the champion's pool.

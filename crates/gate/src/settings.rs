@@ -183,8 +183,8 @@ impl Settings {
     #[must_use]
     pub fn with_unit(kind: Kind, better: Better, unit: u32) -> Self {
         let (baseline_runs, pool_first, pool_most, race_runs) = match kind {
-            Kind::Score => (5, 3, 6, 8),
-            Kind::Timing => (0, 0, 0, 24),
+            Kind::Score => (6, 3, 8, 8),
+            Kind::Timing => (0, 0, 0, 40),
             Kind::Cases => (2, 2, 2, 1),
         };
         Self {
@@ -197,7 +197,7 @@ impl Settings {
             pool_first,
             pool_most,
             race_runs,
-            confirm_runs: 4,
+            confirm_runs: 6,
             epoch_races: if unit == 1 { 24 } else { 12 },
             ends_with_first_epoch: false,
             same_blocks: 8,
@@ -242,8 +242,8 @@ impl Settings {
         counted("patience", "at least 1", self.patience, 1)?;
         counted("epoch_races", "at least 1", self.epoch_races, 1)?;
         let (runs, runs_words) = match self.kind {
-            Kind::Score => (2, "at least 2 for scores"),
-            Kind::Timing => (3, "at least 3 for timing"),
+            Kind::Score => (3, "at least 3 for scores"),
+            Kind::Timing => (5, "at least 5 for timing"),
             Kind::Cases => (1, "at least 1 for cases"),
         };
         counted("race_runs", runs_words, self.race_runs, runs)?;

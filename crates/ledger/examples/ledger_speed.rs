@@ -49,8 +49,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let began = Instant::now();
     let verified = Reader::open(&path)?.verify()?;
     let verified_per_s = verified.entries as f64 / began.elapsed().as_secs_f64();
-    println!("flushed writes of 4 KiB   {ceiling_per_s:8.0} per second");
-    println!("appends                   {appends_per_s:8.0} per second");
-    println!("entries verified          {verified_per_s:8.0} per second");
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "flushed writes of 4 KiB   {ceiling_per_s:8.0} per second"
+    )?;
+    writeln!(
+        out,
+        "appends                   {appends_per_s:8.0} per second"
+    )?;
+    writeln!(
+        out,
+        "entries verified          {verified_per_s:8.0} per second"
+    )?;
     Ok(())
 }

@@ -43,7 +43,10 @@ impl Place {
         let direct = Self::File(path.to_owned());
         match direct.connect() {
             Ok(_) => return Ok(direct),
-            Err(e) if !is_unwritable(&e) => return Err(LedgerError::sqlite("open", path)(e)),
+            // A journal is never a ledger's: somebody else's write was cut short, and only a writer can undo it.
+            Err(e) if !is_unwritable(&e) || beside(path, "-journal").exists() => {
+                return Err(LedgerError::sqlite("open", path)(e));
+            }
             Err(_) => {}
         }
         let log = beside(path, "-wal");

@@ -49,7 +49,8 @@ impl Ledger {
             }
         }
         let fresh = beside(&path, ".new");
-        for leftover in [beside(&fresh, "-journal"), fresh.clone()] {
+        for suffix in ["-journal", "-wal", "-shm", ""] {
+            let leftover = beside(&fresh, suffix);
             if leftover.symlink_metadata().is_ok() {
                 fs::remove_file(&leftover).map_err(LedgerError::file("remove", &leftover))?;
             }
@@ -135,7 +136,9 @@ fn absolute(path: &Path) -> Result<PathBuf, LedgerError> {
     Ok(folder.join(name))
 }
 
-/// Writes a ledger without entries, in SQLite's plain mode, so that it is one file.
+/// Writes a ledger without entries. It is one file afterwards: the tables are made in SQLite's plain mode, and only then does
+/// the file say that it has a log. Were that done under the final name, a kill could leave a journal there, which a reader that
+/// may not write cannot undo.
 fn write_new(fresh: &Path, header: &Header, substrate: &str) -> Result<(), LedgerError> {
     let write = || {
         let mut connection = Connection::open(fresh)?;
@@ -152,6 +155,7 @@ fn write_new(fresh: &Path, header: &Header, substrate: &str) -> Result<(), Ledge
             ),
         )?;
         transaction.commit()?;
+        connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
         connection.close().map_err(|(_, e)| e)
     };
     write().map_err(LedgerError::sqlite("create", fresh))?;

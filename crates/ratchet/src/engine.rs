@@ -7,7 +7,6 @@
 use std::{
     fs, io,
     path::PathBuf,
-    sync::atomic::{AtomicBool, Ordering},
     time::Instant,
 };
 
@@ -145,7 +144,7 @@ pub struct Engine<'a> {
     seal: Seal,
     key: Key,
     sandbox: Sandbox,
-    stop: &'a AtomicBool,
+    stop: &'a dyn Fn() -> bool,
 }
 
 impl<'a> Engine<'a> {
@@ -153,7 +152,7 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn start(place: &'a Place, start: &Start, stop: &'a AtomicBool, observer: &mut dyn Observer) -> Result<Self, EngineError> {
+    pub fn start(place: &'a Place, start: &Start, stop: &'a dyn Fn() -> bool, observer: &mut dyn Observer) -> Result<Self, EngineError> {
         let folder = &place.folder;
         let io = |path: &PathBuf| {
             let path = path.clone();
@@ -233,7 +232,7 @@ impl<'a> Engine<'a> {
         let place = self.place;
         let (work, epoch, seal, key) = (place.work(), place.epoch(self.seal.epoch), self.seal.clone(), self.key.clone());
         let (asked, stop_file) = (self.stop, place.stop());
-        let stop = move || asked.load(Ordering::Relaxed) || stop_file.exists();
+        let stop = move || asked() || stop_file.exists();
         // The sandbox is lent to the workshop for as long as the loop runs.
         let sandbox = self.sandbox.clone();
         let mut workshop = Workshop::new(&place.track, &place.repository, &seal, &epoch, &work, &sandbox, &key, &stop)?;

@@ -13,6 +13,7 @@
 mod digest;
 mod disk;
 pub mod engine;
+pub mod finalize;
 pub mod git;
 pub mod history;
 pub mod place;
@@ -22,6 +23,7 @@ pub mod seal;
 pub mod track;
 mod tree;
 pub mod trial;
+pub mod views;
 
 pub use digest::{Digest, Key};
 pub use engine::{Ended, Engine, EngineError, Observer, Start, Until};

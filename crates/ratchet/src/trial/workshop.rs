@@ -453,7 +453,7 @@ impl<'a> Workshop<'a> {
             if (self.stop)() {
                 sandbox::Continue::Stop
             } else {
-                sandbox::Continue::Go
+                sandbox::Continue::Yes
             }
         })?;
         clocks.inside += outcome.wall;

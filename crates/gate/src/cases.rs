@@ -78,7 +78,7 @@ struct Former {
 pub(crate) struct CaseTable {
     promoted: bool,
     pool: Table,
-    /// Squared deviations of case differences, over all screens and races: the noise of this set of cases.
+    /// Standard deviation of the case differences of screens and of races: the noise of this set of cases.
     public_scatter: Option<f64>,
     hidden_scatter: Option<f64>,
     standing: Option<Vec<f64>>,
@@ -345,7 +345,7 @@ impl CaseTable {
     }
 }
 
-/// The largest scatter is remembered slowly falling: one pair of equal readings must not promise that everything can be told.
+/// A running mean of the variance: one pair of equal readings must not promise that everything can be told.
 fn scatter(known: &mut Option<f64>, seen: f64) {
     *known = Some(match *known {
         None => seen,

@@ -356,7 +356,9 @@ impl Gate {
             (Bench::Scores(scores), Reading::Score { public, hidden }) => {
                 scores.run(costs(better, *public, *hidden));
             }
-            (Bench::Blocks(blocks), Reading::Block { log_ratio }) => blocks.run(*log_ratio),
+            (Bench::Blocks(blocks), Reading::Block { log_ratio }) => {
+                blocks.run(*log_ratio, &self.settings)
+            }
             (Bench::Cases(cases), Reading::Cases { public, hidden }) => {
                 if expected != Some((public.len(), hidden.len())) {
                     return self.lose(Loss::OtherCases).into_iter().collect();
@@ -535,3 +537,6 @@ fn costs(better: Better, public: f64, hidden: f64) -> Costs {
 fn case_costs(better: Better, values: &[f64]) -> Vec<f64> {
     values.iter().map(|value| better.cost(*value)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,3 +134,6 @@ pub(crate) fn deviation(arm: &Arm) -> f64 {
     }
     (arm.squares.max(0.0) / f64::from(arm.runs - 1)).sqrt()
 }
+
+#[cfg(test)]
+mod tests;

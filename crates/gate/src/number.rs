@@ -33,3 +33,6 @@ pub(crate) mod list {
             .collect())
     }
 }
+
+#[cfg(test)]
+mod tests;

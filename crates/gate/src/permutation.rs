@@ -16,6 +16,8 @@ const ENUMERATED: usize = 16;
 const DRAWS_PER_LEVEL: f64 = 20.0;
 const LEAST_DRAWS: f64 = 10_000.0;
 const MOST_DRAWS: f64 = 200_000.0;
+/// Hits that estimate a p well enough to be told.
+const LEAST_HITS: f64 = 20.0;
 const BOOTSTRAP: usize = 2000;
 /// Sums that differ by less than this part of the total are equal: they were added in another order.
 const TIE: f64 = 1e-9;
@@ -46,32 +48,30 @@ pub(crate) fn sign_flip_p(differences: &[f64], level: f64, seed: u64) -> f64 {
         return hits as f64 / f64::from(patterns);
     }
     let draws = (DRAWS_PER_LEVEL / level).clamp(LEAST_DRAWS, MOST_DRAWS) as u32;
+    // With as many hits p can no longer come down to its level; hits / drawn is then a valid p (Besag and Clifford, 1991).
+    let enough = (level * (1.0 + f64::from(draws))).max(LEAST_HITS).ceil() as u32;
     let mut random = Random(seed);
-    let hits = (0..draws)
-        .filter(|_| {
-            let sum: f64 = sizes
-                .chunks(64)
-                .map(|chunk| flipped(chunk, random.bits()))
-                .sum();
-            reached <= sum
-        })
-        .count();
-    (1.0 + hits as f64) / (1.0 + f64::from(draws))
+    let mut hits = 0;
+    for drawn in 1..=draws {
+        let sum: f64 = sizes
+            .chunks(64)
+            .map(|chunk| flipped(chunk, random.bits()))
+            .sum();
+        if reached <= sum {
+            hits += 1;
+        }
+        if enough <= hits {
+            return f64::from(hits) / f64::from(drawn);
+        }
+    }
+    (1.0 + f64::from(hits)) / (1.0 + f64::from(draws))
 }
 
 /// The sum with the sign of each size taken from one bit.
 fn flipped(sizes: &[f64], pattern: u64) -> f64 {
-    sizes
-        .iter()
-        .enumerate()
-        .map(|(bit, size)| {
-            if pattern >> bit & 1 == 1 {
-                *size
-            } else {
-                -size
-            }
-        })
-        .sum()
+    let signed =
+        |(bit, size): (usize, &f64)| f64::from_bits(size.to_bits() ^ (pattern >> bit << 63));
+    sizes.iter().enumerate().map(signed).sum()
 }
 
 /// P(at least `wins` of `n` fair coins), in logarithms because 2^-n underflows.
@@ -105,3 +105,6 @@ pub(crate) fn bootstrap_95(values: &[f64], seed: u64) -> (f64, f64) {
     let at = |p: f64| means[((means.len() - 1) as f64 * p).round() as usize];
     (at(0.025), at(0.975))
 }
+
+#[cfg(test)]
+mod tests;

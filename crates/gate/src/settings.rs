@@ -64,8 +64,10 @@ pub struct Settings {
     pub pool_most: u32,
     /// Runs (blocks) of a race, at most; all of them, for cases.
     pub race_runs: u32,
-    /// Fresh blocks of a timing race after it was decided: they confirm the win and give the reported gain.
+    /// Fresh blocks of a timing race after it was decided: they have to confirm the win.
     pub confirm_runs: u32,
+    /// Fresh blocks after those, from which alone the gain is told: the ones that had to confirm are lucky ones, too.
+    pub gain_runs: u32,
     /// Races among which an epoch's share of the error is divided (H).
     pub epoch_races: u32,
     /// The track stops after its first epoch, which then may spend everything.
@@ -97,6 +99,7 @@ pub struct SettingsFile {
     pub pool_most: Option<u32>,
     pub race_runs: Option<u32>,
     pub confirm_runs: Option<u32>,
+    pub gain_runs: Option<u32>,
     pub epoch_races: Option<u32>,
     pub ends_with_first_epoch: Option<bool>,
     pub same_blocks: Option<u32>,
@@ -152,6 +155,7 @@ impl SettingsFile {
             pool_most: self.pool_most.unwrap_or(base.pool_most),
             race_runs: self.race_runs.unwrap_or(base.race_runs),
             confirm_runs: self.confirm_runs.unwrap_or(base.confirm_runs),
+            gain_runs: self.gain_runs.unwrap_or(base.gain_runs),
             epoch_races: self.epoch_races.unwrap_or(base.epoch_races),
             ends_with_first_epoch: self
                 .ends_with_first_epoch
@@ -198,11 +202,12 @@ impl Settings {
             pool_most,
             race_runs,
             confirm_runs: 6,
+            gain_runs: 6,
             epoch_races: if unit == 1 { 24 } else { 12 },
             ends_with_first_epoch: false,
             same_blocks: 8,
             least_gain: 0.01,
-            screen_sigma: 0.5,
+            screen_sigma: if kind == Kind::Cases { 1.0 } else { 0.5 },
             strong_sigma: 3.0,
             rounding: 0.0,
             strict: false,
@@ -259,6 +264,7 @@ impl Settings {
             Kind::Timing => {
                 counted("same_blocks", "at least 4", self.same_blocks, 4)?;
                 counted("confirm_runs", "at least 2", self.confirm_runs, 2)?;
+                counted("gain_runs", "at least 2", self.gain_runs, 2)?;
             }
         }
         if self.kind != Kind::Timing {
@@ -299,3 +305,6 @@ impl Settings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

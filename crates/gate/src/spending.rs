@@ -93,3 +93,6 @@ impl Spending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

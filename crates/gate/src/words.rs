@@ -83,8 +83,13 @@ impl fmt::Display for Refusal {
                 needed_sigma,
             } => write!(
                 f,
-                "{} than its reference, {needed_sigma:.1} sigma better is needed; one run cannot tell a small effect from none",
-                sigmas(*better_by_sigma)
+                "{} {} its reference, {needed_sigma:.1} sigma better is needed; one run cannot tell a small effect from none",
+                sigmas(*better_by_sigma),
+                if sigmas(*better_by_sigma).starts_with(SAME) {
+                    "from"
+                } else {
+                    "than"
+                }
             ),
             Self::OtherCases { expected, came } => write!(
                 f,
@@ -188,6 +193,8 @@ fn candidates(members: &[u64]) -> String {
     }
 }
 
+const SAME: &str = "no different";
+
 fn sigmas(better_by: f64) -> String {
     let size = better_by.abs();
     let size = if size <= 1000.0 {
@@ -197,7 +204,7 @@ fn sigmas(better_by: f64) -> String {
     };
     // What rounds to zero has no direction.
     if size == "0.0" {
-        "no different (0.0 sigma)".into()
+        format!("{SAME} (0.0 sigma)")
     } else if better_by > 0.0 {
         format!("{size} sigma better")
     } else {
@@ -254,3 +261,6 @@ impl Digits {
         format!("{rounded:.*}", (-self.place).max(0) as usize)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,14 +153,25 @@ impl World {
     }
 
     pub(crate) fn merge(&mut self) -> Merged {
-        self.gained = self.kept.iter().sum();
-        self.champion += self.gained;
+        let gained: f64 = self.kept.iter().sum();
+        self.gained = self.shown(self.champion + gained) - self.shown(self.champion);
+        self.champion += gained;
         let improvements = self.kept.iter().filter(|effect| 0.0 < **effect).count() as u32;
         self.kept.clear();
         Merged {
             gain: self.gained,
             improvements,
         }
+    }
+
+    /// What `worth` is worth on the hidden cases: a case cannot be more than always right.
+    fn shown(&self, worth: f64) -> f64 {
+        if self.kind != Kind::Cases {
+            return worth;
+        }
+        let hidden = &self.cases[self.cases.len() / 2..];
+        let right = |chance: &f64| (chance + worth * self.case_unit).min(1.0);
+        hidden.iter().map(right).sum::<f64>() / hidden.len().max(1) as f64 / self.case_unit
     }
 
     pub(crate) fn last_gain(&self) -> f64 {

@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufReader, Read as _, Write as _},
     path::{Component, Path, PathBuf},
     process::{Command, Stdio},
 };

@@ -411,7 +411,7 @@ impl History {
 
     /// The step in which scores are shown to proposers: the largest power of ten below the noise.
     fn resolution(&self) -> f64 {
-        let sigma = self.gate.as_ref().and_then(Gate::noise).map_or(0.0, |noise| noise.public());
+        let sigma: f64 = self.gate.as_ref().and_then(Gate::noise).map_or(0.0, |noise| noise.screen.sigma);
         if sigma > 0.0 {
             10f64.powf(sigma.log10().floor())
         } else {

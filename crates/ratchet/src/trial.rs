@@ -17,7 +17,9 @@ mod cell;
 mod judge;
 mod workshop;
 
+pub(crate) use cell::{Extra, job, limits};
 pub use judge::{JudgeError, Verdict};
+pub(crate) use workshop::tail;
 pub use workshop::{Arm, Workshop, WorkshopError};
 
 /// The figures of one measurement, raw.

@@ -209,7 +209,7 @@ fn range(
     written: &file::Knob,
 ) -> Result<Domain, KnobError> {
     let bad = || KnobError::Range {
-        came: format!("[{low}, {high}]"),
+        came: format!("[{}, {}]", shown(low), shown(high)),
         log: written.log,
     };
     let number = |value: &toml::Value| match value {
@@ -243,9 +243,13 @@ fn range(
     }
 }
 
+fn shown(value: &toml::Value) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 /// A value as it will stand in the file. Texts stand as they are: quotes, where the language needs them, belong to the line or to the value.
 fn literal(value: &toml::Value) -> Result<String, KnobError> {
-    let bad = || KnobError::Value(value.to_string());
+    let bad = || KnobError::Value(shown(value));
     let mut out = String::new();
     match value {
         toml::Value::String(text)

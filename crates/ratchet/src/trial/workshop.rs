@@ -125,7 +125,7 @@ impl<'a> Workshop<'a> {
     }
 
     /// The sealed data that candidates may read.
-    pub(super) fn data(&self) -> Vec<PathBuf> {
+    pub(crate) fn data(&self) -> Vec<PathBuf> {
         let sealed = seal::files_in(self.epoch);
         self.seal
             .files
@@ -447,6 +447,22 @@ impl<'a> Workshop<'a> {
         Ok(judge::result(self.track, text.as_deref(), &stdout)?)
     }
 
+    /// Runs a sealed process that is not part of a measurement.
+    ///
+    /// # Errors
+    /// [`WorkshopError`].
+    pub fn run(&self, job: &sandbox::Job) -> Result<Outcome, WorkshopError> {
+        let mut figures = Measured::default();
+        match self.sealed(job, &mut Clocks::start()) {
+            Ok(outcome) => Ok(outcome),
+            Err(Trouble::Stopped) => Err(WorkshopError::Stopped),
+            Err(other) => match settle(Err(other), Arm::Champion, &mut figures) {
+                Err(error) => Err(error),
+                Ok(_) => Err(WorkshopError::Stopped),
+            },
+        }
+    }
+
     /// Runs a sealed process; its own time is not the engine's.
     fn sealed(&self, job: &sandbox::Job, clocks: &mut Clocks) -> Result<Outcome, Trouble> {
         let outcome = self.sandbox.run(job, &mut |_| {
@@ -567,7 +583,7 @@ fn ended(step: &str, outcome: &Outcome) -> Result<(), Trouble> {
 }
 
 /// The last of what a process said, of standard error before standard output, quoted so that it stays text wherever it is shown.
-fn tail(outcome: &Outcome) -> String {
+pub(crate) fn tail(outcome: &Outcome) -> String {
     const MOST: usize = 2000;
     let bytes = if outcome.stderr.bytes.iter().all(u8::is_ascii_whitespace) {
         &outcome.stdout.bytes

@@ -34,6 +34,8 @@ const LEAST_BLOCKS: u32 = 5;
 const DROP: f64 = 0.5;
 /// What the blocks after a win must show of the race's estimate, which is a lucky one.
 const CONFIRMED: f64 = 0.5;
+/// A race is also dropped early and has to be confirmed: what a win of four in five costs beside the proof alone, by simulation.
+const HURDLES: f64 = 1.5;
 /// A clock cannot tell less than a millionth.
 const FLOOR: f64 = 1e-6;
 
@@ -141,7 +143,11 @@ impl Blocks {
         };
         let sigma = known.spread.conservative;
         // Where blocks are quiet, what is clearly below the least gain is not worth a race.
-        let needed = settings.screen_sigma.max(settings.least_gain / sigma - 2.0);
+        let needed = if settings.screen_sigma < 0.0 {
+            settings.screen_sigma
+        } else {
+            settings.screen_sigma.max(settings.least_gain / sigma - 2.0)
+        };
         let by = (log_ratio - self.standing.unwrap_or(0.0)) / sigma;
         if needed < by {
             self.standing = Some(log_ratio - sigma);
@@ -251,7 +257,7 @@ impl Blocks {
         // The mixture is within ln 4 of its best component, whose odds are n z^2 / 2.
         let ln_needed = (1.0 / level).ln() + (EFFECTS.len() as f64).ln();
         let by_odds = sigma * (2.0 * ln_needed).sqrt() / root_n;
-        Some(by_interval.max(by_odds) + POWER_80 * s / root_n)
+        Some(HURDLES * (by_interval.max(by_odds) + POWER_80 * s / root_n))
     }
 }
 

@@ -10,17 +10,18 @@
 //! Invariants: an event that is not wanted changes nothing; the state is a fold over the events; a run of a race is counted once,
 //! because each has its number; a candidate has one screen; spent error only grows.
 
+mod bench;
+
 use std::collections::BTreeSet;
 
-use crate::blocks::Blocks;
-use crate::cases::CaseTable;
-use crate::decision::{Decision, Evidence, Loss, Opening, Refusal};
+use crate::decision::{Decision, Loss, Opening, Refusal};
 use crate::event::{Event, OutOfTurn, Reading, Want};
 use crate::noise::Noise;
-use crate::scores::{Costs, Scores};
-use crate::settings::{Better, Kind, Settings, SettingsError};
+use crate::settings::{Settings, SettingsError};
 use crate::spending::{Spending, Spent};
 use crate::verdict::{Screened, Step};
+
+use bench::{Bench, Standing};
 
 /// The decision logic of one track.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,21 +34,6 @@ pub struct Gate {
     without_keep: u32,
     screened: BTreeSet<u64>,
     spending: Spending,
-}
-
-/// The statistics of the track's kind.
-#[derive(Clone, Debug, PartialEq)]
-enum Bench {
-    Scores(Scores),
-    Blocks(Blocks),
-    Cases(CaseTable),
-}
-
-/// What the reference was before a keep, so that a withdrawal can go back to it. `None`: the champion's pool.
-#[derive(Clone, Debug, PartialEq)]
-enum Standing {
-    Cost(Option<f64>),
-    Cases(Option<Vec<f64>>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -69,15 +55,10 @@ impl Gate {
     /// [`SettingsError`], as [`Settings::check`].
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         settings.check()?;
-        let bench = match settings.kind {
-            Kind::Score => Bench::Scores(Scores::default()),
-            Kind::Timing => Bench::Blocks(Blocks::default()),
-            Kind::Cases => Bench::Cases(CaseTable::default()),
-        };
         Ok(Self {
             spending: Spending::new(&settings),
+            bench: Bench::new(settings.kind),
             settings,
-            bench,
             tip: Vec::new(),
             numbers: Vec::new(),
             race: None,
@@ -95,14 +76,8 @@ impl Gate {
     /// What to measure now.
     #[must_use]
     pub fn next(&self) -> Want {
-        let champion = match &self.bench {
-            Bench::Scores(scores) => scores.wanted(&self.settings),
-            Bench::Cases(cases) => cases.wanted(&self.settings),
-            Bench::Blocks(blocks) if blocks.same_wanted(&self.settings) => return Want::Same,
-            Bench::Blocks(_) => None,
-        };
-        match (champion, &self.race) {
-            (Some(why), _) => Want::Champion { why },
+        match (self.bench.wanted(&self.settings), &self.race) {
+            (Some(first), _) => first,
             (None, Some(race)) => Want::Race {
                 race: race.number,
                 index: race.index,
@@ -177,7 +152,7 @@ impl Gate {
             return Ok(());
         };
         let came = (public.len(), hidden.len());
-        let expected = self.case_counts();
+        let expected = self.bench.case_counts();
         let same = match expected {
             Some(expected) => expected == came,
             None => 0 < came.0 && 0 < came.1,
@@ -205,13 +180,6 @@ impl Gate {
         }
     }
 
-    fn case_counts(&self) -> Option<(usize, usize)> {
-        match &self.bench {
-            Bench::Cases(cases) => cases.counts(),
-            _ => None,
-        }
-    }
-
     /// Takes an event and says what it decides.
     ///
     /// # Errors
@@ -220,18 +188,12 @@ impl Gate {
         self.check(&event)?;
         Ok(match event {
             Event::Session => {
-                if let Bench::Blocks(blocks) = &mut self.bench {
-                    blocks.session();
-                }
+                self.bench.session();
                 Vec::new()
             }
             Event::Champion(reading) => self.champion(&reading),
             Event::Same(reading) => {
-                if let (Bench::Blocks(blocks), Reading::Block { log_ratio }) =
-                    (&mut self.bench, reading)
-                {
-                    blocks.same(log_ratio, &self.settings);
-                }
+                self.bench.same(&reading, &self.settings);
                 Vec::new()
             }
             Event::Screen { candidate, reading } => self.screen(candidate, reading.as_ref()),
@@ -241,21 +203,7 @@ impl Gate {
     }
 
     fn champion(&mut self, reading: &Reading) -> Vec<Decision> {
-        let gain = match (&mut self.bench, reading) {
-            (Bench::Scores(scores), Reading::Score { public, hidden }) => {
-                let costs = costs(self.settings.better, *public, *hidden);
-                scores.champion(costs, &self.settings)
-            }
-            (Bench::Cases(cases), Reading::Cases { public, hidden }) => {
-                let better = self.settings.better;
-                cases.champion(
-                    &case_costs(better, public),
-                    &case_costs(better, hidden),
-                    &self.settings,
-                )
-            }
-            _ => None,
-        };
+        let gain = self.bench.champion(reading, &self.settings);
         let mut decisions: Vec<Decision> = gain.into_iter().collect();
         // A run of the incumbent beside a race changes what the race says.
         if self.race.as_ref().is_some_and(|race| 0 < race.index) {
@@ -266,8 +214,8 @@ impl Gate {
 
     fn screen(&mut self, candidate: u64, reading: Option<&Reading>) -> Vec<Decision> {
         self.screened.insert(candidate);
-        let before = self.standing();
-        match self.screened(reading) {
+        let before = self.bench.standing();
+        match self.bench.screen(reading, &self.settings) {
             Screened::Keep { by, strong } => {
                 self.tip.push(Kept { candidate, before });
                 self.numbers.push(candidate);
@@ -296,43 +244,9 @@ impl Gate {
         }
     }
 
-    fn screened(&mut self, reading: Option<&Reading>) -> Screened {
-        let Some(reading) = reading else {
-            return Screened::Refuse(Refusal::NoReading);
-        };
-        if !reading.usable() {
-            return Screened::Refuse(Refusal::NotFinite);
-        }
-        let expected = self.case_counts();
-        let settings = &self.settings;
-        match (&mut self.bench, reading) {
-            (Bench::Scores(scores), Reading::Score { public, hidden }) => {
-                scores.screen(costs(settings.better, *public, *hidden), settings)
-            }
-            (Bench::Blocks(blocks), Reading::Block { log_ratio }) => {
-                blocks.screen(*log_ratio, settings)
-            }
-            (Bench::Cases(cases), Reading::Cases { public, hidden }) => {
-                let came = (public.len(), hidden.len());
-                match expected {
-                    Some(expected) if expected != came => {
-                        Screened::Refuse(Refusal::OtherCases { expected, came })
-                    }
-                    _ => cases.screen(&case_costs(settings.better, public), settings),
-                }
-            }
-            // `check` has refused readings of another kind.
-            _ => Screened::Refuse(Refusal::NoReading),
-        }
-    }
-
     fn open(&mut self, why: Opening) -> Decision {
         let (number, level) = self.spending.open();
-        match &mut self.bench {
-            Bench::Scores(scores) => scores.open(level, &self.settings),
-            Bench::Blocks(blocks) => blocks.open(level),
-            Bench::Cases(cases) => cases.open(number, level),
-        }
+        self.bench.open(number, level, &self.settings);
         self.race = Some(Open { number, index: 0 });
         self.without_keep = 0;
         Decision::RaceOpened {
@@ -344,28 +258,8 @@ impl Gate {
     }
 
     fn run(&mut self, reading: Option<&Reading>) -> Vec<Decision> {
-        let Some(reading) = reading else {
-            return self.lose(Loss::NoReading).into_iter().collect();
-        };
-        if !reading.usable() {
-            return self.lose(Loss::NotFinite).into_iter().collect();
-        }
-        let expected = self.case_counts();
-        let better = self.settings.better;
-        match (&mut self.bench, reading) {
-            (Bench::Scores(scores), Reading::Score { public, hidden }) => {
-                scores.run(costs(better, *public, *hidden));
-            }
-            (Bench::Blocks(blocks), Reading::Block { log_ratio }) => {
-                blocks.run(*log_ratio, &self.settings)
-            }
-            (Bench::Cases(cases), Reading::Cases { public, hidden }) => {
-                if expected != Some((public.len(), hidden.len())) {
-                    return self.lose(Loss::OtherCases).into_iter().collect();
-                }
-                cases.run(&case_costs(better, public), &case_costs(better, hidden));
-            }
-            _ => {}
+        if let Err(why) = self.bench.run(reading, &self.settings) {
+            return self.lose(why).into_iter().collect();
         }
         if let Some(race) = &mut self.race {
             race.index = race.index.saturating_add(1);
@@ -374,24 +268,10 @@ impl Gate {
     }
 
     fn judge(&mut self) -> Vec<Decision> {
-        let settings = &self.settings;
-        let step = match &mut self.bench {
-            Bench::Scores(scores) => scores.step(settings),
-            Bench::Blocks(blocks) => blocks.step(settings),
-            Bench::Cases(cases) => cases.step(settings),
-        };
-        match step {
+        match self.bench.step(&self.settings) {
             Step::More => Vec::new(),
             Step::Won => self.win(),
             Step::Lost(why) => self.lose(why).into_iter().collect(),
-        }
-    }
-
-    fn evidence(&self) -> Evidence {
-        match &self.bench {
-            Bench::Scores(scores) => scores.evidence(),
-            Bench::Blocks(blocks) => blocks.evidence(&self.settings),
-            Bench::Cases(cases) => cases.evidence(&self.settings),
         }
     }
 
@@ -399,9 +279,9 @@ impl Gate {
         let Some(race) = self.race.take() else {
             return Vec::new();
         };
-        let evidence = self.evidence();
+        let evidence = self.bench.evidence(&self.settings);
         self.spending.won();
-        let gain = self.close(race.number, true);
+        let gain = self.bench.close(race.number, true, &self.settings);
         self.tip.clear();
         let mut decisions = vec![Decision::RaceWon {
             race: race.number,
@@ -414,8 +294,8 @@ impl Gate {
 
     fn lose(&mut self, why: Loss) -> Option<Decision> {
         let race = self.race.take()?;
-        let evidence = self.evidence();
-        self.close(race.number, false);
+        let evidence = self.bench.evidence(&self.settings);
+        self.bench.close(race.number, false, &self.settings);
         self.tip.clear();
         Some(Decision::RaceLost {
             race: race.number,
@@ -423,15 +303,6 @@ impl Gate {
             evidence,
             why,
         })
-    }
-
-    fn close(&mut self, number: u64, won: bool) -> Option<Decision> {
-        match &mut self.bench {
-            Bench::Scores(scores) => scores.close(number, won),
-            Bench::Blocks(blocks) => return blocks.close(number, won),
-            Bench::Cases(cases) => cases.close(won, &self.settings),
-        }
-        None
     }
 
     /// Takes a candidate, and what was built on it, off the tip. A race that it was part of is lost, its level stays spent, and
@@ -442,8 +313,8 @@ impl Gate {
         };
         let mut decisions = Vec::new();
         if let Some(race) = self.race.take() {
-            let evidence = self.evidence();
-            self.close(race.number, false);
+            let evidence = self.bench.evidence(&self.settings);
+            self.bench.close(race.number, false, &self.settings);
             decisions.push(Decision::RaceLost {
                 race: race.number,
                 members: self.numbers.clone(),
@@ -452,12 +323,7 @@ impl Gate {
             });
         }
         let before = self.tip[place].before.clone();
-        match (&mut self.bench, before) {
-            (Bench::Scores(scores), Standing::Cost(cost)) => scores.stand(cost),
-            (Bench::Blocks(blocks), Standing::Cost(cost)) => blocks.stand(cost),
-            (Bench::Cases(cases), Standing::Cases(values)) => cases.stand(values),
-            _ => {}
-        }
+        self.bench.stand(before);
         self.tip.truncate(place);
         decisions.push(Decision::Refused {
             candidate,
@@ -472,22 +338,10 @@ impl Gate {
         decisions
     }
 
-    fn standing(&self) -> Standing {
-        match &self.bench {
-            Bench::Scores(scores) => Standing::Cost(scores.standing()),
-            Bench::Blocks(blocks) => Standing::Cost(blocks.standing()),
-            Bench::Cases(cases) => Standing::Cases(cases.standing()),
-        }
-    }
-
     /// The noise, once it is known.
     #[must_use]
     pub fn noise(&self) -> Option<Noise> {
-        match &self.bench {
-            Bench::Scores(scores) => scores.noise(&self.settings),
-            Bench::Blocks(blocks) => blocks.noise(),
-            Bench::Cases(cases) => cases.noise(&self.settings),
-        }
+        self.bench.noise(&self.settings)
     }
 
     /// What is provisionally kept, oldest first.
@@ -506,12 +360,8 @@ impl Gate {
     /// their own reference.
     #[must_use]
     pub fn public_reference(&self) -> Option<f64> {
-        let cost = match &self.bench {
-            Bench::Scores(scores) => scores.reference(),
-            Bench::Cases(cases) => cases.reference(),
-            Bench::Blocks(_) => None,
-        };
-        cost.map(|cost| self.settings.better.cost(cost))
+        let cost = self.bench.reference()?;
+        Some(self.settings.better.cost(cost))
     }
 
     /// The smallest effect that a race would find with a power of 80% at today's noise, in the metric's own units (log-ratio for
@@ -519,23 +369,8 @@ impl Gate {
     #[must_use]
     pub fn resolvable(&self) -> Option<f64> {
         let level = self.spending.spent().next_level?;
-        match &self.bench {
-            Bench::Scores(scores) => scores.resolvable(level, &self.settings),
-            Bench::Blocks(blocks) => blocks.resolvable(level, &self.settings),
-            Bench::Cases(cases) => cases.resolvable(level, &self.settings),
-        }
+        self.bench.resolvable(level, &self.settings)
     }
-}
-
-fn costs(better: Better, public: f64, hidden: f64) -> Costs {
-    Costs {
-        public: better.cost(public),
-        hidden: better.cost(hidden),
-    }
-}
-
-fn case_costs(better: Better, values: &[f64]) -> Vec<f64> {
-    values.iter().map(|value| better.cost(*value)).collect()
 }
 
 #[cfg(test)]

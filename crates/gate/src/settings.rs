@@ -76,7 +76,8 @@ pub struct Settings {
     pub same_blocks: u32,
     /// The smallest gain worth a merge, for timing: a log-ratio, 0.01 being 1%.
     pub least_gain: f64,
-    /// How much better than its reference a reading must be to be kept provisionally, in sigma.
+    /// How much better than its reference a reading must be to be kept provisionally, in sigma. Far below 0 everything is kept
+    /// that gives a reading at all: for A/A runs that have to reach the race.
     pub screen_sigma: f64,
     /// How much better one reading must be to be raced at once, in sigma.
     pub strong_sigma: f64,
@@ -276,7 +277,13 @@ impl Settings {
             )?;
         }
         within("least_gain", "from 0 to 1", self.least_gain, 0.0, 1.0)?;
-        within("screen_sigma", "from 0 to 5", self.screen_sigma, 0.0, 5.0)?;
+        within(
+            "screen_sigma",
+            "from -1000 to 5",
+            self.screen_sigma,
+            -1000.0,
+            5.0,
+        )?;
         within(
             "strong_sigma",
             "from 1 to 100",

@@ -26,6 +26,7 @@ mod running;
 mod sandbox;
 #[cfg(target_os = "linux")]
 mod tail;
+mod toolchain;
 
 pub use error::{SandboxError, Unavailable};
 pub use job::{Capture, Job, Limits, Mount, Network, Stdin};
@@ -33,6 +34,7 @@ pub use level::{Helper, Level, Probe};
 pub use outcome::{Continue, End, Outcome, Pulse, Tail};
 pub use running::Running;
 pub use sandbox::Sandbox;
+pub use toolchain::{Toolchain, toolchain, toolchains};
 
 /// What the helper program runs.
 pub mod inner {

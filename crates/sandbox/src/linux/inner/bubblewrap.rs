@@ -17,6 +17,9 @@ pub(crate) const HELPER: &str = "/.sprag/cell";
 /// Where the temporary folder is inside.
 pub(crate) const TEMPORARY: &str = "/tmp";
 
+/// The part of the temporary folder that is `/dev/shm` inside.
+pub(crate) const SHARED: &str = "shm";
+
 /// Where bubblewrap may be: folders that only root changes. The caller's `PATH` is not asked, where anybody could put one.
 pub(crate) const PLACES: [&str; 4] = [
     "/usr/bin/bwrap",
@@ -40,6 +43,8 @@ pub(crate) fn arguments(order: &Order, scratch: &Path) -> Vec<OsString> {
     }
     line.flags(&["--proc", "/proc", "--dev", "/dev"]);
     line.bind("--bind", scratch, Path::new(TEMPORARY));
+    // On the disk, where it is measured: what lies in a memory file system is in no process's account.
+    line.bind("--bind", &scratch.join(SHARED), Path::new("/dev/shm"));
     for path in system::read_only(&order.job) {
         line.same("--ro-bind", &path);
     }
@@ -58,6 +63,10 @@ pub(crate) fn arguments(order: &Order, scratch: &Path) -> Vec<OsString> {
     }
     if let Some(program) = order.helper.first() {
         line.bind("--ro-bind", Path::new(program), Path::new(HELPER));
+    }
+    // A root user's cell is still that user, without capabilities: kernel settings in /proc would obey it.
+    for closed in ["/proc", "/dev", "/"] {
+        line.flags(&["--remount-ro", closed]);
     }
     line.flags(&["--chdir", "/", "--"]);
     line.words

@@ -8,7 +8,6 @@
 //! 4. Landlock (or bubblewrap around it, already), then the filter of system calls, the last thing that asks the system anything.
 //! 5. `exec`, with the environment of the job alone. What else is open closes with it.
 
-use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -122,8 +121,6 @@ fn limit(order: &CellOrder) -> Result<(), Refusal> {
         let tasks = limits.processes.map(|n| n.saturating_add(before));
         set_limit("processes", Resource::Nproc, tasks)?;
     }
-    // The system kills whoever has the highest score when memory is short: this, before its keepers.
-    let _not_offered = fs::write("/proc/self/oom_score_adj", "1000");
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     Ok(())
 }

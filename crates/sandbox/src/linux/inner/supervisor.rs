@@ -10,7 +10,7 @@
 //! time, processes, disk) is judged here, and the engine is told.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -72,8 +72,11 @@ fn supervise(engine: &mut Channel) -> Result<(), Refusal> {
     rustix::process::set_child_subreaper(Some(own))
         .map_err(Refusal::step("adopt the command's orphans"))?;
     let parent = std::env::temp_dir();
-    let scratch = Scratch::make(&parent, own)
-        .map_err(Refusal::step(format!("make a folder in {parent:?}")))?;
+    let step = || Refusal::step(format!("make a folder in {parent:?}"));
+    let scratch = Scratch::make(&parent, own).map_err(step())?;
+    if order.level == Level::Bubblewrap {
+        fs::create_dir(scratch.path().join(bubblewrap::SHARED)).map_err(step())?;
+    }
     let cell = Cell::start(&order, &scratch, streams)?;
     let mut watch = Supervisor {
         account: Account::open(&order, cell.group, &scratch),
@@ -125,6 +128,9 @@ impl Cell {
         group
             .take(child)
             .map_err(Refusal::step("enter the control group"))?;
+        // The system kills whoever has the highest score when memory is short: these, before their keeper.
+        let score = format!("/proc/{}/oom_score_adj", child.as_raw_nonzero());
+        let _not_offered = fs::write(score, "1000");
         if let Some((mut pipe, words)) = arguments {
             // It waits for these, so that all that it starts is in the group.
             pipe.write_all(&words).map_err(Refusal::step(STEP))?;

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::noise::usable;
 use crate::number;
-use crate::settings::Kind;
+use crate::settings::{Kind, Settings, SettingsError};
 
 /// What the judge read off one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,6 +105,9 @@ pub enum Want {
 pub enum Event {
     /// An engine has started; the machine may be another one by now, so a timing track takes its A/A blocks anew.
     Session,
+    /// The judge or the rules are other ones since: nothing that was read before is compared with what comes. The champion stays, what
+    /// stood on it unproven falls, and what was spent of the error stays spent; its rate stays that of the track's beginning.
+    Epoch(Box<Settings>),
     /// A run of the champion.
     Champion(Reading),
     /// An A/A block.
@@ -138,6 +141,7 @@ impl Event {
     pub(crate) fn words(&self) -> String {
         match self {
             Self::Session => "the start of a session".into(),
+            Self::Epoch(_) => "the start of an epoch".into(),
             Self::Champion(_) => "a run of the champion".into(),
             Self::Same(_) => "an A/A block".into(),
             Self::Screen { candidate, .. } => format!("a screen of candidate {candidate}"),
@@ -212,6 +216,9 @@ pub enum OutOfTurn {
         /// Hidden cases that came.
         hidden: usize,
     },
+    /// Settings of a new epoch that the gate does not take.
+    #[error("the new epoch's settings: {0}")]
+    Settings(#[from] SettingsError),
     /// A candidate that has its verdict.
     #[error("candidate {candidate} has been screened before: at most one verdict per candidate")]
     ScreenedBefore {

@@ -95,6 +95,7 @@ impl Gate {
         let want = self.next();
         let wanted = match (event, want) {
             (Event::Session, _) => return Ok(()),
+            (Event::Epoch(settings), _) => return Ok(settings.check()?),
             (Event::Withdraw { candidate, .. }, _) => return self.check_withdrawal(*candidate),
             (Event::Champion(_), Want::Champion { .. })
             | (Event::Same(_), Want::Same)
@@ -133,7 +134,7 @@ impl Gate {
                 reading.iter().try_for_each(|r| self.check_kind(r))
             }
             Event::Race { reading, .. } => reading.iter().try_for_each(|r| self.check_kind(r)),
-            Event::Session | Event::Withdraw { .. } => Ok(()),
+            Event::Session | Event::Epoch(_) | Event::Withdraw { .. } => Ok(()),
         }
     }
 
@@ -189,6 +190,15 @@ impl Gate {
         Ok(match event {
             Event::Session => {
                 self.bench.session();
+                Vec::new()
+            }
+            Event::Epoch(settings) => {
+                self.bench = Bench::new(settings.kind);
+                self.settings = *settings;
+                self.tip.clear();
+                self.numbers.clear();
+                self.race = None;
+                self.without_keep = 0;
                 Vec::new()
             }
             Event::Champion(reading) => self.champion(&reading),

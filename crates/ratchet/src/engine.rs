@@ -187,7 +187,12 @@ impl<'a> Engine<'a> {
         }
         if new {
             let seal = engine.seal.clone();
-            engine.record(&Record::Sealed { seal, why: "the track begins".to_owned() }, None, observer)?;
+            let sealed = Record::Sealed {
+                seal,
+                gate: Box::new(place.track.settings.clone()),
+                why: "the track begins".to_owned(),
+            };
+            engine.record(&sealed, None, observer)?;
         }
         engine.follow()?;
         match fs::remove_file(place.stop()) {
@@ -459,6 +464,7 @@ pub fn reseal(place: &Place, start: &Start, why: &str, observer: &mut dyn Observ
     let seal = sealed(place, old.epoch + 1)?;
     let record = Record::Sealed {
         seal: seal.clone(),
+        gate: Box::new(place.track.settings.clone()),
         why: why.to_owned(),
     };
     let id = seal.id();

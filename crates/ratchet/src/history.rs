@@ -177,9 +177,9 @@ impl History {
                 self.key = Some(key.clone());
                 self.gate = Some(Gate::new(gate.clone())?);
             }
-            Record::Sealed { seal, .. } => {
+            Record::Sealed { seal, gate, .. } => {
                 if self.seal.is_some() {
-                    self.gate()?.apply(Event::Epoch)?;
+                    self.gate()?.apply(Event::Epoch(gate.clone()))?;
                     self.drop_tip("the judge is another one since");
                 }
                 self.seal = Some(seal.clone());
@@ -272,7 +272,7 @@ impl History {
                     race.readings.push((reading.clone(), figures.clone()));
                 }
             }
-            Event::Session | Event::Epoch | Event::Withdraw { .. } => {}
+            Event::Session | Event::Epoch(_) | Event::Withdraw { .. } => {}
         }
         for decision in &decisions {
             self.decided(decision, at);

@@ -28,6 +28,8 @@ pub enum Record {
     Sealed {
         /// What was sealed.
         seal: Seal,
+        /// Settings of the gate from here on.
+        gate: Box<gate::Settings>,
         /// Why, in words.
         why: String,
     },

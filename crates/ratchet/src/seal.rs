@@ -273,5 +273,5 @@ fn rules(track: &Track) -> Digest {
     for words in ["about", "proposer"] {
         table.remove(words);
     }
-    Digest::of(toml::to_string(&table).unwrap_or_default().as_bytes())
+    Digest::of(serde_json::to_string(&table).unwrap_or_default().as_bytes())
 }

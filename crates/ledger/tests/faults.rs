@@ -4,6 +4,8 @@
 //! strace makes the real process fail for real. Without strace these tests fail, and say so, unless SPRAG_WITHOUT_STRACE is set.
 #![cfg(target_os = "linux")]
 
+mod disk;
+mod parallel;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -12,7 +14,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use writing::{Plan, acknowledged, check, entries, for_each, said, scratch, writer};
+use disk::scratch;
+use parallel::for_each;
+use writing::{Plan, acknowledged, check, entries, said, writer};
 
 const PLAN: Plan = Plan {
     count: 3,

@@ -1,5 +1,6 @@
 //! SIGKILL at any moment, several hundred times with a fixed seed: nothing acknowledged is lost, and the interrupted history ends
 //! as the uninterrupted one. Bodies are large, so that SQLite's log is moved into the file while the kills fall.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod disk;
 mod parallel;

@@ -119,7 +119,7 @@ fn whatever_does_more_than_read_is_refused_and_does_nothing() {
         ("-- nothing", "ask one SELECT"),
         ("SELECT 1\0", "NUL"),
         ("SELEC 1", "syntax error"),
-        ("SELECT nothing FROM nowhere", "no such table"),
+        ("SELECT some FROM nowhere", "no such table"),
     ] {
         let error = reader
             .query(sql, &[("v", "SELECT 1")], short())

@@ -160,6 +160,10 @@ proptest! {
         if let Ok(reader) = Reader::open(&path) && reader.verify().is_ok() {
             prop_assert_eq!(reader.entries(&Selection::all()).unwrap(), expected);
         }
+        // Whatever it is now, a writer takes it or refuses it, and does not panic.
+        if let Ok(mut ledger) = Ledger::open(&path) {
+            let _taken = ledger.append(&draft(7));
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use ledger::{Entry, Reader, Remembered, Selection};
 
 use crate::disk::scratch;
 
-/// The example `writer`, which `cargo test` builds beside the tests.
+/// The example `writer`, which `cargo test` builds beside the tests. (`cargo test --test NAME` does not: then build it first,
+/// with `cargo build -p ledger --examples`, or an old one is tested.)
 pub fn writer() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let program = test
@@ -18,7 +19,7 @@ pub fn writer() -> PathBuf {
         .join(format!("writer{}", std::env::consts::EXE_SUFFIX));
     assert!(
         program.exists(),
-        "{} is missing: run `cargo test -p ledger`, which builds it, or `cargo build -p ledger --example writer`",
+        "{} is missing: run `cargo test -p ledger`, which builds it, or `cargo build -p ledger --examples`",
         program.display()
     );
     program

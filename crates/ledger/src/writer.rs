@@ -15,11 +15,12 @@ use crate::chain::{Fields, entry_hash};
 use crate::claims::Claims;
 use crate::depth;
 use crate::entry::{Draft, Entry, Header, MAX_BODY_BYTES, OWN_KINDS};
-use crate::error::LedgerError;
+use crate::error::{Broken, LedgerError};
 use crate::head::{HeadFile, Mark};
 use crate::lock::WriterLock;
 use crate::moment;
 use crate::rows::{self, COLUMNS, Selection};
+use crate::verify::{self, Verified};
 
 use end::{End, read_end};
 use opening::FileIdentity;
@@ -63,6 +64,14 @@ impl Ledger {
     #[must_use]
     pub fn head_trouble(&self) -> Option<&str> {
         self.head.trouble()
+    }
+
+    /// The same check as [`crate::Reader::verify`].
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn verify(&self) -> Result<Verified, Broken> {
+        verify::verify(&self.connection, &self.path)
     }
 
     /// Records one entry, now. It is on the disk when this returns.
@@ -221,4 +230,4 @@ fn signed(number: u64) -> i64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,8 +2,11 @@
 //! lost, the ledger verifies, and what is written afterwards ends in the same history as if nothing had happened.
 //!
 //! strace makes the real process fail for real. Without strace these tests fail, and say so, unless SPRAG_WITHOUT_STRACE is set.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 #![cfg(target_os = "linux")]
 
+mod disk;
+mod parallel;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -12,7 +15,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use writing::{Plan, acknowledged, check, entries, for_each, said, scratch, writer};
+use disk::scratch;
+use parallel::for_each;
+use writing::{Plan, acknowledged, check, entries, said, writer};
 
 const PLAN: Plan = Plan {
     count: 3,
@@ -126,11 +131,50 @@ fn exhaust(calls: &str, step: usize, fault: &str, suffix: &str) {
         assert_eq!(entries(&path), reference, "{what}: after going on");
         check(&path, PLAN.count, &reference, &what);
     });
-    println!(
+    eprintln!(
         "{fault}{suffix}: {} points, the writer reached its end in {}",
         points.len(),
         ended_well.into_inner()
     );
+}
+
+/// No kill shows a missing flush, because the system keeps what a process wrote. The order of calls does: log, flush, then the
+/// side file, which must never lead, then the word to the caller.
+#[test]
+fn what_is_acknowledged_was_flushed_and_the_head_comes_after() {
+    if !strace_is_here() {
+        return;
+    }
+    let folder = scratch();
+    let log = folder.path().join("log");
+    let output = Command::new("strace")
+        .args(["-f", "-qq", "-y", "-o"])
+        .arg(&log)
+        .args(["-e", "trace=write,pwrite64,fsync,fdatasync"])
+        .arg(writer())
+        .args(PLAN.arguments(&folder.path().join("ledger")))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let (mut written, mut flushed, mut remembered, mut acknowledged) = (false, false, false, 0);
+    for line in fs::read_to_string(log).unwrap().lines() {
+        if line.contains("ledger-wal>") {
+            let is_write = line.contains("write");
+            written |= is_write;
+            flushed = !is_write && written;
+        } else if line.contains("write(") && line.contains("ledger.head>") {
+            assert!(flushed, "the head leads: {line}");
+            remembered = true;
+        } else if line.contains("\"ack ") {
+            assert!(flushed && remembered, "too early: {line}");
+            (written, flushed, remembered) = (false, false, false);
+            acknowledged += 1;
+        } else if line.contains("ledger>") && line.contains("sync(") {
+            // Closing moves the log into the file; what is opened next begins anew.
+            (written, flushed, remembered) = (false, false, false);
+        }
+    }
+    assert_eq!(acknowledged, PLAN.count);
 }
 
 #[test]

@@ -44,7 +44,8 @@ impl Ledger {
         }
         for suffix in ["-wal", "-journal", ".head"] {
             let part = beside(&path, suffix);
-            if part.symlink_metadata().is_ok() {
+            // A reader may have left an empty log; it holds nothing.
+            if part.symlink_metadata().is_ok_and(|part| part.len() > 0) {
                 return Err(LedgerError::Leftover { path: part });
             }
         }

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use ledger::{Entry, Reader, Remembered, Selection};
-use tempfile::TempDir;
 
-/// The example `writer`, which `cargo test` builds beside the tests.
+use crate::disk::scratch;
+
+/// The example `writer`, which `cargo test` builds beside the tests. (`cargo test --test NAME` does not: then build it first,
+/// with `cargo build -p ledger --examples`, or an old one is tested.)
 pub fn writer() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let program = test
@@ -19,20 +19,10 @@ pub fn writer() -> PathBuf {
         .join(format!("writer{}", std::env::consts::EXE_SUFFIX));
     assert!(
         program.exists(),
-        "{} is missing: run `cargo test -p ledger`, which builds it, or `cargo build -p ledger --example writer`",
+        "{} is missing: run `cargo test -p ledger`, which builds it, or `cargo build -p ledger --examples`",
         program.display()
     );
     program
-}
-
-/// A folder in memory where there is one: a flush costs nothing there, and these faults do not depend on the disk.
-pub fn scratch() -> TempDir {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() {
-        tempfile::tempdir_in(memory).unwrap()
-    } else {
-        tempfile::tempdir().unwrap()
-    }
 }
 
 /// How long a history is, and how it is written.
@@ -114,23 +104,4 @@ pub fn check(path: &Path, acknowledged: u64, reference: &[Entry], what: &str) ->
         assert!(seq <= verified.entries, "{what}: the head leads");
     }
     verified.entries
-}
-
-/// Runs `job` for each number below `count`, on every processor.
-pub fn for_each(count: usize, job: impl Fn(usize) + Sync) {
-    let next = AtomicUsize::new(0);
-    let workers = thread::available_parallelism().map_or(2, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= count {
-                        return;
-                    }
-                    job(index);
-                }
-            });
-        }
-    });
 }

@@ -191,7 +191,7 @@ impl Gate {
                 self.bench = Bench::new(settings.kind);
                 self.settings = *settings;
                 self.tip.clear();
-                self.numbers.clear();
+                self.before.clear();
                 self.race = None;
                 self.without_keep = 0;
                 Vec::new()

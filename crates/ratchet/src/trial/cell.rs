@@ -54,6 +54,12 @@ pub(super) fn judge(workshop: &Workshop<'_>, command: &[String], folder: &Path, 
     let memory = file.judge.memory.unwrap_or(file.sandbox.memory).0;
     let mut job = job(command, folder, limits(&file.sandbox, file.judge.time, memory), &file.sandbox, &extra);
     job.network = Network::None;
+    if command.first().is_some_and(|program| program == "sprag") {
+        // It finds its models where the user's Sprag does.
+        let own = ["HOME", "SPRAG_HOME", "XDG_DATA_HOME", "PATH"];
+        job.environment.extend(own.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))));
+        job.limits.memory_bytes = None;
+    }
     job.read_only.push(Mount::at(seal::files_in(workshop.epoch)));
     job.read_only.extend(file.judge.reads.iter().map(Mount::at));
     if let Some(program) = command.first() {

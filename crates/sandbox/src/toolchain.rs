@@ -127,7 +127,8 @@ impl Surroundings {
             return alone;
         };
         let home = self.home.as_deref();
-        let is_wide = home.is_some_and(|home| home.starts_with(prefix) || home.join(".local") == prefix);
+        let is_wide =
+            home.is_some_and(|home| home.starts_with(prefix) || home.join(".local") == prefix);
         if folder.file_name() != Some("bin".as_ref()) || is_wide || prefix == Path::new("/") {
             return alone;
         }

@@ -44,7 +44,7 @@ impl Group {
         };
         let name = name_of(owner);
         let mut group = Self::none();
-        group.unified = unified(&own, &name);
+        group.unified = unified(Path::new(MOUNT), &own, &name);
         if group.unified.is_none() {
             let make = |controller| v1(&own, controller, &name);
             group.memory = make("memory");
@@ -213,7 +213,7 @@ pub(crate) fn sweep() {
         .iter()
         .filter_map(|controller| v1_parent(&own, controller))
         .collect();
-    parents.extend(unified_parents(&own));
+    parents.extend(unified_parents(Path::new(MOUNT), &own));
     for parent in parents {
         let Ok(entries) = fs::read_dir(parent) else {
             continue;
@@ -239,7 +239,7 @@ fn remove(folder: &Path) {
     }
 }
 
-fn unified(own: &str, name: &str) -> Option<PathBuf> {
+fn unified(mount: &Path, own: &str, name: &str) -> Option<PathBuf> {
     let fits = |parent: &PathBuf| {
         let given = fs::read_to_string(parent.join("cgroup.subtree_control")).ok()?;
         let given: Vec<&str> = given.split_ascii_whitespace().collect();
@@ -249,12 +249,11 @@ fn unified(own: &str, name: &str) -> Option<PathBuf> {
         fs::create_dir(&folder).ok()?;
         Some(folder)
     };
-    unified_parents(own).iter().find_map(fits)
+    unified_parents(mount, own).iter().find_map(fits)
 }
 
 /// The own group and those above it, nearest first.
-fn unified_parents(own: &str) -> Vec<PathBuf> {
-    let mount = Path::new(MOUNT);
+fn unified_parents(mount: &Path, own: &str) -> Vec<PathBuf> {
     let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::/")) else {
         return Vec::new();
     };

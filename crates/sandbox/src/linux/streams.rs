@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 
 use rustix::fs::{MemfdFlags, SealFlags};
 
@@ -89,6 +90,17 @@ fn in_memory(bytes: &[u8]) -> Result<OwnedFd, SandboxError> {
     Ok(file.into())
 }
 
+/// Where a link lies, somebody may have put it: it is not followed.
+fn create(path: &std::path::Path) -> Result<File, SandboxError> {
+    File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
+        .map_err(SandboxError::file("create", path))
+}
+
 /// An output as it arrives.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -105,7 +117,7 @@ impl Output {
             Capture::Tail(bytes) => *bytes,
             Capture::Discard | Capture::Piped => 0,
             Capture::File(path) => {
-                file = Some(File::create(path).map_err(SandboxError::file("create", path))?);
+                file = Some(create(path)?);
                 TAIL_BYTES
             }
         };

@@ -122,7 +122,7 @@ pub enum SandboxError {
 impl SandboxError {
     pub(crate) fn file(
         action: &'static str,
-        path: &Path,
+        path: &std::path::Path,
     ) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::File {

@@ -142,7 +142,8 @@ impl Cell {
             .map_err(Refusal::step(STEP))?;
         let held = group.held();
         let by_namespace = walled && counts_by_namespace();
-        let counted = !held.processes && !by_namespace;
+        let limited = order.job.limits.processes.is_some();
+        let counted = limited && !held.processes && !by_namespace;
         let user = rustix::process::getuid().as_raw();
         let temporary = match order.level {
             Level::Bubblewrap => OsString::from(bubblewrap::TEMPORARY),

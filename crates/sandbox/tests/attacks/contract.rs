@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sandbox::{Capture, End, Helper, Level, Limits, Mount, Sandbox, SandboxError, Stdin};
 
-use crate::ground::{alive, at_each_level, helper, levels, mark, stderr, stdout};
+use crate::ground::{alive, at_each_level, at_level, helper, levels, mark, stderr, stdout};
 
 #[test]
 fn some_seal_is_to_be_had_and_every_probe_was_stopped() {
@@ -224,5 +224,61 @@ fn a_cell_starts_quickly() {
             times[25], times[49]
         );
         assert!(times[25] < Duration::from_millis(200), "{times:?}");
+    });
+}
+
+/// Prints the level that it finds, where the test below runs it.
+#[test]
+fn a_detector_for_the_others() {
+    if std::env::var("SPRAG_TEST_DETECT").is_ok() {
+        match Sandbox::detect(Helper::program(helper()), None) {
+            Ok(sandbox) => println!("found {:?}", sandbox.level()),
+            Err(why) => println!("found nothing: {why}"),
+        }
+    }
+}
+
+/// A cell is a container that forbids namespaces, as many do: in there, bubblewrap can't work, and Landlock has to be found.
+#[test]
+fn where_namespaces_are_forbidden_landlock_is_found() {
+    at_level(Level::Bubblewrap, |ground| {
+        let tests = std::env::current_exe().unwrap();
+        let mut job = ground.job([
+            tests.as_os_str(),
+            "--exact".as_ref(),
+            "contract::a_detector_for_the_others".as_ref(),
+            "--nocapture".as_ref(),
+        ]);
+        job.read_only
+            .extend([Mount::at(&tests), Mount::at(helper())]);
+        let cell = helper().to_string_lossy().into_owned();
+        for (name, value) in [("SPRAG_TEST_DETECT", "1"), (crate::ground::HELPER, &cell)] {
+            job.environment.insert(name.to_owned(), value.to_owned());
+        }
+        let outcome = ground.run(&job);
+        let said = stdout(&outcome);
+        assert!(
+            said.contains("found Landlock"),
+            "{said}{}",
+            stderr(&outcome)
+        );
+    });
+}
+
+#[test]
+fn a_users_own_compiler_works_by_its_toolchain() {
+    let rust = sandbox::toolchain("cargo".as_ref());
+    if rust.mounts.is_empty() {
+        return;
+    }
+    at_each_level(|ground| {
+        let script = "cargo init --quiet --vcs none --name hello . && cargo run --quiet --offline";
+        let mut job = ground.shell(script);
+        job.limits.wall = Duration::from_secs(60);
+        job.read_only.extend(rust.mounts.clone());
+        job.environment.extend(rust.environment.clone());
+        let outcome = ground.run(&job);
+        let said = format!("{}{}", stdout(&outcome), stderr(&outcome));
+        assert!(said.ends_with("Hello, world!\n"), "{} {said}", outcome.end);
     });
 }

@@ -34,6 +34,7 @@ pub(crate) struct Account {
     /// Depth of the command's own process below this one; what is above it is the cell's.
     command_depth: usize,
     own_tasks: u64,
+    given: (u64, u64),
     seen: HashMap<(Pid, u64), Duration>,
     cpu: Duration,
     peak_memory: Option<u64>,
@@ -41,7 +42,8 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    pub(crate) fn open(order: &Order, group: Group, scratch: &Scratch) -> Self {
+    /// `given` is the input's device and inode: it may be in memory, and is the caller's, not the command's.
+    pub(crate) fn open(order: &Order, group: Group, scratch: &Scratch, given: (u64, u64)) -> Self {
         let folders = filled_folders(order, scratch);
         let walled = order.level == Level::Bubblewrap;
         Self {
@@ -55,6 +57,7 @@ impl Account {
             // Bubblewrap's two and the porter come first.
             command_depth: if walled { 4 } else { 1 },
             own_tasks: if walled { 3 } else { 0 },
+            given,
             seen: HashMap::new(),
             cpu: Duration::ZERO,
             peak_memory: None,
@@ -147,7 +150,7 @@ impl Account {
             let held: u64 = all
                 .iter()
                 .flat_map(tree::nameless_files)
-                .filter(|(in_memory, id, _)| *in_memory && files.insert(*id))
+                .filter(|(in_memory, id, _)| *in_memory && *id != self.given && files.insert(*id))
                 .map(|(_, _, bytes)| bytes)
                 .sum();
             if sum.saturating_add(held) <= limit {

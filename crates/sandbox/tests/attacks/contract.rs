@@ -46,6 +46,16 @@ fn inputs_arrive_whole() {
         assert_eq!(stdout(&ground.run(&job)), "5\n");
         job.stdin = Stdin::File(ground.at("nothing"));
         assert!(ground.refused(&job).to_string().contains("nothing"));
+        job.stdin = Stdin::File("/dev/zero".into());
+        let refusal = ground.refused(&job).to_string();
+        assert!(refusal.contains("ordinary"), "{refusal}");
+        // What is given in memory is not the command's.
+        let mut job = ground.shell("sleep 0.3; cat | wc -c");
+        job.stdin = Stdin::Bytes(vec![0; 64 << 20]);
+        job.limits.memory_bytes = Some(32 << 20);
+        let outcome = ground.run(&job);
+        assert_eq!(outcome.end, End::Exited(0));
+        assert_eq!(stdout(&outcome), "67108864\n");
     });
 }
 

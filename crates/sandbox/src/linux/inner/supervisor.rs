@@ -77,9 +77,10 @@ fn supervise(engine: &mut Channel) -> Result<(), Refusal> {
     if order.level == Level::Bubblewrap {
         fs::create_dir(scratch.path().join(bubblewrap::SHARED)).map_err(step())?;
     }
+    let given = rustix::fs::fstat(&streams[0]).map_err(Refusal::step("look at the input"))?;
     let cell = Cell::start(&order, &scratch, streams)?;
     let mut watch = Supervisor {
-        account: Account::open(&order, cell.group, &scratch),
+        account: Account::open(&order, cell.group, &scratch, (given.st_dev, given.st_ino)),
         order,
         cell: cell.channel,
         child: cell.child,

@@ -128,7 +128,10 @@ pub fn files_in(folder: &Path) -> PathBuf {
 /// # Errors
 /// [`SealError`].
 pub fn seal(track: &Track, root: &Path, folder: &Path, epoch: u64) -> Result<Seal, SealError> {
+    let copies = files_in(folder);
     disk::fresh(folder).map_err(io_error(folder))?;
+    // There even where nothing is sealed, so that a judge always has a folder to be given.
+    disk::fresh(&copies).map_err(io_error(&copies))?;
     let mut files = BTreeMap::new();
     for path in sealed_files(track, root)? {
         let to = files_in(folder).join(&path);

@@ -261,16 +261,35 @@ fn measured(
     })
 }
 
-/// Seconds of each prefill of `prefill` tokens and of each decode of `decode` tokens behind them, from an empty context, warmed up once.
-pub fn seconds(engine: &Engine, prefill: usize, decode: usize, repeat: u32) -> Result<(Vec<f64>, Vec<f64>), Failure> {
-    let mut batch = engine.batch(1, Some(prefill.max(prefill + decode)))?;
-    let mut go = |depth, work, tokens: usize| -> Result<Vec<f64>, Failure> {
-        let phase = measured(&mut batch, depth, repeat, work, &mut || Ok(()))?;
-        Ok(phase.tokens_per_second.raw().iter().map(|rate| tokens as f64 / rate).collect())
-    };
-    let first = go(0, Work::Prefill { tokens: prefill }, prefill)?;
-    let second = go(prefill, Work::Decode { tokens: decode, sequences: 1 }, decode)?;
-    Ok((first, second))
+/// Measures a prefill from an empty context and a decode behind it, as often as it is asked.
+pub struct Turns<'e> {
+    batch: Batch<'e>,
+    prefill: Vec<u32>,
+    decode: Vec<u32>,
+}
+
+impl<'e> Turns<'e> {
+    /// For so many tokens of each.
+    pub fn new(engine: &'e Engine, prefill: usize, decode: usize) -> Result<Self, Failure> {
+        Ok(Self {
+            batch: engine.batch(1, Some(prefill + decode))?,
+            prefill: token_ids(engine, prefill),
+            decode: token_ids(engine, decode),
+        })
+    }
+
+    /// Seconds of a prefill, and of a decode.
+    pub fn next(&mut self) -> Result<(f64, f64), Failure> {
+        self.batch.reset(0);
+        let clock = Stopwatch::start();
+        self.batch.prefill(0, &self.prefill, &mut |_| true)?;
+        let prefill = clock.elapsed_ns();
+        let clock = Stopwatch::start();
+        for i in 0..self.decode.len() {
+            decode_each(&mut self.batch, &self.decode, i, 1)?;
+        }
+        Ok((prefill.max(1.0) / 1e9, clock.elapsed_ns().max(1.0) / 1e9))
+    }
 }
 
 /// One token of each of the first `sequences`, all different; their logits, as a server would read them.

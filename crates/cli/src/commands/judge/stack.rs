@@ -1,11 +1,17 @@
 //! The judge of the `stack` track: two runtime profiles on one model, measured in turns, and how far apart their outputs are.
 //!
-//! 1. Champion, candidate, candidate, champion: each a fresh process that loads the model with its profile, warms up, and measures prefill
-//! and decode. 2. A process counts with sqrt(seconds of a prefill x seconds of a decode): a per cent of either is worth the same. 3. The
-//! divergence of the next tokens from the default profile's, on held-out text: over 4096 tokens before the first block of a race, over 512
-//! in a screen, over 64 in later blocks of a race, which repeat what was seen.
+//! 1. A fresh process for the champion's profile and one for the candidate's; each loads the model and warms up. 2. They measure in turns,
+//! champion, candidate, candidate, champion, and so on: a prefill and a decode at each turn, while the other process sleeps. Turns are
+//! short, so that a machine that slows down slows both. 3. A turn counts with sqrt(seconds of the prefill x seconds of the decode): a per
+//! cent of either is worth the same. 4. The divergence of the next tokens from the default profile's, on held-out text: over 4096 tokens
+//! before the first block of a race, over 64 elsewhere.
 
-use std::{env, path::PathBuf, process::Command};
+use std::{
+    env,
+    io::{self, BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
 
 use clap::Args;
 use kernels::RuntimeProfile;
@@ -26,10 +32,13 @@ use crate::{
 const TEXT: &str = include_str!("../../../../../data/perplexity.txt");
 /// Tokens that a window of the divergence holds.
 const WINDOW: usize = 512;
-/// What is measured in each process.
-const PREFILL: usize = 256;
-const DECODE: usize = 48;
-const REPEATS: u32 = 3;
+/// Tokens of the divergence where it repeats what was seen, or may still be seen.
+const FEW: usize = 64;
+/// What is measured at each turn.
+const PREFILL: usize = 64;
+const DECODE: usize = 16;
+/// Rounds of champion, candidate, candidate, champion.
+const ROUNDS: usize = 4;
 
 /// Two runtime profiles, `profile.toml` of SPRAG_CHAMPION and of SPRAG_ARTEFACT, on one model
 #[derive(Debug, Args)]
@@ -48,13 +57,17 @@ pub struct RunArguments {
     pub profile: PathBuf,
 }
 
-/// What one process measured.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Times {
-    prefill_seconds: Vec<f64>,
-    decode_seconds: Vec<f64>,
-    /// Of their medians.
-    cost: f64,
+/// What one turn measured.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Turn {
+    prefill_seconds: f64,
+    decode_seconds: f64,
+}
+
+impl Turn {
+    fn cost(self) -> f64 {
+        (self.prefill_seconds * self.decode_seconds).sqrt()
+    }
 }
 
 /// Judges.
@@ -66,65 +79,105 @@ pub fn judge(arguments: &Arguments, terminal: &Terminal) -> Result<Value, Failur
         Err(error) => return Ok(json!({ "refused": format!("profile.toml: {error}") })),
     };
     let nats = divergence_of(arguments, &profile, terminal)?;
-    let (mut of_champion, mut of_candidate) = (Vec::new(), Vec::new());
-    for (path, times) in [(&champion, true), (&candidate, false), (&candidate, false), (&champion, true)] {
-        let found = process(arguments, path)?;
-        if times {
-            of_champion.push(found);
-        } else {
-            of_candidate.push(found);
-        }
+    let mut first = Player::start(arguments, &champion)?;
+    let mut second = Player::start(arguments, &candidate)?;
+    for player in [&mut first, &mut second] {
+        player.turn()?;
     }
-    let costs = |times: &[Times]| times.iter().map(|times| times.cost).collect::<Vec<f64>>();
+    let (mut of_champion, mut of_candidate) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        of_champion.push(first.turn()?);
+        of_candidate.push(second.turn()?);
+        of_candidate.push(second.turn()?);
+        of_champion.push(first.turn()?);
+    }
+    let costs = |turns: &[Turn]| turns.iter().map(|turn| turn.cost()).collect::<Vec<f64>>();
     Ok(json!({
         "champion": costs(&of_champion),
         "candidate": costs(&of_candidate),
         "kl": nats.0,
         "kl_tokens": nats.1,
-        "champion_times": of_champion,
-        "candidate_times": of_candidate,
+        "champion_turns": of_champion,
+        "candidate_turns": of_candidate,
     }))
 }
 
-/// A fresh process with the profile at `path`.
-fn process(arguments: &Arguments, path: &PathBuf) -> Result<Times, Failure> {
-    let own = env::current_exe().map_err(|source| Failure::Read { path: "sprag".into(), source })?;
-    let output = Command::new(own)
-        .args(["judge", "stack-run", "--model", &arguments.model, "--profile"])
-        .arg(path)
-        .output()
-        .map_err(|source| Failure::Read { path: path.clone(), source })?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(Failure::Usage(format!("the process with {} failed: {}", path.display(), said.trim())));
-    }
-    Ok(serde_json::from_slice(&output.stdout)?)
+/// A process with one profile, which measures when it is told to.
+struct Player {
+    child: Child,
+    answers: BufReader<std::process::ChildStdout>,
+    path: PathBuf,
 }
 
-/// One process: the model with its profile, prefill and decode.
+impl Player {
+    fn start(arguments: &Arguments, path: &Path) -> Result<Self, Failure> {
+        let own = env::current_exe().map_err(|source| Failure::Read { path: "sprag".into(), source })?;
+        let failed = |source| Failure::Read { path: path.to_owned(), source };
+        let mut child = Command::new(own)
+            .args(["judge", "stack-run", "--model", &arguments.model, "--profile"])
+            .arg(path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        let answers = child.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+        Ok(Self {
+            child,
+            answers: BufReader::new(answers),
+            path: path.to_owned(),
+        })
+    }
+
+    fn turn(&mut self) -> Result<Turn, Failure> {
+        let failed = |source| Failure::Read { path: self.path.clone(), source };
+        if let Some(to) = &mut self.child.stdin {
+            to.write_all(b"go\n").and_then(|()| to.flush()).map_err(failed)?;
+        }
+        let mut line = String::new();
+        self.answers.read_line(&mut line).map_err(failed)?;
+        if line.is_empty() {
+            // What went wrong stands on standard error, which this process shares with it.
+            return Err(Failure::Usage(format!("the process with {} ended before its turn", self.path.display())));
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        // Without an input it ends by itself; one that hangs does not outlive its judge.
+        drop(self.child.stdin.take());
+        let _gone = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+/// One process: the model with its profile; a prefill and a decode for each line that it reads.
 pub fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<(), Failure> {
     let text = super::text(&arguments.profile)?;
     let profile = profile::read(&text).map_err(|error| Failure::Content { path: arguments.profile.clone(), why: error.to_string() })?;
-    let interrupt = Interrupt::install();
+    let interrupt = Interrupt::untouched();
     let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
     let gguf = model_file::open(&path)?;
     let engine = Engine::placed(gguf, profile, &Placement::Memory, &mut |_, _| {})?;
-    let (prefill_seconds, decode_seconds) = bench::seconds(&engine, PREFILL, DECODE, REPEATS)?;
-    let median = |seconds: &[f64]| measure::Samples::new(seconds.to_vec()).map(|samples| samples.median());
-    let cost = (median(&prefill_seconds)? * median(&decode_seconds)?).sqrt();
-    let times = Times { prefill_seconds, decode_seconds, cost };
-    crate::terminal::say(&format!("{}\n", serde_json::to_string(&times)?))
+    let mut turns = bench::Turns::new(&engine, PREFILL, DECODE)?;
+    for line in io::stdin().lock().lines() {
+        line.map_err(|source| Failure::Read { path: "-".into(), source })?;
+        let (prefill_seconds, decode_seconds) = turns.next()?;
+        let turn = Turn { prefill_seconds, decode_seconds };
+        crate::terminal::say(&format!("{}\n", serde_json::to_string(&turn)?))?;
+    }
+    Ok(())
 }
 
 /// Nats a token between the default profile and the candidate's, and on how many tokens.
 fn divergence_of(arguments: &Arguments, profile: &RuntimeProfile, terminal: &Terminal) -> Result<(f64, usize), Failure> {
     let which = env::var("SPRAG_MEASUREMENT").unwrap_or_default();
     let tokens = match which.split('/').collect::<Vec<_>>()[..] {
-        ["screen", ..] | ["same", ..] => WINDOW,
-        ["race", _, index] if index != "0" => 64,
-        _ => 8 * WINDOW,
+        ["race", _, "0"] => 8 * WINDOW,
+        _ => FEW,
     };
-    let interrupt = Interrupt::install();
+    let interrupt = Interrupt::untouched();
     let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
     let gguf = model_file::open(&path)?;
     let load = |profile: RuntimeProfile| Engine::placed(gguf.clone(), profile, &Placement::Memory, &mut |_, _| {});

@@ -11,6 +11,7 @@ mod init;
 mod look;
 mod observe;
 mod records;
+mod report;
 mod run;
 pub use run::CELL;
 mod simulate;
@@ -45,6 +46,7 @@ pub enum Command {
     Verify(records::Verify),
     Export(records::Export),
     Finalize(records::Finalize),
+    Report(report::Arguments),
     Reseal(run::Reseal),
     Gate(simulate::Arguments),
     Stack(stack::Arguments),
@@ -64,6 +66,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Command::Query(a) => records::query(a),
         Command::Verify(a) => records::verify(a),
         Command::Export(a) => records::export(a),
+        Command::Report(a) => report::run(a),
         Command::Finalize(a) => records::finalize(a),
         Command::Reseal(a) => run::reseal(a, terminal),
         Command::Gate(a) => simulate::run(a, terminal),

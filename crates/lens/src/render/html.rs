@@ -9,10 +9,12 @@ use crate::{
     report::{Layer, Loss, Reading, Report, Waterfall},
 };
 
-const CSS: &str = include_str!("report.css");
+/// The style of every report: colours by name, light and dark, cards, tables.
+pub const STYLE: &str = include_str!("report.css");
 
 /// For text and for quoted attributes.
-pub(super) fn escape(text: &str) -> String {
+#[must_use]
+pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in plain(text).chars() {
         match c {
@@ -62,7 +64,7 @@ pub fn html(report: &Report) -> String {
     body += &silicon::machine(report);
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, \
-         initial-scale=1\"><title>{name}: from transistor to token</title><style>{CSS}</style></head><body><main>{body}\
+         initial-scale=1\"><title>{name}: from transistor to token</title><style>{STYLE}</style></head><body><main>{body}\
          <footer class=\"soft small\">Sprag {}, schema {}, {} rounds in {:.0} s. All raw samples are in the JSON report (sprag lens \
          --json).</footer></main></body></html>\n",
         escape(&report.sprag),

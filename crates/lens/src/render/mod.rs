@@ -17,7 +17,7 @@ mod waterfall_svg;
 
 pub use card::card;
 pub use diff::diff;
-pub use html::html;
+pub use html::{STYLE, escape, html};
 pub use terminal::terminal;
 
 use crate::report::{Layer, Loss, Profile, Waterfall};

@@ -76,7 +76,8 @@ pub fn summary(history: &History, why: &str) -> String {
     out
 }
 
-fn small(value: f64) -> String {
+/// Three digits.
+pub fn small(value: f64) -> String {
     format!("{value:.2e}").parse::<f64>().map_or_else(|_| value.to_string(), |rounded| rounded.to_string())
 }
 

@@ -13,7 +13,8 @@ use crate::placement::WeightsIn;
 
 const AFTER: &str = "\
 Without a command, sprag fetches its default model if need be, measures this machine, prints the first waterfall from \
-transistor to token, and writes sprag-report.html into the current folder.
+transistor to token, experiments for two minutes on how it runs models here, looks again, and writes sprag-report.html and \
+sprag-ratchet.html into the current folder.
 
 MODEL is a path (a GGUF file, or a folder with a checkpoint in safetensors), a name from `sprag models` (its beginning is \
 enough), or a catalogue name such as `default`.
@@ -25,8 +26,11 @@ Example: sprag run default -p \"Why is the sky blue?\"";
 
 /// Runs language models on this machine, and shows where the speed goes between the transistor and the token.
 #[derive(Debug, Parser)]
-#[command(name = "sprag", version, after_help = AFTER, max_term_width = 110)]
+#[command(name = "sprag", version, after_help = AFTER, args_conflicts_with_subcommands = true, max_term_width = 110)]
 pub struct Arguments {
+    /// Without a command: how long to experiment between the two waterfalls; 0s for no experiments and one waterfall
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = humantime::parse_duration)]
+    pub ratchet: std::time::Duration,
     #[command(subcommand)]
     pub command: Option<Command>,
 }

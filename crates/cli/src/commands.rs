@@ -23,7 +23,7 @@ use crate::{
 /// Runs what was asked for.
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     match &arguments.command {
-        None => tour::run(terminal),
+        None => tour::run(arguments.ratchet, terminal),
         Some(Command::Run(a)) => run::run(a, terminal),
         Some(Command::Chat(a)) => chat::run(a, terminal),
         Some(Command::Models(a)) => models::run(a, terminal),

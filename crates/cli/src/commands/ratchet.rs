@@ -13,7 +13,6 @@ mod observe;
 mod records;
 mod report;
 mod run;
-pub use run::CELL;
 mod simulate;
 pub mod stack;
 
@@ -51,6 +50,9 @@ pub enum Command {
     Gate(simulate::Arguments),
     Stack(stack::Arguments),
 }
+
+pub use report::story;
+pub use run::{CELL, How, experiments};
 
 /// Runs the command.
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {

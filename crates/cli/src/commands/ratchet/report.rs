@@ -30,10 +30,14 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let place = arguments.track.place()?;
     report::may_write(&arguments.html)?;
-    let history = place.history()?;
-    report::file(&arguments.html, page(&place, &history))?;
+    report::file(&arguments.html, story(&place)?)?;
     let shown = std::path::absolute(&arguments.html).unwrap_or_else(|_| arguments.html.clone());
     say(&format!("The report is in {}\n", shown.display()))
+}
+
+/// The page of a track.
+pub fn story(place: &Place) -> Result<String, Failure> {
+    Ok(page(place, &place.history()?))
 }
 
 /// Foreign text as HTML.

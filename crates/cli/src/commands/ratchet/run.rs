@@ -13,7 +13,7 @@ use silicon::probe::Machine;
 use super::{TrackArgument, observe::Observe, stack};
 use crate::{
     failure::Failure,
-    interrupt::Interrupt,
+    interrupt::{Interrupt, Listening},
     terminal::{Terminal, complain, say},
 };
 
@@ -39,7 +39,7 @@ pub struct Resume {
 }
 
 /// How long, and how sealed.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct How {
     /// No new experiment after this long, such as 2h or 90s
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -133,6 +133,15 @@ pub fn resume(arguments: &Resume, terminal: &Terminal) -> Result<(), Failure> {
 fn go(place: &Place, how: &How, terminal: &Terminal) -> Result<(), Failure> {
     let interrupt = Interrupt::install();
     let listening = interrupt.listen();
+    let ended = experiments(place, how, &listening, terminal)?;
+    match ended {
+        Ended::Asked if listening.is_raised() => Err(Failure::Interrupted),
+        _ => Ok(()),
+    }
+}
+
+/// Runs an engine and says what came of it.
+pub fn experiments(place: &Place, how: &How, listening: &Listening<'_>, terminal: &Terminal) -> Result<Ended, Failure> {
     let stop = || listening.is_raised();
     let mut observe = Observe::new(place, how.json, terminal);
     let mut engine = Engine::start(place, &start(how.seal.map(Level::from))?, &stop, &mut observe)?;
@@ -150,10 +159,7 @@ fn go(place: &Place, how: &How, terminal: &Terminal) -> Result<(), Failure> {
     if !how.json {
         say(&observe.summary(&ended, engine.history()))?;
     }
-    match ended {
-        Ended::Asked if listening.is_raised() => Err(Failure::Interrupted),
-        _ => Ok(()),
-    }
+    Ok(ended)
 }
 
 /// Asks a running engine to stop.

@@ -206,7 +206,9 @@ fn engine_exit(error: &ratchet::EngineError) -> Exit {
         E::Io { source, .. } => write_exit(source),
         E::Sandbox(_) | E::Dirty(_) | E::NothingMutable => Exit::Usage,
         E::Tree(_) => Exit::Internal,
-        E::History(_) | E::Seal(_) | E::Workshop(_) | E::Gate(_) | E::OtherKey(_) | E::Gone(_) => Exit::BadFile,
+        E::History(_) | E::Seal(_) | E::Workshop(_) | E::Gate(_) | E::OtherKey(_) | E::Gone(_) => {
+            Exit::BadFile
+        }
     }
 }
 

@@ -18,16 +18,27 @@ pub fn path() -> Result<PathBuf, Failure> {
     let cpu = serde_json::to_string(&machine.cpu)?;
     let key = format!("{cpu}/{}/{}", machine.cores.usable, Isa::detect().name());
     let name = ratchet::Digest::of(key.as_bytes());
-    Ok(Store::open()?.home().join("profiles").join(format!("{}.toml", name.short())))
+    Ok(Store::open()?
+        .home()
+        .join("profiles")
+        .join(format!("{}.toml", name.short())))
 }
 
 /// Keeps a profile that was proven.
 pub fn keep(text: &str, champion: &str) -> Result<(), Failure> {
     let path = path()?;
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|source| Failure::Write { path: folder.to_owned(), source })?;
+        fs::create_dir_all(folder).map_err(|source| Failure::Write {
+            path: folder.to_owned(),
+            source,
+        })?;
     }
-    report::file(&path, format!("# Accepted by the ratchet's track `stack`, commit {champion}. Dropped by `sprag ratchet stack --reset`.\n{text}"))
+    report::file(
+        &path,
+        format!(
+            "# Accepted by the ratchet's track `stack`, commit {champion}. Dropped by `sprag ratchet stack --reset`.\n{text}"
+        ),
+    )
 }
 
 /// The profile to run with: the accepted one, else the defaults.
@@ -37,12 +48,18 @@ pub fn here() -> RuntimeProfile {
     };
     match fs::read_to_string(&path) {
         Ok(text) => profile::read(&text).unwrap_or_else(|error| {
-            complain(&format!("warning: {}: {error}; the defaults are used", path.display()));
+            complain(&format!(
+                "warning: {}: {error}; the defaults are used",
+                path.display()
+            ));
             RuntimeProfile::default()
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => RuntimeProfile::default(),
         Err(error) => {
-            complain(&format!("warning: {}: {error}; the defaults are used", path.display()));
+            complain(&format!(
+                "warning: {}: {error}; the defaults are used",
+                path.display()
+            ));
             RuntimeProfile::default()
         }
     }

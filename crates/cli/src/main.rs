@@ -41,7 +41,10 @@ fn main() -> ExitCode {
     }));
     // A sandbox's child is this program too; it knows no other arguments.
     let mut words = std::env::args_os().skip(1);
-    if words.next().is_some_and(|word| word == commands::ratchet::CELL) {
+    if words
+        .next()
+        .is_some_and(|word| word == commands::ratchet::CELL)
+    {
         return sandbox::inner::main(words);
     }
     let arguments = match Arguments::try_parse() {

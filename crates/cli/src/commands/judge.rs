@@ -57,12 +57,20 @@ fn answer(result: &Value) -> Result<(), Failure> {
 fn folder(name: &str) -> Result<PathBuf, Failure> {
     match env::var_os(name).map(PathBuf::from) {
         Some(folder) if folder.is_dir() => Ok(folder),
-        Some(folder) => Err(Failure::Usage(format!("{name}: expected a folder, came {}", folder.display()))),
-        None => Err(Failure::Usage(format!("{name} is not set; it names the folder with what is judged"))),
+        Some(folder) => Err(Failure::Usage(format!(
+            "{name}: expected a folder, came {}",
+            folder.display()
+        ))),
+        None => Err(Failure::Usage(format!(
+            "{name} is not set; it names the folder with what is judged"
+        ))),
     }
 }
 
 /// A text file of the artefact.
 fn text(path: &PathBuf) -> Result<String, Failure> {
-    fs::read_to_string(path).map_err(|source| Failure::Read { path: path.clone(), source })
+    fs::read_to_string(path).map_err(|source| Failure::Read {
+        path: path.clone(),
+        source,
+    })
 }

@@ -58,7 +58,10 @@ pub fn run(time: Duration, terminal: &Terminal) -> Result<(), Failure> {
     report::file(Path::new(REPORT), lens::render::html(&found))?;
     say(&format!("\nThe report is in {}\n", shown(REPORT).display()))?;
     if story.is_some() {
-        say(&format!("The experiments are in {}\n", shown(STORY).display()))?;
+        say(&format!(
+            "The experiments are in {}\n",
+            shown(STORY).display()
+        ))?;
     }
     say("Talk with the model: sprag chat default\n")
 }
@@ -70,10 +73,17 @@ fn shown(name: &str) -> PathBuf {
 /// The waterfall, with the profile that runs here now.
 fn look(gguf: &Arc<Gguf>, terminal: &Terminal) -> Result<Report, Failure> {
     let loaded = model_file::load(gguf, &EngineArguments::default(), terminal)?;
-    note("measuring this machine and the model, about 15 seconds", terminal);
+    note(
+        "measuring this machine and the model, about 15 seconds",
+        terminal,
+    );
     let mut found = measured(&loaded.engine, &Options::default(), terminal)?;
     history::remember(&mut found);
-    say(&lens::render::terminal(&found, terminal.data().is_on(), WIDTH))?;
+    say(&lens::render::terminal(
+        &found,
+        terminal.data().is_on(),
+        WIDTH,
+    ))?;
     history::keep(&found);
     Ok(found)
 }

@@ -21,11 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    commands::bench,
-    failure::Failure,
-    interrupt::Interrupt,
-    model_file,
-    terminal::Terminal,
+    commands::bench, failure::Failure, interrupt::Interrupt, model_file, terminal::Terminal,
 };
 
 /// Text that no profile was chosen on.
@@ -111,16 +107,31 @@ struct Player {
 
 impl Player {
     fn start(arguments: &Arguments, path: &Path) -> Result<Self, Failure> {
-        let own = env::current_exe().map_err(|source| Failure::Read { path: "sprag".into(), source })?;
-        let failed = |source| Failure::Read { path: path.to_owned(), source };
+        let own = env::current_exe().map_err(|source| Failure::Read {
+            path: "sprag".into(),
+            source,
+        })?;
+        let failed = |source| Failure::Read {
+            path: path.to_owned(),
+            source,
+        };
         let mut child = Command::new(own)
-            .args(["judge", "stack-run", "--model", &arguments.model, "--profile"])
+            .args([
+                "judge",
+                "stack-run",
+                "--model",
+                &arguments.model,
+                "--profile",
+            ])
             .arg(path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .map_err(failed)?;
-        let answers = child.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+        let answers = child
+            .stdout
+            .take()
+            .ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
         Ok(Self {
             child,
             answers: BufReader::new(answers),
@@ -129,15 +140,23 @@ impl Player {
     }
 
     fn turn(&mut self) -> Result<Turn, Failure> {
-        let failed = |source| Failure::Read { path: self.path.clone(), source };
+        let failed = |source| Failure::Read {
+            path: self.path.clone(),
+            source,
+        };
         if let Some(to) = &mut self.child.stdin {
-            to.write_all(b"go\n").and_then(|()| to.flush()).map_err(failed)?;
+            to.write_all(b"go\n")
+                .and_then(|()| to.flush())
+                .map_err(failed)?;
         }
         let mut line = String::new();
         self.answers.read_line(&mut line).map_err(failed)?;
         if line.is_empty() {
             // What went wrong stands on standard error, which this process shares with it.
-            return Err(Failure::Usage(format!("the process with {} ended before its turn", self.path.display())));
+            return Err(Failure::Usage(format!(
+                "the process with {} ended before its turn",
+                self.path.display()
+            )));
         }
         Ok(serde_json::from_str(&line)?)
     }
@@ -155,23 +174,36 @@ impl Drop for Player {
 /// One process: the model with its profile; a prefill and a decode for each line that it reads.
 pub fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<(), Failure> {
     let text = super::text(&arguments.profile)?;
-    let profile = profile::read(&text).map_err(|error| Failure::Content { path: arguments.profile.clone(), why: error.to_string() })?;
+    let profile = profile::read(&text).map_err(|error| Failure::Content {
+        path: arguments.profile.clone(),
+        why: error.to_string(),
+    })?;
     let interrupt = Interrupt::untouched();
     let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
     let gguf = model_file::open(&path)?;
     let engine = Engine::placed(gguf, profile, &Placement::Memory, &mut |_, _| {})?;
     let mut turns = bench::Turns::new(&engine, PREFILL, DECODE)?;
     for line in io::stdin().lock().lines() {
-        line.map_err(|source| Failure::Read { path: "-".into(), source })?;
+        line.map_err(|source| Failure::Read {
+            path: "-".into(),
+            source,
+        })?;
         let (prefill_seconds, decode_seconds) = turns.next()?;
-        let turn = Turn { prefill_seconds, decode_seconds };
+        let turn = Turn {
+            prefill_seconds,
+            decode_seconds,
+        };
         crate::terminal::say(&format!("{}\n", serde_json::to_string(&turn)?))?;
     }
     Ok(())
 }
 
 /// Nats a token between the default profile and the candidate's, and on how many tokens.
-fn divergence_of(arguments: &Arguments, profile: &RuntimeProfile, terminal: &Terminal) -> Result<(f64, usize), Failure> {
+fn divergence_of(
+    arguments: &Arguments,
+    profile: &RuntimeProfile,
+    terminal: &Terminal,
+) -> Result<(f64, usize), Failure> {
     let which = env::var("SPRAG_MEASUREMENT").unwrap_or_default();
     let tokens = match which.split('/').collect::<Vec<_>>()[..] {
         ["race", _, "0"] => 8 * WINDOW,
@@ -180,7 +212,9 @@ fn divergence_of(arguments: &Arguments, profile: &RuntimeProfile, terminal: &Ter
     let interrupt = Interrupt::untouched();
     let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
     let gguf = model_file::open(&path)?;
-    let load = |profile: RuntimeProfile| Engine::placed(gguf.clone(), profile, &Placement::Memory, &mut |_, _| {});
+    let load = |profile: RuntimeProfile| {
+        Engine::placed(gguf.clone(), profile, &Placement::Memory, &mut |_, _| {})
+    };
     let (reference, other) = (load(RuntimeProfile::default())?, load(profile.clone())?);
     let ids = reference.tokenizer().encode(TEXT, text::Specials::Plain);
     let ids = &ids[..tokens.min(ids.len())];

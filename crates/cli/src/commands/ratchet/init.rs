@@ -26,10 +26,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let folder = &arguments.folder;
     let name: String = fs::canonicalize(folder)
         .ok()
-        .and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()))
+        .and_then(|path| {
+            path.file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+        })
         .unwrap_or_default()
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "-_".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
         .collect();
     let name = match name.trim_start_matches(['-', '_']) {
         "" => "track",
@@ -49,7 +58,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         if path.exists() {
             return Err(Failure::Write {
                 path,
-                source: io::Error::new(io::ErrorKind::AlreadyExists, "it is there already, and stays as it is"),
+                source: io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    "it is there already, and stays as it is",
+                ),
             });
         }
     }
@@ -59,7 +71,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             fs::create_dir_all(path.parent().unwrap_or(folder))?;
             fs::write(&path, text)
         };
-        write().map_err(|source| Failure::Write { path: path.clone(), source })?;
+        write().map_err(|source| Failure::Write {
+            path: path.clone(),
+            source,
+        })?;
     }
     let shown = folder.display();
     say(&format!(

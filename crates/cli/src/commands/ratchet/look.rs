@@ -53,8 +53,18 @@ pub struct Show {
 
 /// What a history comes to, in a few lines.
 pub fn summary(history: &History, why: &str) -> String {
-    let count = |standing: Standing| history.experiments.values().filter(|e| e.standing == standing).count();
-    let won = history.races.values().filter(|race| matches!(race.end, Some(gate::Decision::RaceWon { .. }))).count();
+    let count = |standing: Standing| {
+        history
+            .experiments
+            .values()
+            .filter(|e| e.standing == standing)
+            .count()
+    };
+    let won = history
+        .races
+        .values()
+        .filter(|race| matches!(race.end, Some(gate::Decision::RaceWon { .. })))
+        .count();
     let mut out = format!(
         "{why}: {} experiments ({} not measured), {} races of which {won} were won\n",
         history.experiments.len(),
@@ -64,7 +74,9 @@ pub fn summary(history: &History, why: &str) -> String {
     for race in history.races.values() {
         match (&race.gain, &race.end) {
             (Some(gain), _) => out.push_str(&format!("  {gain}\n")),
-            (None, Some(end @ gate::Decision::RaceWon { .. })) => out.push_str(&format!("  {end}\n")),
+            (None, Some(end @ gate::Decision::RaceWon { .. })) => {
+                out.push_str(&format!("  {end}\n"))
+            }
             _ => {}
         }
     }
@@ -78,7 +90,9 @@ pub fn summary(history: &History, why: &str) -> String {
 
 /// Three digits.
 pub fn small(value: f64) -> String {
-    format!("{value:.2e}").parse::<f64>().map_or_else(|_| value.to_string(), |rounded| rounded.to_string())
+    format!("{value:.2e}")
+        .parse::<f64>()
+        .map_or_else(|_| value.to_string(), |rounded| rounded.to_string())
 }
 
 /// Where a track stands.
@@ -123,21 +137,38 @@ fn status_json(place: &Place) -> Result<serde_json::Value, Failure> {
 fn status_text(place: &Place, terminal: &Terminal) -> Result<String, Failure> {
     let history = place.history()?;
     let paint = terminal.data();
-    let mut out = format!("{}  {}\n", paint.paint(Style::Heading, place.track.name()), place.track.file.about);
+    let mut out = format!(
+        "{}  {}\n",
+        paint.paint(Style::Heading, place.track.name()),
+        place.track.file.about
+    );
     let running = match place.running()? {
-        Some(holder) => holder.pid.map_or_else(|| "running".to_owned(), |pid| format!("running (process {pid})")),
+        Some(holder) => holder.pid.map_or_else(
+            || "running".to_owned(),
+            |pid| format!("running (process {pid})"),
+        ),
         None => "not running".to_owned(),
     };
-    out.push_str(&format!("  {running}, last record {}\n", history.last.as_deref().unwrap_or("never")));
+    out.push_str(&format!(
+        "  {running}, last record {}\n",
+        history.last.as_deref().unwrap_or("never")
+    ));
     if let Some(champion) = &history.champion {
         out.push_str(&format!("  champion {}", champion.short()));
         if let Some(reference) = history.gate.as_ref().and_then(gate::Gate::public_reference) {
-            out.push_str(&format!(", {} {reference:.6}", place.track.file.judge.metric));
+            out.push_str(&format!(
+                ", {} {reference:.6}",
+                place.track.file.judge.metric
+            ));
         }
         out.push('\n');
     }
     if let Some(seal) = &history.seal {
-        out.push_str(&format!("  epoch {}, judge {}", seal.epoch, seal.id().short()));
+        out.push_str(&format!(
+            "  epoch {}, judge {}",
+            seal.epoch,
+            seal.id().short()
+        ));
         if let Some((_, level)) = history.sessions.last() {
             out.push_str(&format!(", candidates {level}"));
         }
@@ -145,11 +176,17 @@ fn status_text(place: &Place, terminal: &Terminal) -> Result<String, Failure> {
     }
     if let Some(gate) = &history.gate {
         let spent = gate.spent();
-        out.push_str(&format!("  {} races, {} won; {:.5} of the error is spent\n", spent.races, spent.merges, spent.alpha));
+        out.push_str(&format!(
+            "  {} races, {} won; {:.5} of the error is spent\n",
+            spent.races, spent.merges, spent.alpha
+        ));
         if let Some(noise) = gate.noise() {
             out.push_str(&format!("  noise {} a reading", small(noise.screen.sigma)));
             if let Some(least) = gate.resolvable() {
-                out.push_str(&format!(", smallest gain that can be found about {}", small(least)));
+                out.push_str(&format!(
+                    ", smallest gain that can be found about {}",
+                    small(least)
+                ));
             }
             out.push('\n');
         }
@@ -165,9 +202,18 @@ fn rows(place: &Place, history: &History, limit: usize) -> String {
     let skip = history.experiments.len().saturating_sub(limit);
     let mut out = String::new();
     for experiment in history.experiments.values().skip(skip) {
-        let reading = experiment.screen.as_ref().and_then(|screen| screen.reading.as_ref());
-        let score = reading.map_or_else(|| "-".to_owned(), |reading| reading_words(reading, &place.track.file.judge.metric));
-        let title: String = harmless(&experiment.proposal.title).chars().take(50).collect();
+        let reading = experiment
+            .screen
+            .as_ref()
+            .and_then(|screen| screen.reading.as_ref());
+        let score = reading.map_or_else(
+            || "-".to_owned(),
+            |reading| reading_words(reading, &place.track.file.judge.metric),
+        );
+        let title: String = harmless(&experiment.proposal.title)
+            .chars()
+            .take(50)
+            .collect();
         out.push_str(&format!(
             "{:5}  {:8} {:24} {:10} {title}\n",
             experiment.number,
@@ -196,8 +242,15 @@ pub fn log(arguments: &Log, _terminal: &Terminal) -> Result<(), Failure> {
     let history = place.history()?;
     if arguments.json {
         let skip = history.experiments.len().saturating_sub(arguments.limit);
-        let experiments: Vec<_> = history.experiments.values().skip(skip).map(|e| experiment_json(e)).collect();
-        return report::json(&json!({ "schema": "sprag.ratchet-log/1", "track": place.track.name(), "experiments": experiments }));
+        let experiments: Vec<_> = history
+            .experiments
+            .values()
+            .skip(skip)
+            .map(|e| experiment_json(e))
+            .collect();
+        return report::json(
+            &json!({ "schema": "sprag.ratchet-log/1", "track": place.track.name(), "experiments": experiments }),
+        );
     }
     say(&rows(&place, &history, arguments.limit))
 }
@@ -230,7 +283,10 @@ pub fn show(arguments: &Show, terminal: &Terminal) -> Result<(), Failure> {
         )));
     };
     let proposal = &experiment.proposal;
-    let diff = place.repository.diff(&proposal.base, &proposal.commit).map_err(ratchet::PlaceError::from)?;
+    let diff = place
+        .repository
+        .diff(&proposal.base, &proposal.commit)
+        .map_err(ratchet::PlaceError::from)?;
     let race = experiment.race.and_then(|race| history.races.get(&race));
     if arguments.json {
         let mut value = experiment_json(experiment);
@@ -242,7 +298,14 @@ pub fn show(arguments: &Show, terminal: &Terminal) -> Result<(), Failure> {
     let paint = terminal.data();
     let mut out = format!(
         "{}\n  {}, proposed by {} at {}, commit {} on {}\n",
-        paint.paint(Style::Heading, &format!("experiment {}: {}", experiment.number, harmless(&proposal.title))),
+        paint.paint(
+            Style::Heading,
+            &format!(
+                "experiment {}: {}",
+                experiment.number,
+                harmless(&proposal.title)
+            )
+        ),
         word(experiment.standing),
         proposal.proposer,
         experiment.at,
@@ -254,19 +317,35 @@ pub fn show(arguments: &Show, terminal: &Terminal) -> Result<(), Failure> {
     }
     if let Some(screen) = &experiment.screen {
         if let Some(reading) = &screen.reading {
-            out.push_str(&format!("  screen: {}\n", reading_words(reading, &place.track.file.judge.metric)));
+            out.push_str(&format!(
+                "  screen: {}\n",
+                reading_words(reading, &place.track.file.judge.metric)
+            ));
         }
         for run in &screen.figures.runs {
-            out.push_str(&format!("    run of the {:?}: {:.4} s\n", run.arm, run.seconds));
+            out.push_str(&format!(
+                "    run of the {:?}: {:.4} s\n",
+                run.arm, run.seconds
+            ));
         }
         for judged in &screen.figures.judged {
-            out.push_str(&format!("    judge ({}): {}\n", judged.split, harmless(&judged.result.to_string())));
+            out.push_str(&format!(
+                "    judge ({}): {}\n",
+                judged.split,
+                harmless(&judged.result.to_string())
+            ));
         }
     }
     if let Some(race) = race {
-        out.push_str(&format!("  race {} of experiments {:?}, level {:.5}\n", race.number, race.members, race.level));
+        out.push_str(&format!(
+            "  race {} of experiments {:?}, level {:.5}\n",
+            race.number, race.members, race.level
+        ));
         for (i, (reading, _)) in race.readings.iter().enumerate() {
-            let words = reading.as_ref().map_or_else(|| "a loss".to_owned(), |r| reading_words(r, &place.track.file.judge.metric));
+            let words = reading.as_ref().map_or_else(
+                || "a loss".to_owned(),
+                |r| reading_words(r, &place.track.file.judge.metric),
+            );
             out.push_str(&format!("    {i}: {words}\n"));
         }
         for decision in race.end.iter().chain(&race.gain) {

@@ -55,24 +55,45 @@ impl<'t> Observe<'t> {
     fn measured(&self, event: &Event, decisions: &[Decision], history: &History) {
         match event {
             Event::Screen { candidate, .. } => self.experiment(*candidate, history),
-            Event::Champion(_) => self.note(&format!("      champion measured ({})", history.champion_runs.len())),
-            Event::Same(_) => self.note(&format!("      champion against itself ({})", history.same_blocks.len())),
+            Event::Champion(_) => self.note(&format!(
+                "      champion measured ({})",
+                history.champion_runs.len()
+            )),
+            Event::Same(_) => self.note(&format!(
+                "      champion against itself ({})",
+                history.same_blocks.len()
+            )),
             _ => {}
         }
         for decision in decisions {
             match decision {
                 Decision::Kept { .. } | Decision::Refused { .. } => {}
-                Decision::RaceWon { .. } => self.line(&self.terminal.talk().paint(Style::Heading, &format!("      {decision}"))),
+                Decision::RaceWon { .. } => self.line(
+                    &self
+                        .terminal
+                        .talk()
+                        .paint(Style::Heading, &format!("      {decision}")),
+                ),
                 other => self.line(&format!("      {other}")),
             }
         }
     }
 
     fn experiment(&self, number: u64, history: &History) {
-        let Some(experiment) = history.experiments.get(&number) else { return };
-        let title: String = harmless(&experiment.proposal.title).chars().take(TITLE).collect();
-        let score = experiment.screen.as_ref().and_then(|screen| screen.reading.as_ref());
-        let score = score.map_or_else(String::new, |reading| format!("{} ", reading_words(reading, &self.metric)));
+        let Some(experiment) = history.experiments.get(&number) else {
+            return;
+        };
+        let title: String = harmless(&experiment.proposal.title)
+            .chars()
+            .take(TITLE)
+            .collect();
+        let score = experiment
+            .screen
+            .as_ref()
+            .and_then(|screen| screen.reading.as_ref());
+        let score = score.map_or_else(String::new, |reading| {
+            format!("{} ", reading_words(reading, &self.metric))
+        });
         let verdict = experiment.words.last().map_or("", String::as_str);
         let mark = match experiment.standing {
             Standing::Kept | Standing::Merged => "+",
@@ -102,7 +123,9 @@ impl<'t> Observe<'t> {
 pub fn reading_words(reading: &gate::Reading, metric: &str) -> String {
     match reading {
         gate::Reading::Score { public, .. } => format!("{metric} {public:.6}"),
-        gate::Reading::Block { log_ratio } => format!("{:+.1}% in one block", 100.0 * (log_ratio.exp() - 1.0)),
+        gate::Reading::Block { log_ratio } => {
+            format!("{:+.1}% in one block", 100.0 * (log_ratio.exp() - 1.0))
+        }
         gate::Reading::Cases { public, .. } => {
             let mean = public.iter().sum::<f64>() / public.len().max(1) as f64;
             format!("{metric} {mean:.4} over {} cases", public.len())
@@ -122,7 +145,8 @@ impl Observer for Observe<'_> {
 
     fn proposing(&mut self, experiment: u64, proposer: &str) {
         self.bar.reset_elapsed();
-        self.bar.set_message(format!("experiment {experiment}: {proposer} proposes"));
+        self.bar
+            .set_message(format!("experiment {experiment}: {proposer} proposes"));
     }
 
     fn recorded(&mut self, record: &Record, experiment: Option<u64>, history: &History) {
@@ -139,14 +163,23 @@ impl Observer for Observe<'_> {
             Record::Session { level, .. } => self.note(&format!("candidates are {level}")),
             Record::Void { why } => {
                 if let Some(number) = experiment {
-                    self.line(&format!("{number:5} . not measured: {}", harmless(&why.to_string())));
+                    self.line(&format!(
+                        "{number:5} . not measured: {}",
+                        harmless(&why.to_string())
+                    ));
                 }
             }
-            Record::Measured { event, decisions, .. } => self.measured(event, decisions, history),
+            Record::Measured {
+                event, decisions, ..
+            } => self.measured(event, decisions, history),
             Record::Promoted { to, members, .. } => {
                 self.begun += 1;
                 let numbers: Vec<String> = members.iter().map(u64::to_string).collect();
-                self.line(&format!("      the champion is now {} (experiments {})", to.short(), numbers.join(", ")));
+                self.line(&format!(
+                    "      the champion is now {} (experiments {})",
+                    to.short(),
+                    numbers.join(", ")
+                ));
             }
             _ => {}
         }

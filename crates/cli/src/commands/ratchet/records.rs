@@ -55,9 +55,13 @@ pub struct Finalize {
 /// Answers a query.
 pub fn query(arguments: &Query) -> Result<(), Failure> {
     let place = arguments.track.place()?;
-    let table = place.reader()?.query(&arguments.sql, &VIEWS, Limit::default())?;
+    let table = place
+        .reader()?
+        .query(&arguments.sql, &VIEWS, Limit::default())?;
     if arguments.json {
-        return report::json(&json!({ "schema": "sprag.ratchet-query/1", "columns": table.columns, "rows": table.rows, "truncated": table.truncated }));
+        return report::json(
+            &json!({ "schema": "sprag.ratchet-query/1", "columns": table.columns, "rows": table.rows, "truncated": table.truncated }),
+        );
     }
     let mut out = table.columns.join("\t");
     out.push('\n');
@@ -91,16 +95,32 @@ pub fn verify(arguments: &Verify) -> Result<(), Failure> {
     let mut commits = 0;
     for experiment in history.experiments.values() {
         let commit = &experiment.proposal.commit;
-        if place.repository.resolve(commit.as_str()).map_err(PlaceError::from)?.is_none() {
-            return Err(Failure::Broken(format!("experiment {}: its commit {commit} is not in the repository", experiment.number)));
+        if place
+            .repository
+            .resolve(commit.as_str())
+            .map_err(PlaceError::from)?
+            .is_none()
+        {
+            return Err(Failure::Broken(format!(
+                "experiment {}: its commit {commit} is not in the repository",
+                experiment.number
+            )));
         }
         commits += 1;
     }
     let seal = history.seal.as_ref();
     if let Some(seal) = seal {
-        seal::check(seal, &place.track, &place.repository.root(), &place.epoch(seal.epoch))?;
+        seal::check(
+            seal,
+            &place.track,
+            &place.repository.root(),
+            &place.epoch(seal.epoch),
+        )?;
     }
-    let champion = place.repository.resolve(&place.champion()).map_err(PlaceError::from)?;
+    let champion = place
+        .repository
+        .resolve(&place.champion())
+        .map_err(PlaceError::from)?;
     if champion != history.champion {
         return Err(Failure::Broken("the champion's reference is not where the ledger says; `sprag ratchet resume` puts it there".to_owned()));
     }
@@ -115,7 +135,13 @@ pub fn verify(arguments: &Verify) -> Result<(), Failure> {
         verified.entries, verified.head
     );
     if let Some(seal) = seal {
-        let _ = writeln!(out, "epoch {}: {} sealed files and {} programs are as they were sealed", seal.epoch, seal.files.len(), seal.programs.len());
+        let _ = writeln!(
+            out,
+            "epoch {}: {} sealed files and {} programs are as they were sealed",
+            seal.epoch,
+            seal.files.len(),
+            seal.programs.len()
+        );
     }
     if verified.remembered == ledger::Remembered::Nothing {
         out.push_str("the file that remembers the end of the ledger is gone: entries cut off at its end would not be noticed\n");
@@ -132,22 +158,39 @@ pub fn export(arguments: &Export) -> Result<(), Failure> {
         return say(&text);
     }
     report::file(&arguments.file, text)?;
-    say(&format!("{} experiments in {}\n", history.experiments.len(), arguments.file.display()))
+    say(&format!(
+        "{} experiments in {}\n",
+        history.experiments.len(),
+        arguments.file.display()
+    ))
 }
 
 /// autoresearch's columns: commit, the metric, memory_gb, status, description.
 fn table(place: &Place, history: &History) -> String {
-    let mut out = format!("commit\t{}\tmemory_gb\tstatus\tdescription\n", place.track.file.judge.metric);
+    let mut out = format!(
+        "commit\t{}\tmemory_gb\tstatus\tdescription\n",
+        place.track.file.judge.metric
+    );
     for experiment in history.experiments.values() {
         let screen = experiment.screen.as_ref();
         let value = match screen.and_then(|screen| screen.reading.as_ref()) {
             Some(gate::Reading::Score { public, .. }) => format!("{public:.6}"),
             Some(gate::Reading::Block { log_ratio }) => format!("{:.6}", log_ratio.exp()),
-            Some(gate::Reading::Cases { public, .. }) => format!("{:.6}", public.iter().sum::<f64>() / public.len().max(1) as f64),
+            Some(gate::Reading::Cases { public, .. }) => format!(
+                "{:.6}",
+                public.iter().sum::<f64>() / public.len().max(1) as f64
+            ),
             None => "0.000000".to_owned(),
         };
         let memory = screen
-            .and_then(|screen| screen.figures.runs.iter().filter_map(|run| run.peak_memory_bytes).max())
+            .and_then(|screen| {
+                screen
+                    .figures
+                    .runs
+                    .iter()
+                    .filter_map(|run| run.peak_memory_bytes)
+                    .max()
+            })
             .map_or(0.0, |bytes| bytes as f64 / 1e9);
         let status = match experiment.standing {
             Standing::Merged | Standing::Kept => "keep",
@@ -155,7 +198,11 @@ fn table(place: &Place, history: &History) -> String {
             _ => "discard",
         };
         let title: String = experiment.proposal.title.replace(['\t', '\n', '\r'], " ");
-        let _ = writeln!(out, "{}\t{value}\t{memory:.1}\t{status}\t{title}", &experiment.proposal.commit.as_str()[..7]);
+        let _ = writeln!(
+            out,
+            "{}\t{value}\t{memory:.1}\t{status}\t{title}",
+            &experiment.proposal.commit.as_str()[..7]
+        );
     }
     out
 }
@@ -170,7 +217,17 @@ pub fn finalize(arguments: &Finalize) -> Result<(), Failure> {
     }
     let mut out = String::new();
     for branch in &branches {
-        let _ = writeln!(out, "{}  {}{}", branch.name, harmless(&branch.title), if branch.independent { "" } else { "  (needs those before it)" });
+        let _ = writeln!(
+            out,
+            "{}  {}{}",
+            branch.name,
+            harmless(&branch.title),
+            if branch.independent {
+                ""
+            } else {
+                "  (needs those before it)"
+            }
+        );
     }
     say(&out)
 }

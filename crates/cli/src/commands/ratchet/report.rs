@@ -54,13 +54,24 @@ fn page(place: &Place, history: &History) -> String {
          <title>{name}: sprag ratchet</title><style>{STYLE}\n{}</style></head><body><main>",
         chart::STYLE
     );
-    out += &format!("<h1>{name}</h1><p class=\"soft\">{}</p>", safe(&place.track.file.about));
-    out += &format!("<div class=\"card\"><p class=\"verdict\">{}</p>{}</div>", verdict(history), facts(place, history));
+    out += &format!(
+        "<h1>{name}</h1><p class=\"soft\">{}</p>",
+        safe(&place.track.file.about)
+    );
+    out += &format!(
+        "<div class=\"card\"><p class=\"verdict\">{}</p>{}</div>",
+        verdict(history),
+        facts(place, history)
+    );
     out += &format!(
         "<div class=\"card\"><h2>Score over experiments</h2><p class=\"soft small\">Each experiment's one screening reading ({}, {} is better). \
          A screen alone moves nothing: only a won race does.</p>{}</div>",
         safe(&judge.metric),
-        if matches!(judge.better, gate::Better::Lower) { "lower" } else { "higher" },
+        if matches!(judge.better, gate::Better::Lower) {
+            "lower"
+        } else {
+            "higher"
+        },
         chart::experiments(history, place)
     );
     out += &races(place, history);
@@ -72,15 +83,32 @@ fn page(place: &Place, history: &History) -> String {
 
 /// The one sentence that matters.
 fn verdict(history: &History) -> String {
-    let won: Vec<&Decision> = history.races.values().filter_map(|race| race.gain.as_ref().or(race.end.as_ref())).filter(|d| matches!(d, Decision::RaceWon { .. } | Decision::Gain { .. })).collect();
+    let won: Vec<&Decision> = history
+        .races
+        .values()
+        .filter_map(|race| race.gain.as_ref().or(race.end.as_ref()))
+        .filter(|d| matches!(d, Decision::RaceWon { .. } | Decision::Gain { .. }))
+        .collect();
     let experiments = history.experiments.len();
     if won.is_empty() {
         let least = history.gate.as_ref().and_then(gate::Gate::resolvable);
-        let least = least.map_or_else(String::new, |least| format!(" At this noise a gain of about {} would be found in four of five races.", super::look::small(least)));
+        let least = least.map_or_else(String::new, |least| {
+            format!(
+                " At this noise a gain of about {} would be found in four of five races.",
+                super::look::small(least)
+            )
+        });
         return format!("The champion stands after {experiments} experiments.{least}");
     }
-    let all: Vec<String> = won.iter().map(|decision| safe(&decision.to_string())).collect();
-    format!("{} of {experiments} experiments moved the champion: {}.", won.len(), all.join("; "))
+    let all: Vec<String> = won
+        .iter()
+        .map(|decision| safe(&decision.to_string()))
+        .collect();
+    format!(
+        "{} of {experiments} experiments moved the champion: {}.",
+        won.len(),
+        all.join("; ")
+    )
 }
 
 fn facts(place: &Place, history: &History) -> String {
@@ -89,22 +117,49 @@ fn facts(place: &Place, history: &History) -> String {
         rows.push(("champion", format!("<code>{}</code>", champion.short())));
     }
     if let Some(seal) = &history.seal {
-        rows.push(("judge", format!("epoch {}, <code>{}</code>, {} sealed files", seal.epoch, seal.id().short(), seal.files.len())));
+        rows.push((
+            "judge",
+            format!(
+                "epoch {}, <code>{}</code>, {} sealed files",
+                seal.epoch,
+                seal.id().short(),
+                seal.files.len()
+            ),
+        ));
     }
     if let Some((_, level)) = history.sessions.last() {
         rows.push(("candidates", safe(&level.to_string())));
     }
     if let Some(gate) = &history.gate {
         let spent = gate.spent();
-        rows.push(("error spent", format!("{:.5} in {} races, {} won", spent.alpha, spent.races, spent.merges)));
+        rows.push((
+            "error spent",
+            format!(
+                "{:.5} in {} races, {} won",
+                spent.alpha, spent.races, spent.merges
+            ),
+        ));
         if let Some(noise) = gate.noise() {
-            rows.push(("noise", format!("{} a reading, from {} readings", super::look::small(noise.screen.sigma), noise.screen.dof + 1)));
+            rows.push((
+                "noise",
+                format!(
+                    "{} a reading, from {} readings",
+                    super::look::small(noise.screen.sigma),
+                    noise.screen.dof + 1
+                ),
+            ));
         }
     }
     let (seconds, readings) = cost(history);
-    rows.push(("cost", format!("{readings} measurements, {}", duration(seconds))));
+    rows.push((
+        "cost",
+        format!("{readings} measurements, {}", duration(seconds)),
+    ));
     rows.push(("track", safe(&place.file.display().to_string())));
-    let rows: String = rows.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{value}</dd>")).collect();
+    let rows: String = rows
+        .iter()
+        .map(|(name, value)| format!("<dt>{name}</dt><dd>{value}</dd>"))
+        .collect();
     format!("<dl>{rows}</dl>")
 }
 
@@ -116,8 +171,15 @@ fn cost(history: &History) -> (f64, usize) {
         .filter_map(|experiment| experiment.screen.as_ref().map(|screen| &screen.figures))
         .chain(history.champion_runs.iter().map(|(_, _, figures)| figures))
         .chain(history.same_blocks.iter().map(|(_, _, figures)| figures))
-        .chain(history.races.values().flat_map(|race| race.readings.iter().map(|(_, figures)| figures)));
-    figures.fold((0.0, 0), |(seconds, count), figures| (seconds + figures.seconds, count + 1))
+        .chain(
+            history
+                .races
+                .values()
+                .flat_map(|race| race.readings.iter().map(|(_, figures)| figures)),
+        );
+    figures.fold((0.0, 0), |(seconds, count), figures| {
+        (seconds + figures.seconds, count + 1)
+    })
 }
 
 fn duration(seconds: f64) -> String {
@@ -130,10 +192,17 @@ fn races(place: &Place, history: &History) -> String {
     if history.races.is_empty() {
         return String::new();
     }
-    let mut out = String::from("<div class=\"card\"><h2>Races</h2><p class=\"soft small\">Fresh readings of what was kept, with seeds that nobody could foresee, against the champion.</p>");
+    let mut out = String::from(
+        "<div class=\"card\"><h2>Races</h2><p class=\"soft small\">Fresh readings of what was kept, with seeds that nobody could foresee, against the champion.</p>",
+    );
     for race in history.races.values() {
         let members: Vec<String> = race.members.iter().map(u64::to_string).collect();
-        out += &format!("<h3>Race {}: experiments {}, level {:.5}</h3>", race.number, members.join(", "), race.level);
+        out += &format!(
+            "<h3>Race {}: experiments {}, level {:.5}</h3>",
+            race.number,
+            members.join(", "),
+            race.level
+        );
         out += &chart::race(history, race);
         for decision in race.end.iter().chain(&race.gain) {
             out += &format!("<p>{}</p>", safe(&decision.to_string()));
@@ -141,9 +210,18 @@ fn races(place: &Place, history: &History) -> String {
         let readings: Vec<String> = race
             .readings
             .iter()
-            .map(|(reading, _)| reading.as_ref().map_or_else(|| "a loss".to_owned(), |r| reading_words(r, &place.track.file.judge.metric)))
+            .map(|(reading, _)| {
+                reading.as_ref().map_or_else(
+                    || "a loss".to_owned(),
+                    |r| reading_words(r, &place.track.file.judge.metric),
+                )
+            })
             .collect();
-        out += &format!("<details><summary>{} readings</summary><p class=\"small\">{}</p></details>", readings.len(), safe(&readings.join("; ")));
+        out += &format!(
+            "<details><summary>{} readings</summary><p class=\"small\">{}</p></details>",
+            readings.len(),
+            safe(&readings.join("; "))
+        );
     }
     out + "</div>"
 }
@@ -154,7 +232,11 @@ fn proposers(history: &History) -> String {
     for experiment in history.experiments.values() {
         let (counts, seconds) = by.entry(&experiment.proposal.proposer).or_default();
         counts[experiment.standing as usize] += 1;
-        *seconds += experiment.proposal.seconds + experiment.screen.as_ref().map_or(0.0, |screen| screen.figures.seconds);
+        *seconds += experiment.proposal.seconds
+            + experiment
+                .screen
+                .as_ref()
+                .map_or(0.0, |screen| screen.figures.seconds);
     }
     let rows: String = by
         .iter()
@@ -181,12 +263,23 @@ fn proposers(history: &History) -> String {
 fn table(place: &Place, history: &History) -> String {
     let metric = &place.track.file.judge.metric;
     let row = |experiment: &Experiment| {
-        let reading = experiment.screen.as_ref().and_then(|screen| screen.reading.as_ref());
-        let samples: Vec<String> = experiment.screen.iter().flat_map(|screen| &screen.figures.judged).map(|judged| format!("{}: {}", judged.split, judged.result)).collect();
+        let reading = experiment
+            .screen
+            .as_ref()
+            .and_then(|screen| screen.reading.as_ref());
+        let samples: Vec<String> = experiment
+            .screen
+            .iter()
+            .flat_map(|screen| &screen.figures.judged)
+            .map(|judged| format!("{}: {}", judged.split, judged.result))
+            .collect();
         let samples = if samples.is_empty() {
             String::new()
         } else {
-            format!("<details><summary>samples</summary><p class=\"small\">{}</p></details>", safe(&samples.join("; ")))
+            format!(
+                "<details><summary>samples</summary><p class=\"small\">{}</p></details>",
+                safe(&samples.join("; "))
+            )
         };
         format!(
             "<tr><td class=\"n\">{}</td><td><span class=\"dot {}\"></span>{}</td><td class=\"n\">{}</td><td>{}</td><td class=\"wide\">{}<br><span class=\"soft\">{}</span>{samples}</td></tr>",

@@ -141,12 +141,24 @@ fn go(place: &Place, how: &How, terminal: &Terminal) -> Result<(), Failure> {
 }
 
 /// Runs an engine and says what came of it.
-pub fn experiments(place: &Place, how: &How, listening: &Listening<'_>, terminal: &Terminal) -> Result<Ended, Failure> {
+pub fn experiments(
+    place: &Place,
+    how: &How,
+    listening: &Listening<'_>,
+    terminal: &Terminal,
+) -> Result<Ended, Failure> {
     let stop = || listening.is_raised();
     let mut observe = Observe::new(place, how.json, terminal);
-    let mut engine = Engine::start(place, &start(how.seal.map(Level::from))?, &stop, &mut observe)?;
+    let mut engine = Engine::start(
+        place,
+        &start(how.seal.map(Level::from))?,
+        &stop,
+        &mut observe,
+    )?;
     if engine.level() == Level::Unsealed {
-        complain("warning: candidates are not sealed; nothing stops one from reading the judge's hidden files or changing yours");
+        complain(
+            "warning: candidates are not sealed; nothing stops one from reading the judge's hidden files or changing yours",
+        );
     }
     let until = Until {
         time: how.time.map(|time| Instant::now() + time),
@@ -170,7 +182,9 @@ pub fn stop(arguments: &Stop) -> Result<(), Failure> {
     };
     let path = place.stop();
     std::fs::write(&path, "").map_err(|source| Failure::Write { path, source })?;
-    let who = holder.pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
+    let who = holder
+        .pid
+        .map_or_else(String::new, |pid| format!(" (process {pid})"));
     say(&format!(
         "the engine of {}{who} is asked to stop; the measurement at hand is taken again when it goes on\n",
         place.track.name()
@@ -181,20 +195,29 @@ pub fn stop(arguments: &Stop) -> Result<(), Failure> {
 pub fn propose(arguments: &Propose) -> Result<(), Failure> {
     let place = arguments.track.place()?;
     let (track, repository) = (&place.track, &place.repository);
-    let folder = arguments.folder.clone().unwrap_or_else(|| repository.root());
+    let folder = arguments
+        .folder
+        .clone()
+        .unwrap_or_else(|| repository.root());
     // A change is of what the folder's files were made from: the commit that is checked out, or the first champion if they are committed.
     let head = repository.head().map_err(PlaceError::from)?;
-    let mut outcome = human::put(repository, track, &head, &folder, &arguments.message).map_err(ratchet::EngineError::from)?;
+    let mut outcome = human::put(repository, track, &head, &folder, &arguments.message)
+        .map_err(ratchet::EngineError::from)?;
     if let (Err(ratchet::Void::NoChange), Ok(history)) = (&outcome, place.history()) {
         if let Some(first) = &history.first {
-            outcome = human::put(repository, track, first, &folder, &arguments.message).map_err(ratchet::EngineError::from)?;
+            outcome = human::put(repository, track, first, &folder, &arguments.message)
+                .map_err(ratchet::EngineError::from)?;
         }
     }
     match outcome {
         Ok(_) => say(&format!(
             "proposed {:?}; the engine takes it next{}\n",
             arguments.message,
-            if place.running()?.is_some() { "" } else { ": sprag ratchet run" }
+            if place.running()?.is_some() {
+                ""
+            } else {
+                ": sprag ratchet run"
+            }
         )),
         Err(why) => Err(Failure::Usage(format!("this is no candidate: {why}"))),
     }

@@ -33,7 +33,12 @@ pub struct Simulate {
     #[arg(long, value_enum, default_value = "score")]
     pub kind: Readings,
     /// True improvements in standard deviations of a reading; several with commas, 0 for changes that do nothing
-    #[arg(long, value_name = "SIGMA,..", default_value = "0,1,2,4", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "SIGMA,..",
+        default_value = "0,1,2,4",
+        value_delimiter = ','
+    )]
     pub effect: Vec<f64>,
     /// Tracks
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -88,8 +93,15 @@ pub fn run(arguments: &Arguments, _terminal: &Terminal) -> Result<(), Failure> {
         Readings::Timing => Kind::Timing,
         Readings::Cases => Kind::Cases,
     };
-    if !(0.0..=1.0).contains(&asked.share) || asked.effect.iter().any(|effect| !effect.is_finite() || *effect < 0.0) {
-        return Err(Failure::Usage("expected effects from 0 on and a share from 0 to 1".to_owned()));
+    if !(0.0..=1.0).contains(&asked.share)
+        || asked
+            .effect
+            .iter()
+            .any(|effect| !effect.is_finite() || *effect < 0.0)
+    {
+        return Err(Failure::Usage(
+            "expected effects from 0 on and a share from 0 to 1".to_owned(),
+        ));
     }
     let mut tables: Vec<Table> = Vec::new();
     for effect in &asked.effect {
@@ -108,7 +120,9 @@ pub fn run(arguments: &Arguments, _terminal: &Terminal) -> Result<(), Failure> {
             Noise::Drift => Shape::Drift,
         };
         plan.seed = asked.seed;
-        let table = plan.simulate().map_err(|error| Failure::Usage(error.to_string()))?;
+        let table = plan
+            .simulate()
+            .map_err(|error| Failure::Usage(error.to_string()))?;
         if !asked.json {
             say(&format!("{table}\n"))?;
         }

@@ -43,7 +43,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     match fs::read_to_string(&path) {
         Ok(text) => say(&format!("{}\n{text}", path.display())),
-        Err(_) => say("no profile was accepted on this machine yet; the defaults are used. Find a better one: sprag ratchet run stack --for 10m\n"),
+        Err(_) => say(
+            "no profile was accepted on this machine yet; the defaults are used. Find a better one: sprag ratchet run stack --for 10m\n",
+        ),
     }
 }
 
@@ -51,12 +53,19 @@ fn reset(path: &Path) -> Result<(), Failure> {
     let track = Store::open()?.home().join("tracks").join(NAME);
     if track.exists() {
         if let Some(holder) = Place::open(&track)?.running()? {
-            let who = holder.pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
-            return Err(Failure::Usage(format!("an engine{who} runs the track; stop it first: sprag ratchet stop stack")));
+            let who = holder
+                .pid
+                .map_or_else(String::new, |pid| format!(" (process {pid})"));
+            return Err(Failure::Usage(format!(
+                "an engine{who} runs the track; stop it first: sprag ratchet stop stack"
+            )));
         }
     }
     let remove = |path: &Path, outcome: std::io::Result<()>| match outcome {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Failure::Write { path: path.to_owned(), source }),
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Failure::Write {
+            path: path.to_owned(),
+            source,
+        }),
         _ => Ok(()),
     };
     remove(path, fs::remove_file(path))?;
@@ -72,26 +81,55 @@ pub fn folder() -> Result<PathBuf, Failure> {
     }
     let interrupt = Interrupt::untouched();
     let model = model_file::locate("default", true, &Terminal::detect(), &interrupt)?;
-    let model = fs::canonicalize(&model).map_err(|source| Failure::Read { path: model.clone(), source })?;
+    let model = fs::canonicalize(&model).map_err(|source| Failure::Read {
+        path: model.clone(),
+        source,
+    })?;
     // Made beside its place and then moved there, so that half a track is never found.
     let fresh = folder.with_extension("new");
-    let io = |source| Failure::Write { path: fresh.clone(), source };
+    let io = |source| Failure::Write {
+        path: fresh.clone(),
+        source,
+    };
     if fresh.exists() {
         fs::remove_dir_all(&fresh).map_err(io)?;
     }
     fs::create_dir_all(&fresh).map_err(io)?;
     report::file(&fresh.join("track.toml"), track(&model))?;
     report::file(&fresh.join("program.md"), PROGRAM)?;
-    report::file(&fresh.join("profile.toml"), format!("{}note = 0\n", profile::write(&RuntimeProfile::default())))?;
+    report::file(
+        &fresh.join("profile.toml"),
+        format!("{}note = 0\n", profile::write(&RuntimeProfile::default())),
+    )?;
     for arguments in [
         &["init", "--quiet"][..],
         &["add", "--all"],
-        &["-c", "user.name=sprag", "-c", "user.email=sprag@localhost", "-c", "commit.gpgsign=false", "commit", "--quiet", "--no-verify", "--message", "The defaults"],
+        &[
+            "-c",
+            "user.name=sprag",
+            "-c",
+            "user.email=sprag@localhost",
+            "-c",
+            "commit.gpgsign=false",
+            "commit",
+            "--quiet",
+            "--no-verify",
+            "--message",
+            "The defaults",
+        ],
     ] {
-        let output = Command::new("git").arg("-C").arg(&fresh).args(arguments).output();
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(&fresh)
+            .args(arguments)
+            .output();
         let output = output.map_err(|error| Failure::Usage(format!("git cannot be started: {error}; the ratchet keeps every candidate as a commit, so install git")))?;
         if !output.status.success() {
-            return Err(Failure::Usage(format!("git {}: {}", arguments[0], String::from_utf8_lossy(&output.stderr).trim())));
+            return Err(Failure::Usage(format!(
+                "git {}: {}",
+                arguments[0],
+                String::from_utf8_lossy(&output.stderr).trim()
+            )));
         }
     }
     if folder.exists() {
@@ -106,14 +144,23 @@ fn track(model: &Path) -> String {
     let default = RuntimeProfile::default();
     let threads: Vec<String> = (1..=default.threads).map(|n| n.to_string()).collect();
     TRACK
-        .replace("MODEL", &model.display().to_string().replace('\\', "\\\\").replace('"', "\\\""))
+        .replace(
+            "MODEL",
+            &model
+                .display()
+                .to_string()
+                .replace('\\', "\\\\")
+                .replace('"', "\\\""),
+        )
         .replace("THREADS", &threads.join(", "))
 }
 
 /// Keeps the champion's profile for `run`, `chat` and `bench`, if this is the `stack` track and the champion is no longer the first.
 pub fn keep(place: &Place, history: &History) -> Result<(), Failure> {
     let ours = Store::open()?.home().join("tracks").join(NAME);
-    let is_ours = fs::canonicalize(&ours).ok().is_some_and(|ours| ours == place.repository.root());
+    let is_ours = fs::canonicalize(&ours)
+        .ok()
+        .is_some_and(|ours| ours == place.repository.root());
     let (Some(champion), Some(first)) = (&history.champion, &history.first) else {
         return Ok(());
     };
@@ -121,13 +168,20 @@ pub fn keep(place: &Place, history: &History) -> Result<(), Failure> {
         return Ok(());
     }
     let text = profile_of(place, champion)?;
-    profile::read(&text).map_err(|error| Failure::Content { path: "profile.toml".into(), why: error.to_string() })?;
+    profile::read(&text).map_err(|error| Failure::Content {
+        path: "profile.toml".into(),
+        why: error.to_string(),
+    })?;
     machine_profile::keep(&text, champion.as_str())
 }
 
 fn profile_of(place: &Place, commit: &ObjectId) -> Result<String, Failure> {
-    let missing = || Failure::Content { path: "profile.toml".into(), why: "the champion has none".to_owned() };
-    let files = ratchet::mutable_files(&place.repository, &place.track, commit).map_err(ratchet::EngineError::from)?;
+    let missing = || Failure::Content {
+        path: "profile.toml".into(),
+        why: "the champion has none".to_owned(),
+    };
+    let files = ratchet::mutable_files(&place.repository, &place.track, commit)
+        .map_err(ratchet::EngineError::from)?;
     let contents = files.get(Path::new("profile.toml")).ok_or_else(missing)?;
     Ok(String::from_utf8_lossy(&contents.bytes).into_owned())
 }

@@ -55,27 +55,51 @@ impl Frame {
     /// Lines at round values, and numbers below.
     fn grid(&self, what: &str) -> String {
         let step = 10f64.powf(((self.high - self.low) / 4.0).log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].iter().map(|n| n * step).find(|s| (self.high - self.low) / s <= 6.0).unwrap_or(step * 10.0);
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .iter()
+            .map(|n| n * step)
+            .find(|s| (self.high - self.low) / s <= 6.0)
+            .unwrap_or(step * 10.0);
         let digits = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
         let mut out = String::new();
         let mut value = (self.low / step).ceil() * step;
         while value <= self.high {
             let y = self.y(value);
-            out += &format!("<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>", WIDTH - RIGHT);
-            out += &format!("<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{value:.digits$}</text>", LEFT - 6.0, y + 4.0);
+            out += &format!(
+                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>",
+                WIDTH - RIGHT
+            );
+            out += &format!(
+                "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{value:.digits$}</text>",
+                LEFT - 6.0,
+                y + 4.0
+            );
             value += step;
         }
         let apart = (self.last / 10.0).ceil().max(1.0);
         let mut number = apart;
         while number <= self.last {
-            out += &format!("<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{number}</text>", self.x(number), self.height - BOTTOM + 16.0);
+            out += &format!(
+                "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{number}</text>",
+                self.x(number),
+                self.height - BOTTOM + 16.0
+            );
             number += apart;
         }
-        out + &format!("<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>", WIDTH - RIGHT, self.height - 4.0, escape(what))
+        out + &format!(
+            "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            WIDTH - RIGHT,
+            self.height - 4.0,
+            escape(what)
+        )
     }
 
     fn svg(&self, label: &str, inside: &str) -> String {
-        format!("<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"{}\">{inside}</svg>", self.height, escape(label))
+        format!(
+            "<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"{}\">{inside}</svg>",
+            self.height,
+            escape(label)
+        )
     }
 }
 
@@ -103,7 +127,12 @@ pub fn experiments(history: &History, place: &Place) -> String {
         .values()
         .filter_map(|e| {
             let reading = e.screen.as_ref()?.reading.as_ref()?;
-            Some((e.number, value(reading), e.standing, e.proposal.title.as_str()))
+            Some((
+                e.number,
+                value(reading),
+                e.standing,
+                e.proposal.title.as_str(),
+            ))
         })
         .filter(|(_, value, _, _)| value.is_finite())
         .collect();
@@ -112,18 +141,35 @@ pub fn experiments(history: &History, place: &Place) -> String {
     }
     let timing = place.track.kind() == gate::Kind::Timing;
     let gate = history.gate.as_ref();
-    let noise = gate.and_then(gate::Gate::noise).map_or(0.0, |noise| noise.screen.sigma * if timing { 100.0 } else { 1.0 });
-    let reference = if timing { Some(0.0) } else { gate.and_then(gate::Gate::public_reference) };
+    let noise = gate.and_then(gate::Gate::noise).map_or(0.0, |noise| {
+        noise.screen.sigma * if timing { 100.0 } else { 1.0 }
+    });
+    let reference = if timing {
+        Some(0.0)
+    } else {
+        gate.and_then(gate::Gate::public_reference)
+    };
     let mut values: Vec<f64> = points.iter().map(|point| point.1).collect();
     values.extend(reference.iter().flat_map(|r| [r - noise, r + noise]));
     let last = history.experiments.keys().next_back().copied().unwrap_or(1);
     let frame = Frame::of(&values, last as usize, HEIGHT);
-    let mut inside = frame.grid(if timing { "experiment; gain of one block over the champion of its time, per cent" } else { "experiment" });
+    let mut inside = frame.grid(if timing {
+        "experiment; gain of one block over the champion of its time, per cent"
+    } else {
+        "experiment"
+    });
     if let Some(reference) = reference {
         let (top, bottom) = (frame.y(reference + noise), frame.y(reference - noise));
-        inside += &format!("<rect class=\"band\" x=\"{LEFT}\" width=\"{:.1}\" y=\"{top:.1}\" height=\"{:.1}\"/>", WIDTH - LEFT - RIGHT, (bottom - top).max(0.0));
+        inside += &format!(
+            "<rect class=\"band\" x=\"{LEFT}\" width=\"{:.1}\" y=\"{top:.1}\" height=\"{:.1}\"/>",
+            WIDTH - LEFT - RIGHT,
+            (bottom - top).max(0.0)
+        );
         let y = frame.y(reference);
-        inside += &format!("<line class=\"champion\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>", WIDTH - RIGHT);
+        inside += &format!(
+            "<line class=\"champion\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>",
+            WIDTH - RIGHT
+        );
     }
     for (number, value, standing, title) in &points {
         inside += &format!(
@@ -141,28 +187,57 @@ pub fn experiments(history: &History, place: &Place) -> String {
 
 /// The readings of one race beside the champion's.
 pub fn race(history: &History, race: &Race) -> String {
-    let theirs: Vec<f64> = race.readings.iter().filter_map(|(reading, _)| reading.as_ref().map(hidden)).filter(|v| v.is_finite()).collect();
+    let theirs: Vec<f64> = race
+        .readings
+        .iter()
+        .filter_map(|(reading, _)| reading.as_ref().map(hidden))
+        .filter(|v| v.is_finite())
+        .collect();
     if theirs.len() < 2 {
         return String::new();
     }
-    let timing = matches!(race.readings.first(), Some((Some(Reading::Block { .. }), _)));
+    let timing = matches!(
+        race.readings.first(),
+        Some((Some(Reading::Block { .. }), _))
+    );
     let champion: Vec<f64> = if timing {
         vec![0.0]
     } else {
-        history.champion_runs.iter().filter(|(at, _, _)| *at <= race.at).map(|(_, reading, _)| hidden(reading)).filter(|v| v.is_finite()).collect()
+        history
+            .champion_runs
+            .iter()
+            .filter(|(at, _, _)| *at <= race.at)
+            .map(|(_, reading, _)| hidden(reading))
+            .filter(|v| v.is_finite())
+            .collect()
     };
     let mut values = theirs.clone();
     values.extend(&champion);
     let frame = Frame::of(&values, theirs.len(), 180.0);
-    let mut inside = frame.grid(if timing { "block; gain over the champion, per cent" } else { "reading of the race" });
+    let mut inside = frame.grid(if timing {
+        "block; gain over the champion, per cent"
+    } else {
+        "reading of the race"
+    });
     if !champion.is_empty() {
         let mean = champion.iter().sum::<f64>() / champion.len() as f64;
         let y = frame.y(mean);
-        inside += &format!("<line class=\"champion\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>", WIDTH - RIGHT);
+        inside += &format!(
+            "<line class=\"champion\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>",
+            WIDTH - RIGHT
+        );
     }
-    let class = if matches!(race.end, Some(Decision::RaceWon { .. })) { "merged" } else { "dropped" };
+    let class = if matches!(race.end, Some(Decision::RaceWon { .. })) {
+        "merged"
+    } else {
+        "dropped"
+    };
     for (i, value) in theirs.iter().enumerate() {
-        inside += &format!("<circle class=\"point {class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"4.5\"/>", frame.x(i as f64 + 1.0), frame.y(*value));
+        inside += &format!(
+            "<circle class=\"point {class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"4.5\"/>",
+            frame.x(i as f64 + 1.0),
+            frame.y(*value)
+        );
     }
     frame.svg("The readings of the race", &inside)
 }

@@ -278,8 +278,8 @@ impl<'e> Turns<'e> {
         })
     }
 
-    /// Seconds of a prefill, and of a decode.
-    pub fn next(&mut self) -> Result<(f64, f64), Failure> {
+    /// Seconds of a prefill, and of a decode; `each` is part of every decoded token.
+    pub fn next(&mut self, each: &dyn Fn()) -> Result<(f64, f64), Failure> {
         self.batch.reset(0);
         let clock = Stopwatch::start();
         self.batch.prefill(0, &self.prefill, &mut |_| true)?;
@@ -287,6 +287,7 @@ impl<'e> Turns<'e> {
         let clock = Stopwatch::start();
         for i in 0..self.decode.len() {
             decode_each(&mut self.batch, &self.decode, i, 1)?;
+            each();
         }
         Ok((prefill.max(1.0) / 1e9, clock.elapsed_ns().max(1.0) / 1e9))
     }

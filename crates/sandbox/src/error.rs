@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -101,7 +101,9 @@ pub enum SandboxError {
         reason: String,
     },
     /// Something outlived SIGKILL, which only a wait for a broken device does.
-    #[error("{count} processes of the command could not be killed: look for a disk or network folder that hangs")]
+    #[error(
+        "{count} processes of the command could not be killed: look for a disk or network folder that hangs"
+    )]
     Survivors {
         /// How many.
         count: u32,
@@ -116,8 +118,12 @@ pub enum SandboxError {
     },
 }
 
+#[cfg(target_os = "linux")]
 impl SandboxError {
-    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+    pub(crate) fn file(
+        action: &'static str,
+        path: &std::path::Path,
+    ) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::File {
             action,

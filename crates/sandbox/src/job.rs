@@ -72,6 +72,7 @@ impl Job {
     }
 
     /// All mounts, the outer before the inner, so that a folder in another one keeps its own rule; with whether it is writable.
+    #[cfg(target_os = "linux")]
     pub(crate) fn mounts(&self) -> Vec<(&Mount, bool)> {
         let read_only = self.read_only.iter().map(|mount| (mount, false));
         let writable = self.writable.iter().map(|mount| (mount, true));
@@ -81,7 +82,11 @@ impl Job {
     }
 }
 
-/// A file or folder of the host, and where it is in the cell.
+/// A file or folder of the host, and where it is in the cell. Links are followed: don't list a path that an earlier candidate
+/// could have replaced.
+///
+/// Under bubblewrap a mount inside another keeps its own rule, but a writable folder above it can be renamed around it: what a judge
+/// reads afterwards has to be its own copy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Mount {
     /// Where it is on the host.
@@ -112,12 +117,15 @@ pub struct Limits {
     pub grace: Duration,
     /// Processor time of all its processes together.
     pub cpu: Option<Duration>,
-    /// Memory of all its processes together.
+    /// Memory of all its processes together: a control group's, else their anonymous and shared memory, looked at every 50 ms,
+    /// with a quarter and 64 MiB more as the most that one process gets at all.
     pub memory_bytes: Option<u64>,
-    /// Processes and threads at one time, counted as the system counts them: a thread is one. The cell's own few are not
-    /// the command's and are added.
+    /// Processes and threads at one time, counted as the system counts them: a thread is one; the cell's own few are not in it.
+    /// Without a control group it is looked at every 50 ms, with 16 more as the most that there ever are: who goes beyond and
+    /// comes back within that time is held, and not found out.
     pub processes: Option<u64>,
-    /// What it may add to the writable folders and its temporary folder, in blocks on the disk; and each file's size.
+    /// What it may add to the writable folders and its temporary folder, in blocks on the disk; and each file's size. Measured
+    /// by walking, so that a fast writer is found after some tens of milliseconds, and the first walk is over before it begins.
     pub written_bytes: Option<u64>,
     /// Of standard output, and of standard error.
     pub output_bytes: u64,

@@ -18,7 +18,10 @@ pub enum Level {
     /// - changes of mode bits of files of the same user, as far as the owner keeps reading and writing, and nobody gets to
     ///   write: linkers need `chmod`, and no filter sees a path. Every other change of a file's data, owner, times or
     ///   attributes by its path is refused;
+    /// - the times of files that it may read, set through the opened file;
     /// - that a process with some number exists (nothing else about it);
+    /// - processes that it left behind, where this program and its supervisor are both killed (by SIGKILL, within the same
+    ///   moment) and there was no control group: they stay sealed, and live;
     /// - load on the machine.
     ///
     /// What it costs: no `/proc/self`, no `/dev/shm`, no Unix or System V sockets, queues or shared memory (so no Python

@@ -89,7 +89,7 @@ pub struct Outcome {
     pub end: End,
     /// From the moment the command began to the moment it ended, by the caller's clock.
     pub wall: Duration,
-    /// Processor time of all its processes. With a control group to the microsecond; without one, processes that hide
+    /// Processor time of all its processes. With a control group (v2) to the microsecond; without one, processes that hide
     /// their end from their parent are counted up to the last look at them, 50 ms before. The cell's own start is in it.
     pub cpu: Duration,
     /// With a control group the system's own peak; else the largest sum that was seen, looking every 50 ms; `None` where

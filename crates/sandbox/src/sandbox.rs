@@ -1,8 +1,7 @@
 //! How commands are sealed on this machine: found once, tried, and then used for every job.
 
-use std::ffi::OsString;
 #[cfg(target_os = "linux")]
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use crate::error::{SandboxError, Unavailable};
 use crate::job::Job;
@@ -14,6 +13,7 @@ use crate::running::Running;
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     level: Level,
+    #[cfg(target_os = "linux")]
     helper: Vec<OsString>,
     #[cfg(target_os = "linux")]
     bubblewrap: Option<PathBuf>,

@@ -4,7 +4,8 @@
 //! candidate sees. This finds, for the managers that most people use, what a command needs of it; it guesses nothing
 //! beyond, and whoever writes the track decides.
 //!
-//! 1. rustup: the folder of shims, the toolchains and settings, and the downloaded sources. Not Cargo's credentials or settings.
+//! 1. rustup: the chosen toolchain itself (its shims write into the home at every start) and the downloaded sources. Not Cargo's
+//!    credentials or settings. A project's `rust-toolchain.toml` is not looked at.
 //! 2. pyenv: its root. A virtual environment: its folder, and the interpreter's that it was made from.
 //! 3. Anything else in `PREFIX/bin`: the prefix; where that is the home itself or as wide, the one file.
 
@@ -25,6 +26,18 @@ pub struct Toolchain {
     pub environment: BTreeMap<String, String>,
 }
 
+impl Toolchain {
+    fn of(mut folders: Vec<PathBuf>, environment: BTreeMap<String, String>) -> Self {
+        folders.retain(|folder| folder.exists() && !is_system(folder));
+        folders.sort();
+        folders.dedup();
+        Self {
+            mounts: folders.iter().map(Mount::at).collect(),
+            environment,
+        }
+    }
+}
+
 /// The read-only mounts that `command`, found on this process's `PATH`, needs beyond the system's. Empty where it is
 /// the system's own, or isn't found.
 #[must_use]
@@ -40,6 +53,7 @@ pub fn toolchain(command: &OsStr) -> Toolchain {
         home: env::home_dir(),
         cargo_home: env::var_os("CARGO_HOME").map(PathBuf::from),
         rustup_home: env::var_os("RUSTUP_HOME").map(PathBuf::from),
+        rustup_toolchain: env::var("RUSTUP_TOOLCHAIN").ok(),
     };
     around.look_for(command)
 }
@@ -50,6 +64,7 @@ struct Surroundings {
     home: Option<PathBuf>,
     cargo_home: Option<PathBuf>,
     rustup_home: Option<PathBuf>,
+    rustup_toolchain: Option<String>,
 }
 
 impl Surroundings {
@@ -61,28 +76,19 @@ impl Surroundings {
         if is_system(&found) && is_system(&real) {
             return Toolchain::default();
         }
-        let mut folders = Vec::new();
-        let mut environment = BTreeMap::new();
         if real.file_name() == Some("rustup".as_ref()) {
-            self.rustup(&found, &mut folders, &mut environment);
-        } else if let Some(root) = pyenv_root(&found) {
+            return self.rustup().unwrap_or_default();
+        }
+        let mut environment: BTreeMap<_, _> = found.parent().map(path_with).into_iter().collect();
+        let mut folders = Vec::new();
+        if let Some(root) = pyenv_root(&found) {
             environment.insert("PYENV_ROOT".to_owned(), text(&root));
             folders.push(root);
         } else {
             folders.extend(self.prefix_of(&found));
             folders.extend(self.prefix_of(&real));
         }
-        if let Some(folder) = found.parent() {
-            let system = "/usr/local/bin:/usr/bin:/bin";
-            environment.insert("PATH".to_owned(), format!("{}:{system}", text(folder)));
-        }
-        folders.retain(|folder| folder.exists() && !is_system(folder));
-        folders.sort();
-        folders.dedup();
-        Toolchain {
-            mounts: folders.iter().map(Mount::at).collect(),
-            environment,
-        }
+        Toolchain::of(folders, environment)
     }
 
     fn find(&self, command: &OsStr) -> Option<PathBuf> {
@@ -97,24 +103,38 @@ impl Surroundings {
         places.map(|folder| folder.join(path)).find(|p| p.is_file())
     }
 
-    fn rustup(
-        &self,
-        shim: &Path,
-        folders: &mut Vec<PathBuf>,
-        environment: &mut BTreeMap<String, String>,
-    ) {
-        folders.extend(shim.parent().map(Path::to_owned));
+    /// The toolchain behind the shims: the one that the environment names, else the default, else the only one.
+    fn rustup(&self) -> Option<Toolchain> {
         let in_home = |name: &str| self.home.as_ref().map(|home| home.join(name));
-        if let Some(rustup) = self.rustup_home.clone().or_else(|| in_home(".rustup")) {
-            folders.push(rustup.join("toolchains"));
-            folders.push(rustup.join("settings.toml"));
-            environment.insert("RUSTUP_HOME".to_owned(), text(&rustup));
-        }
+        let rustup = self.rustup_home.clone().or_else(|| in_home(".rustup"))?;
+        let settings = fs::read_to_string(rustup.join("settings.toml")).unwrap_or_default();
+        let default = settings.lines().find_map(|line| {
+            let (name, value) = line.split_once('=')?;
+            (name.trim() == "default_toolchain").then(|| value.trim().trim_matches('"').to_owned())
+        });
+        let toolchains = rustup.join("toolchains");
+        let all: Vec<PathBuf> = fs::read_dir(&toolchains)
+            .ok()?
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
+        let named = self.rustup_toolchain.clone().or(default);
+        let chosen = match (named, all.as_slice()) {
+            // A short name, such as `stable`, is the beginning of the folder's.
+            (Some(name), _) => all.iter().find(|path| {
+                let folder = path.file_name().unwrap_or_default().to_string_lossy();
+                folder == name || folder.starts_with(&format!("{name}-"))
+            })?,
+            (None, [only]) => only,
+            (None, _) => return None,
+        };
+        let mut folders = vec![chosen.clone()];
+        let mut environment = BTreeMap::from([path_with(&chosen.join("bin"))]);
         if let Some(cargo) = self.cargo_home.clone().or_else(|| in_home(".cargo")) {
-            folders.push(cargo.join("registry"));
-            folders.push(cargo.join("git"));
+            folders.extend([cargo.join("git"), cargo.join("registry")]);
             environment.insert("CARGO_HOME".to_owned(), text(&cargo));
         }
+        Some(Toolchain::of(folders, environment))
     }
 
     /// The folder that a program was installed into, with what a virtual environment there was made from.
@@ -127,7 +147,8 @@ impl Surroundings {
             return alone;
         };
         let home = self.home.as_deref();
-        let is_wide = home.is_some_and(|home| home.starts_with(prefix) || home.join(".local") == prefix);
+        let is_wide =
+            home.is_some_and(|home| home.starts_with(prefix) || home.join(".local") == prefix);
         if folder.file_name() != Some("bin".as_ref()) || is_wide || prefix == Path::new("/") {
             return alone;
         }
@@ -148,6 +169,12 @@ fn pyenv_root(shim: &Path) -> Option<PathBuf> {
     let root = shims.parent()?;
     let is_one = shims.file_name() == Some("shims".as_ref()) && root.join("versions").is_dir();
     is_one.then(|| root.to_owned())
+}
+
+/// A `PATH` on which `folder` comes before the system's.
+fn path_with(folder: &Path) -> (String, String) {
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", text(folder));
+    ("PATH".to_owned(), path)
 }
 
 fn is_system(path: &Path) -> bool {

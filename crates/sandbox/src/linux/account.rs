@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike};
 use rustix::process::{Pid, Signal};
 
 use super::cgroup::Group;
@@ -33,6 +34,7 @@ pub(crate) struct Account {
     /// Depth of the command's own process below this one; what is above it is the cell's.
     command_depth: usize,
     own_tasks: u64,
+    given: (u64, u64),
     seen: HashMap<(Pid, u64), Duration>,
     cpu: Duration,
     peak_memory: Option<u64>,
@@ -40,16 +42,22 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    pub(crate) fn open(order: &Order, group: Group, scratch: &Scratch) -> Self {
+    /// `given` is the input's device and inode: it may be in memory, and is the caller's, not the command's.
+    pub(crate) fn open(order: &Order, group: Group, scratch: &Scratch, given: (u64, u64)) -> Self {
         let folders = filled_folders(order, scratch);
         let walled = order.level == Level::Bubblewrap;
         Self {
             limits: order.job.limits,
             group,
-            meter: order.job.limits.written_bytes.map(|_| Meter::start(folders)),
+            meter: order
+                .job
+                .limits
+                .written_bytes
+                .map(|_| Meter::start(folders)),
             // Bubblewrap's two and the porter come first.
             command_depth: if walled { 4 } else { 1 },
             own_tasks: if walled { 3 } else { 0 },
+            given,
             seen: HashMap::new(),
             cpu: Duration::ZERO,
             peak_memory: None,
@@ -124,7 +132,8 @@ impl Account {
         let mut below = Duration::ZERO;
         for process in all {
             below += process.own + process.reaped;
-            self.seen.insert((process.pid, process.started), process.own);
+            self.seen
+                .insert((process.pid, process.started), process.own);
         }
         // Two counts, each with its blind spot: those alive with all that they waited for, and all that were ever seen.
         let known = self.seen.values().sum();
@@ -136,15 +145,12 @@ impl Account {
         let now = self.group.memory_bytes().unwrap_or_else(|| {
             let limit = self.limits.memory_bytes.unwrap_or(u64::MAX);
             let mut files = HashSet::new();
-            let sum: u64 = all
-                .iter()
-                .map(|process| tree::memory_bytes(process))
-                .sum();
+            let sum: u64 = all.iter().map(tree::memory_bytes).sum();
             // Memory that is a file without a name and mapped by nobody is in no process's account.
             let held: u64 = all
                 .iter()
-                .flat_map(|process| tree::nameless_files(process))
-                .filter(|(in_memory, id, _)| *in_memory && files.insert(*id))
+                .flat_map(tree::nameless_files)
+                .filter(|(in_memory, id, _)| *in_memory && *id != self.given && files.insert(*id))
                 .map(|(_, _, bytes)| bytes)
                 .sum();
             if sum.saturating_add(held) <= limit {
@@ -208,19 +214,14 @@ fn reaped() -> Duration {
     let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else {
         return Duration::ZERO;
     };
-    let time = |value: nix::sys::time::TimeVal| {
-        let micros = value.tv_sec() * 1_000_000 + i64::from(value.tv_usec());
-        Duration::from_micros(micros.max(0) as u64)
-    };
+    let time = |value: TimeVal| Duration::from_micros(value.num_microseconds().max(0) as u64);
     time(usage.user_time()) + time(usage.system_time())
 }
 
 /// Files on the disk that were deleted and are still open: no walk finds them.
 fn nameless_bytes(all: &[Process]) -> u64 {
     let mut seen = HashSet::new();
-    let files = all
-        .iter()
-        .flat_map(|process| tree::nameless_files(process));
+    let files = all.iter().flat_map(tree::nameless_files);
     let on_disk = files.filter(|(in_memory, id, _)| !in_memory && seen.insert(*id));
     on_disk.map(|(_, _, bytes)| bytes).sum()
 }

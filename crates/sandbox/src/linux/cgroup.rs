@@ -2,7 +2,7 @@
 //!
 //! 1. The groups of the calling process are read from `/proc/self/cgroup`. In the unified hierarchy (v2) the nearest group above
 //!    whose children have the controllers, and below which a new group can be made, is used; in v1 the own group of each
-//!    controller.
+//!    controller that has a limit to hold.
 //! 2. One group a cell, named after its supervisor, which puts the cell's first process in it before that process begins.
 //! 3. It is removed when the cell is gone. What a killed supervisor left is removed by the next [`sweep`].
 //!
@@ -31,8 +31,6 @@ pub(crate) struct Group {
     memory: Option<PathBuf>,
     pids: Option<PathBuf>,
     cpuset: Option<PathBuf>,
-    cpuacct: Option<PathBuf>,
-    freezer: Option<PathBuf>,
     held: Held,
 }
 
@@ -44,14 +42,14 @@ impl Group {
         };
         let name = name_of(owner);
         let mut group = Self::none();
-        group.unified = unified(&own, &name);
+        group.unified = unified(Path::new(MOUNT), &own, &name);
         if group.unified.is_none() {
             let make = |controller| v1(&own, controller, &name);
-            group.memory = make("memory");
-            group.pids = make("pids");
-            group.cpuacct = make("cpuacct");
-            group.freezer = make("freezer");
-            group.cpuset = job.processors.is_some().then(|| make("cpuset")).flatten();
+            // Entering one takes some 5 ms each (the system waits for all its processors): only those with something to hold.
+            let wanted = |is_limited: bool, name| is_limited.then(|| make(name)).flatten();
+            group.memory = wanted(job.limits.memory_bytes.is_some(), "memory");
+            group.pids = wanted(job.limits.processes.is_some(), "pids");
+            group.cpuset = wanted(job.processors.is_some(), "cpuset");
         }
         group.limit(job, own_tasks);
         group
@@ -74,13 +72,10 @@ impl Group {
             .try_for_each(|folder| fs::write(folder.join("cgroup.procs"), &pid))
     }
 
-    /// Processor time of all that ever was in it.
+    /// Processor time of all that ever was in it; v2 counts that in any case.
     pub(crate) fn cpu(&self) -> Option<Duration> {
-        if let Some(folder) = &self.unified {
-            let micros = labelled(&folder.join("cpu.stat"), "usage_usec")?;
-            return Some(Duration::from_micros(micros));
-        }
-        number(&self.cpuacct.as_ref()?.join("cpuacct.usage")).map(Duration::from_nanos)
+        let micros = labelled(&self.unified.as_ref()?.join("cpu.stat"), "usage_usec")?;
+        Some(Duration::from_micros(micros))
     }
 
     /// Memory now.
@@ -116,24 +111,16 @@ impl Group {
         self.held.processes && refused.is_some_and(|count| count > 0)
     }
 
-    /// Kills all that is in it, those born meanwhile too.
+    /// Kills all that is in it; in v2 those born meanwhile too, in v1 those that are seen.
     pub(crate) fn kill(&self) {
         if let Some(folder) = &self.unified
             && fs::write(folder.join("cgroup.kill"), "1").is_ok()
         {
             return;
         }
-        // Frozen processes make no children; they die when they thaw.
-        let freeze = |state| {
-            if let Some(folder) = &self.freezer {
-                let _unsupported = fs::write(folder.join("freezer.state"), state);
-            }
-        };
-        freeze("FROZEN");
         for pid in self.members() {
             let _gone = kill_process(pid, Signal::KILL);
         }
-        freeze("THAWED");
     }
 
     fn members(&self) -> Vec<Pid> {
@@ -146,14 +133,7 @@ impl Group {
     }
 
     fn folders(&self) -> impl Iterator<Item = &PathBuf> {
-        let all = [
-            &self.unified,
-            &self.memory,
-            &self.pids,
-            &self.cpuset,
-            &self.cpuacct,
-            &self.freezer,
-        ];
+        let all = [&self.unified, &self.memory, &self.pids, &self.cpuset];
         all.into_iter().flatten()
     }
 
@@ -209,11 +189,11 @@ pub(crate) fn sweep() {
     let Ok(own) = fs::read_to_string("/proc/self/cgroup") else {
         return;
     };
-    let mut parents: Vec<PathBuf> = ["memory", "pids", "cpuset", "cpuacct", "freezer"]
+    let mut parents: Vec<PathBuf> = ["memory", "pids", "cpuset"]
         .iter()
         .filter_map(|controller| v1_parent(&own, controller))
         .collect();
-    parents.extend(unified_parents(&own));
+    parents.extend(unified_parents(Path::new(MOUNT), &own));
     for parent in parents {
         let Ok(entries) = fs::read_dir(parent) else {
             continue;
@@ -239,7 +219,7 @@ fn remove(folder: &Path) {
     }
 }
 
-fn unified(own: &str, name: &str) -> Option<PathBuf> {
+fn unified(mount: &Path, own: &str, name: &str) -> Option<PathBuf> {
     let fits = |parent: &PathBuf| {
         let given = fs::read_to_string(parent.join("cgroup.subtree_control")).ok()?;
         let given: Vec<&str> = given.split_ascii_whitespace().collect();
@@ -249,12 +229,11 @@ fn unified(own: &str, name: &str) -> Option<PathBuf> {
         fs::create_dir(&folder).ok()?;
         Some(folder)
     };
-    unified_parents(own).iter().find_map(fits)
+    unified_parents(mount, own).iter().find_map(fits)
 }
 
 /// The own group and those above it, nearest first.
-fn unified_parents(own: &str) -> Vec<PathBuf> {
-    let mount = Path::new(MOUNT);
+fn unified_parents(mount: &Path, own: &str) -> Vec<PathBuf> {
     let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::/")) else {
         return Vec::new();
     };

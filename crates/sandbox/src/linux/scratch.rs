@@ -8,12 +8,12 @@
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, chmodat, openat, renameat_with, statat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, chmod, openat, renameat_with, statat,
     unlinkat,
 };
 use rustix::process::Pid;
@@ -102,10 +102,13 @@ pub(crate) fn sweep(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;
     };
+    let own = rustix::process::getuid().as_raw();
     for entry in entries.flatten() {
-        if entry.file_name().to_str().is_some_and(is_orphaned) {
-            // Somebody else's stays: the system refuses.
-            let _refused = remove_tree(&entry.path());
+        let is_own = |data: fs::Metadata| data.uid() == own && data.is_dir();
+        // Anybody can make such a name; only what is this user's was made by this user.
+        if entry.file_name().to_str().is_some_and(is_orphaned) && entry.metadata().is_ok_and(is_own)
+        {
+            let _left = remove_tree(&entry.path());
         }
     }
 }
@@ -137,7 +140,7 @@ fn empty_once(top: &OwnedFd) -> io::Result<bool> {
                 continue;
             }
             // A folder that its owner may not write cannot be moved elsewhere.
-            chmodat(&inner, &name, Mode::RWXU, AtFlags::empty())?;
+            drop(open_folder(&inner, name.as_c_str())?);
             loop {
                 let up = CString::new(format!("{fresh:x}")).unwrap_or_default();
                 fresh += 1;
@@ -174,26 +177,18 @@ fn entries(folder: &OwnedFd) -> io::Result<Vec<(CString, bool)>> {
     Ok(all)
 }
 
-/// Opens a folder, after opening it to its owner where it was closed. Never through a link.
-fn open_folder<P: rustix::path::Arg + Copy>(at: impl AsFd, name: P) -> io::Result<OwnedFd> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-    let opened = openat(at.as_fd(), name, flags, Mode::empty());
-    if let Ok(folder) = opened
-        && chmod_open(&folder)
-    {
-        return Ok(folder);
-    }
-    let data = statat(at.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW)?;
-    if FileType::from_raw_mode(data.st_mode) != FileType::Directory {
-        return Err(io::Error::from(io::ErrorKind::NotADirectory));
-    }
-    chmodat(at.as_fd(), name, Mode::RWXU, AtFlags::empty())?;
-    Ok(openat(at.as_fd(), name, flags, Mode::empty())?)
-}
-
-/// Deleting in it needs more than reading it.
-fn chmod_open(folder: &OwnedFd) -> bool {
-    rustix::fs::fchmod(folder, Mode::RWXU).is_ok()
+/// Opens a folder, after opening it to its owner. Never through a link, not even one that somebody puts there meanwhile.
+fn open_folder<P: rustix::path::Arg>(at: impl AsFd, name: P) -> io::Result<OwnedFd> {
+    let folder = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let found = openat(
+        at,
+        name,
+        folder | OFlags::PATH | OFlags::NOFOLLOW,
+        Mode::empty(),
+    )?;
+    let itself = format!("/proc/self/fd/{}", found.as_raw_fd());
+    chmod(itself, Mode::RWXU)?;
+    Ok(openat(&found, ".", folder | OFlags::RDONLY, Mode::empty())?)
 }
 
 #[cfg(test)]

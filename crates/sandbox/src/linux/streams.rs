@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 
 use rustix::fs::{MemfdFlags, SealFlags};
 
@@ -65,7 +66,10 @@ fn stdin(from: &Stdin, pipes: &mut Pipes) -> Result<OwnedFd, SandboxError> {
     };
     match from {
         Stdin::Empty => open("/dev/null".as_ref()),
-        Stdin::File(path) => open(path),
+        Stdin::File(path) => {
+            plain(path).map_err(SandboxError::file("read", path))?;
+            open(path)
+        }
         Stdin::Bytes(bytes) => in_memory(bytes),
         Stdin::Piped => {
             let (read, write) = pipe()?;
@@ -89,6 +93,28 @@ fn in_memory(bytes: &[u8]) -> Result<OwnedFd, SandboxError> {
     Ok(file.into())
 }
 
+/// Opening a pipe that has a name waits for its other side, perhaps for ever.
+fn plain(path: &std::path::Path) -> io::Result<()> {
+    if path.metadata()?.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::other("it is not an ordinary file"))
+}
+
+/// Where a link lies, somebody may have put it: it is not followed.
+fn create(path: &std::path::Path) -> Result<File, SandboxError> {
+    if path.exists() {
+        plain(path).map_err(SandboxError::file("create", path))?;
+    }
+    File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
+        .map_err(SandboxError::file("create", path))
+}
+
 /// An output as it arrives.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -105,7 +131,7 @@ impl Output {
             Capture::Tail(bytes) => *bytes,
             Capture::Discard | Capture::Piped => 0,
             Capture::File(path) => {
-                file = Some(File::create(path).map_err(SandboxError::file("create", path))?);
+                file = Some(create(path)?);
                 TAIL_BYTES
             }
         };

@@ -29,6 +29,7 @@ impl Home {
             home: Some(self.0.path().to_owned()),
             cargo_home: None,
             rustup_home: None,
+            rustup_toolchain: None,
         };
         let toolchain = around.look_for(command.as_ref());
         let hosts = toolchain.mounts.into_iter().map(|mount| mount.host);
@@ -37,22 +38,30 @@ impl Home {
 }
 
 #[test]
-fn a_rustup_shim_brings_toolchains_and_sources_and_no_credentials() {
+fn a_rustup_shim_brings_the_default_toolchain_and_sources_and_no_credentials() {
     let home = Home::with(&[".cargo/bin/rustup", ".cargo/credentials.toml"]);
     std::os::unix::fs::symlink("rustup", home.at(".cargo/bin/cargo")).unwrap();
-    home.file(".rustup/toolchains/stable/bin/cargo", "");
-    home.file(".rustup/settings.toml", "");
+    home.file(".rustup/toolchains/stable-x/bin/cargo", "");
     home.file(".cargo/registry/index", "");
+    let expected = [".cargo/registry", ".rustup/toolchains/stable-x"];
+    let expected = expected.map(|name| home.at(name));
+    // The only one there is.
     let (mounts, environment) = home.offers("cargo", &[".cargo/bin"]);
-    let expected = [
-        ".cargo/bin",
-        ".cargo/registry",
-        ".rustup/settings.toml",
-        ".rustup/toolchains",
-    ];
-    assert_eq!(mounts, expected.map(|name| home.at(name)));
+    assert_eq!(mounts, expected);
     assert_eq!(environment["CARGO_HOME"], text(&home.at(".cargo")));
-    assert_eq!(environment["RUSTUP_HOME"], text(&home.at(".rustup")));
+    let bin = text(&home.at(".rustup/toolchains/stable-x/bin"));
+    assert!(environment["PATH"].starts_with(&bin));
+    // Of two, the one that the settings name; without a name, none.
+    home.file(".rustup/toolchains/nightly-x/bin/cargo", "");
+    assert_eq!(
+        home.offers("cargo", &[".cargo/bin"]).0,
+        [""; 0].map(PathBuf::from)
+    );
+    home.file(
+        ".rustup/settings.toml",
+        "version = \"12\"\ndefault_toolchain = \"stable\"\n",
+    );
+    assert_eq!(home.offers("cargo", &[".cargo/bin"]).0, expected);
 }
 
 #[test]

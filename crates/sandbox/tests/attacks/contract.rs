@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sandbox::{Capture, End, Helper, Level, Limits, Mount, Sandbox, SandboxError, Stdin};
 
-use crate::ground::{alive, at_each_level, helper, levels, mark, stderr, stdout};
+use crate::ground::{alive, at_each_level, at_level, helper, levels, mark, stderr, stdout};
 
 #[test]
 fn some_seal_is_to_be_had_and_every_probe_was_stopped() {
@@ -35,7 +35,7 @@ fn a_helper_that_seals_nothing_is_found_out() {
 #[test]
 fn inputs_arrive_whole() {
     at_each_level(|ground| {
-        let mut job = ground.shell("wc -c; cat");
+        let mut job = ground.shell("cat | wc -c");
         assert_eq!(stdout(&ground.run(&job)), "0\n");
         let bytes = vec![b'x'; 3 << 20];
         job.stdin = Stdin::Bytes(bytes.clone());
@@ -46,6 +46,16 @@ fn inputs_arrive_whole() {
         assert_eq!(stdout(&ground.run(&job)), "5\n");
         job.stdin = Stdin::File(ground.at("nothing"));
         assert!(ground.refused(&job).to_string().contains("nothing"));
+        job.stdin = Stdin::File("/dev/zero".into());
+        let refusal = ground.refused(&job).to_string();
+        assert!(refusal.contains("ordinary"), "{refusal}");
+        // What is given in memory is not the command's.
+        let mut job = ground.shell("sleep 0.3; cat | wc -c");
+        job.stdin = Stdin::Bytes(vec![0; 64 << 20]);
+        job.limits.memory_bytes = Some(32 << 20);
+        let outcome = ground.run(&job);
+        assert_eq!(outcome.end, End::Exited(0));
+        assert_eq!(stdout(&outcome), "67108864\n");
     });
 }
 
@@ -97,7 +107,9 @@ fn a_conversation_ends_when_the_caller_hangs_up() {
         assert_eq!(stderr(&outcome), "bye\n");
         assert!(matches!(
             ground.refused(&job),
-            SandboxError::Piped { what: "standard input" }
+            SandboxError::Piped {
+                what: "standard input"
+            }
         ));
     });
 }
@@ -138,7 +150,10 @@ fn jobs_that_are_none_are_refused_with_words() {
         assert!(refusal.contains("no-such-program"), "{refusal}");
         job = good.clone();
         job.folder = "relative".into();
-        assert!(matches!(ground.refused(&job), SandboxError::Relative { .. }));
+        assert!(matches!(
+            ground.refused(&job),
+            SandboxError::Relative { .. }
+        ));
         job = good.clone();
         job.folder = ground.at("outside");
         assert!(matches!(
@@ -150,7 +165,10 @@ fn jobs_that_are_none_are_refused_with_words() {
         assert!(matches!(ground.refused(&job), SandboxError::Mount { .. }));
         job = good.clone();
         job.read_only.push(Mount::at(ground.at("work/../outside")));
-        assert!(matches!(ground.refused(&job), SandboxError::Relative { .. }));
+        assert!(matches!(
+            ground.refused(&job),
+            SandboxError::Relative { .. }
+        ));
         job = good;
         job.stderr = Capture::Piped;
         assert!(matches!(ground.refused(&job), SandboxError::Piped { .. }));
@@ -211,7 +229,66 @@ fn a_cell_starts_quickly() {
             })
             .collect();
         times.sort();
-        println!("   `true` takes {:?} (median of 50), {:?} at most", times[25], times[49]);
+        println!(
+            "   `true` takes {:?} (median of 50), {:?} at most",
+            times[25], times[49]
+        );
         assert!(times[25] < Duration::from_millis(200), "{times:?}");
+    });
+}
+
+/// Prints the level that it finds, where the test below runs it.
+#[test]
+fn a_detector_for_the_others() {
+    if std::env::var("SPRAG_TEST_DETECT").is_ok() {
+        match Sandbox::detect(Helper::program(helper()), None) {
+            Ok(sandbox) => println!("found {:?}", sandbox.level()),
+            Err(why) => println!("found nothing: {why}"),
+        }
+    }
+}
+
+/// A cell is a container that forbids namespaces, as many do: in there, bubblewrap can't work, and Landlock has to be found.
+#[test]
+fn where_namespaces_are_forbidden_landlock_is_found() {
+    at_level(Level::Bubblewrap, |ground| {
+        let tests = std::env::current_exe().unwrap();
+        let mut job = ground.job([
+            tests.as_os_str(),
+            "--exact".as_ref(),
+            "contract::a_detector_for_the_others".as_ref(),
+            "--nocapture".as_ref(),
+        ]);
+        job.read_only
+            .extend([Mount::at(&tests), Mount::at(helper())]);
+        let cell = helper().to_string_lossy().into_owned();
+        for (name, value) in [("SPRAG_TEST_DETECT", "1"), (crate::ground::HELPER, &cell)] {
+            job.environment.insert(name.to_owned(), value.to_owned());
+        }
+        let outcome = ground.run(&job);
+        let said = stdout(&outcome);
+        assert!(
+            said.contains("found Landlock"),
+            "{said}{}",
+            stderr(&outcome)
+        );
+    });
+}
+
+#[test]
+fn a_users_own_compiler_works_by_its_toolchain() {
+    let rust = sandbox::toolchain("cargo".as_ref());
+    if rust.mounts.is_empty() {
+        return;
+    }
+    at_each_level(|ground| {
+        let script = "cargo init --quiet --vcs none --name hello . && cargo run --quiet --offline";
+        let mut job = ground.shell(script);
+        job.limits.wall = Duration::from_secs(60);
+        job.read_only.extend(rust.mounts.clone());
+        job.environment.extend(rust.environment.clone());
+        let outcome = ground.run(&job);
+        let said = format!("{}{}", stdout(&outcome), stderr(&outcome));
+        assert!(said.ends_with("Hello, world!\n"), "{} {said}", outcome.end);
     });
 }

@@ -90,6 +90,8 @@ for where in (outside, locked):
     attempt("symlink", lambda: os.symlink("x", new))
     attempt("fifo", lambda: os.mkfifo(new))
     attempt("link", lambda: os.link("mine", new))
+    attempt("a name for it here", lambda: os.link(old, "hard"))
+    attempt("move it here", lambda: os.rename(old, "moved"))
     attempt("move there", lambda: os.rename("mine", new))
     attempt("unlink", lambda: os.unlink(old))
     attempt("rmdir", lambda: os.rmdir(where))

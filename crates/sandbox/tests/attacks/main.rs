@@ -4,6 +4,11 @@
 //! A level that this machine doesn't have is said and left out. At least one has to be there.
 
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+#![expect(
+    clippy::print_stdout,
+    reason = "levels that were left out, and times, are for whoever reads the test's output"
+)]
 
 mod contract;
 mod engine;

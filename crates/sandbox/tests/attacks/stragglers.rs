@@ -82,7 +82,9 @@ for i in range(40): os.mkdir('e' * 200); os.chdir('e' * 200)"; true"#;
         let own = format!("-{}-", std::process::id());
         let mut left = leftovers(&std::env::temp_dir());
         let name = std::fs::read_to_string(ground.at("work/name")).unwrap();
-        left.retain(|path| path.to_string_lossy() == name.trim() || path.to_string_lossy().contains(&own));
+        left.retain(|path| {
+            path.to_string_lossy() == name.trim() || path.to_string_lossy().contains(&own)
+        });
         assert!(left.is_empty(), "{left:?}");
     });
 }

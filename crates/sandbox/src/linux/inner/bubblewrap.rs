@@ -100,8 +100,5 @@ impl Line {
 
 /// The first bubblewrap there is.
 pub(crate) fn find() -> Option<PathBuf> {
-    PLACES
-        .iter()
-        .map(PathBuf::from)
-        .find(|path| path.is_file())
+    PLACES.iter().map(PathBuf::from).find(|path| path.is_file())
 }

@@ -116,8 +116,8 @@ fn limit(order: &CellOrder) -> Result<(), Refusal> {
         set_limit("memory", Resource::Data, bytes)?;
     }
     if !order.held.processes {
-        // This one counts all of the user's, wherever they run, so that it can only be the last line, behind the watch.
-        let before = order.tasks_before;
+        // This one may count all of the user's, wherever they run: the last line, behind the watch, which is to see who goes beyond.
+        let before = order.tasks_before.saturating_add(16);
         let tasks = limits.processes.map(|n| n.saturating_add(before));
         set_limit("processes", Resource::Nproc, tasks)?;
     }

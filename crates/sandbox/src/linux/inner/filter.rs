@@ -175,7 +175,7 @@ fn everywhere(rules: &mut Rules, order: &CellOrder) -> Result<(), Refusal> {
         let set = is(0, SeccompCmpOp::MaskedEq(bit), bit)?;
         rules.entry(libc::SYS_clone).or_default().push(all([set])?);
     }
-    for request in [libc::TIOCSTI as u64, libc::TIOCLINUX as u64] {
+    for request in [TIOCSTI, TIOCLINUX] {
         let rule = all([is32(1, SeccompCmpOp::Eq, request)?])?;
         rules.entry(libc::SYS_ioctl).or_default().push(rule);
     }
@@ -216,11 +216,7 @@ fn everywhere(rules: &mut Rules, order: &CellOrder) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn beside_others(
-    rules: &mut Rules,
-    order: &CellOrder,
-    strength: Strength,
-) -> Result<(), Refusal> {
+fn beside_others(rules: &mut Rules, order: &CellOrder, strength: Strength) -> Result<(), Refusal> {
     // The command keeps the cell's number: 0 and it are itself, and its negative is its own group.
     let own = std::process::id();
     let itself = [0, own as i32];
@@ -270,6 +266,11 @@ fn mode_calls() -> Vec<(c_long, u8)> {
         (FCHMODAT2, 2),
     ]
 }
+
+/// Puts a letter into a terminal's input, as if it had been typed; their type differs between C libraries.
+const TIOCSTI: u64 = 0x5412;
+/// Pastes on a console.
+const TIOCLINUX: u64 = 0x541c;
 
 /// Newer than the constants of some systems.
 const FCHMODAT2: c_long = 452;
@@ -346,3 +347,6 @@ fn known_calls_only() -> BpfProgram {
 fn install(program: &BpfProgram) -> Result<(), Refusal> {
     seccompiler::apply_filter(program).map_err(Refusal::step(STEP))
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,7 +126,10 @@ fn calls(targets: &Targets) -> Vec<Probe> {
             TcpStream::connect_timeout(&targets.tcp, wait),
         ),
         tried("send a UDP packet to the host", datagram),
-        tried("call a Unix socket outside", UnixStream::connect(&targets.socket)),
+        tried(
+            "call a Unix socket outside",
+            UnixStream::connect(&targets.socket),
+        ),
         tried("call an abstract socket outside", abstract_socket),
     ]
 }
@@ -136,7 +139,11 @@ fn processes(targets: &Targets) -> Vec<Probe> {
         let mark = MARK.as_bytes();
         // Another process may have that number in here.
         let found = bytes.windows(mark.len()).any(|window| window == mark);
-        if found { Ok(()) } else { Err(io::Error::other("not its own")) }
+        if found {
+            Ok(())
+        } else {
+            Err(io::Error::other("not its own"))
+        }
     });
     let Some(pid) = Pid::from_raw(targets.process) else {
         return Vec::new();

@@ -77,9 +77,10 @@ fn supervise(engine: &mut Channel) -> Result<(), Refusal> {
     if order.level == Level::Bubblewrap {
         fs::create_dir(scratch.path().join(bubblewrap::SHARED)).map_err(step())?;
     }
+    let given = rustix::fs::fstat(&streams[0]).map_err(Refusal::step("look at the input"))?;
     let cell = Cell::start(&order, &scratch, streams)?;
     let mut watch = Supervisor {
-        account: Account::open(&order, cell.group, &scratch),
+        account: Account::open(&order, cell.group, &scratch, (given.st_dev, given.st_ino)),
         order,
         cell: cell.channel,
         child: cell.child,
@@ -141,7 +142,9 @@ impl Cell {
             .send_streams([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
             .map_err(Refusal::step(STEP))?;
         let held = group.held();
-        let counted = !held.processes && !(walled && counts_by_namespace());
+        let by_namespace = walled && counts_by_namespace();
+        let limited = order.job.limits.processes.is_some();
+        let counted = limited && !held.processes && !by_namespace;
         let user = rustix::process::getuid().as_raw();
         let temporary = match order.level {
             Level::Bubblewrap => OsString::from(bubblewrap::TEMPORARY),
@@ -152,7 +155,11 @@ impl Cell {
             level: order.level,
             temporary,
             held,
-            tasks_before: if counted { tree::tasks_of_user(user) } else { own_tasks },
+            tasks_before: if counted {
+                tree::tasks_of_user(user)
+            } else {
+                own_tasks
+            },
         };
         channel.send(&cell_order).map_err(Refusal::step(STEP))?;
         Ok(Self {
@@ -320,9 +327,13 @@ impl Supervisor {
             match self.cell.receive::<Report>() {
                 Ok(Some(Report::Ready)) => {
                     self.ready = true;
+                    let silent = self.cell_is_silent();
+                    if silent {
+                        self.hear_last_refusal()?;
+                    }
                     let _engine_gone = engine.send(&Report::Ready);
-                    if self.cell_is_silent() {
-                        return self.hear_last_refusal();
+                    if silent {
+                        return Ok(());
                     }
                 }
                 Ok(Some(Report::Refused(refusal))) => return Err(refusal),

@@ -18,7 +18,7 @@ fn closed_and_linked_trees_go_and_what_they_point_to_stays() {
     std::os::unix::fs::symlink(&precious, at("link")).unwrap();
     std::os::unix::fs::symlink(&precious, at("a/b/link")).unwrap();
     for closed in ["a/b/c", "a/b", "a"] {
-        fs::set_permissions(at(closed), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(at(closed), fs::Permissions::from_mode(0o000)).unwrap();
     }
     let path = scratch.path().to_owned();
     drop(scratch);
@@ -30,7 +30,9 @@ fn closed_and_linked_trees_go_and_what_they_point_to_stays() {
 fn only_what_dead_owners_left_is_swept() {
     let parent = tempfile::tempdir().unwrap();
     let own = Scratch::make(parent.path(), rustix::process::getpid()).unwrap();
-    let dead = parent.path().join(format!("{PREFIX}{}-{}-7-0", namespace(), i32::MAX));
+    let dead = parent
+        .path()
+        .join(format!("{PREFIX}{}-{}-7-0", namespace(), i32::MAX));
     let others = [
         "sprag-cell-",
         "sprag-cell-x-y-z",

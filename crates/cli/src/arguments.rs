@@ -6,8 +6,9 @@ use runtime::SamplingOptions;
 
 use crate::checkpoint::WeightArguments;
 use crate::commands::{
-    bench, chat, convert, inspect, lens, models, perplexity, pull, run, tokenize,
+    bench, chat, convert, inspect, judge, lens, models, perplexity, pull, ratchet, run, tokenize,
 };
+use crate::machine_profile;
 use crate::placement::WeightsIn;
 
 const AFTER: &str = "\
@@ -42,6 +43,8 @@ pub enum Command {
     Bench(bench::Arguments),
     Perplexity(perplexity::Arguments),
     Lens(lens::Arguments),
+    Ratchet(ratchet::Arguments),
+    Judge(judge::Arguments),
     Tokenize(tokenize::Arguments),
 }
 
@@ -59,6 +62,8 @@ impl Arguments {
             Some(Command::Bench(a)) => ("bench", Some(&a.model)),
             Some(Command::Perplexity(a)) => ("perplexity", Some(&a.model)),
             Some(Command::Lens(a)) => ("lens", a.model.as_deref()),
+            Some(Command::Ratchet(_)) => ("ratchet", None),
+            Some(Command::Judge(_)) => ("judge", None),
             Some(Command::Tokenize(a)) => ("tokenize", Some(&a.model)),
         }
     }
@@ -71,13 +76,17 @@ pub struct EngineArguments {
     /// Threads; by default one per processor that this process may use
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
-    /// Precision of the key/value cache: i16 (whole numbers with a scale for each head: nearer than f16, and faster for long prompts), f16, q8_0 (about half the
+    /// A runtime profile to run with (TOML, as `sprag ratchet stack` shows it), or `default`; without it the one that the ratchet proved on this
+    /// machine, if there is one
+    #[arg(long, value_name = "FILE", value_parser = runtime_profile)]
+    pub profile: Option<RuntimeProfile>,
+    /// Precision of the key/value cache: by default i16 (whole numbers with a scale for each head: nearer than f16, and faster for long prompts), f16, q8_0 (about half the
     /// bytes) or f32
-    #[arg(long, value_name = "TYPE", default_value = "i16", value_parser = kv_type)]
+    #[arg(long, value_name = "TYPE", value_parser = kv_type)]
     pub kv_type: Option<KvType>,
-    /// What products with BF16 weights multiply: f32 (the same numbers on every processor), or split-bf16 (each input as the sum of two
+    /// What products with BF16 weights multiply: by default f32 (the same numbers on every processor), or split-bf16 (each input as the sum of two
     /// BF16, which keep 17 bits of it; much faster for long prompts where the processor has AMX, elsewhere as f32)
-    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = float_products)]
+    #[arg(long, value_name = "TYPE", value_parser = float_products)]
     pub float_products: Option<FloatProducts>,
     /// Instruction set of the kernels: portable, avx2, avx-vnni, avx512 or neon; by default the processor's best. All give the same numbers
     #[arg(long, value_name = "SET", value_parser = isa)]
@@ -98,9 +107,9 @@ pub struct EngineArguments {
 }
 
 impl EngineArguments {
-    /// The default profile with what was asked for.
+    /// The profile of this machine, or the one that was named, with what was asked for beside it.
     pub fn profile(&self) -> RuntimeProfile {
-        let default = RuntimeProfile::default();
+        let default = self.profile.clone().unwrap_or_else(machine_profile::here);
         RuntimeProfile {
             threads: self.threads.unwrap_or(default.threads),
             kv_type: self.kv_type.unwrap_or(default.kv_type),
@@ -200,6 +209,14 @@ fn within(text: &str, least: usize, most: usize) -> Result<usize, String> {
         Ok(n) if (least..=most).contains(&n) => Ok(n),
         _ => Err(format!("expected a whole number from {least} to {most}")),
     }
+}
+
+fn runtime_profile(text: &str) -> Result<RuntimeProfile, String> {
+    if text == "default" {
+        return Ok(RuntimeProfile::default());
+    }
+    let profile = std::fs::read_to_string(text).map_err(|error| error.to_string())?;
+    runtime::profile::read(&profile).map_err(|error| error.to_string())
 }
 
 fn isa(text: &str) -> Result<Isa, String> {

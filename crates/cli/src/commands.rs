@@ -4,10 +4,12 @@ pub mod bench;
 pub mod chat;
 pub mod convert;
 pub mod inspect;
+pub mod judge;
 pub mod lens;
 pub mod models;
 pub mod perplexity;
 pub mod pull;
+pub mod ratchet;
 pub mod run;
 pub mod tokenize;
 mod tour;
@@ -31,6 +33,8 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Some(Command::Bench(a)) => bench::run(a, terminal),
         Some(Command::Perplexity(a)) => perplexity::run(a, terminal),
         Some(Command::Lens(a)) => lens::run(a, terminal),
+        Some(Command::Ratchet(a)) => ratchet::run(a, terminal),
+        Some(Command::Judge(a)) => judge::run(a, terminal),
         Some(Command::Tokenize(a)) => tokenize::run(a, terminal),
     }
 }

@@ -119,6 +119,18 @@ pub enum Failure {
     Output(io::Error),
     #[error("cannot write the report as JSON: {0}")]
     Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Ratchet(#[from] ratchet::EngineError),
+    #[error(transparent)]
+    Track(#[from] ratchet::PlaceError),
+    #[error(transparent)]
+    Seal(#[from] ratchet::seal::SealError),
+    #[error(transparent)]
+    Query(#[from] ledger::QueryError),
+    #[error(transparent)]
+    Ledger(#[from] ledger::Broken),
+    #[error("{0}")]
+    Broken(String),
     #[error("interrupted")]
     Interrupted,
 }
@@ -176,8 +188,53 @@ impl Failure {
                 _ => Exit::BadFile,
             },
             Self::Write { source, .. } | Self::Output(source) => write_exit(source),
+            Self::Ratchet(error) => engine_exit(error),
+            Self::Track(error) => place_exit(error),
+            Self::Query(_) => Exit::Usage,
+            Self::Seal(_) | Self::Ledger(_) | Self::Broken(_) => Exit::BadFile,
             Self::Interrupted => Exit::Interrupted,
         }
+    }
+}
+
+fn engine_exit(error: &ratchet::EngineError) -> Exit {
+    use ratchet::EngineError as E;
+    match error {
+        E::Place(error) => place_exit(error),
+        E::Ledger(error) => ledger_exit(error),
+        E::Git(error) => git_exit(error),
+        E::Io { source, .. } => write_exit(source),
+        E::Sandbox(_) | E::Dirty(_) | E::NothingMutable => Exit::Usage,
+        E::Tree(_) => Exit::Internal,
+        E::History(_) | E::Seal(_) | E::Workshop(_) | E::Gate(_) | E::OtherKey(_) | E::Gone(_) => Exit::BadFile,
+    }
+}
+
+fn place_exit(error: &ratchet::PlaceError) -> Exit {
+    use ratchet::PlaceError as E;
+    match error {
+        E::Missing { .. } | E::NotBegun(_) => Exit::NotFound,
+        E::Track { .. } | E::Root { .. } | E::History(_) => Exit::BadFile,
+        E::Git(error) => git_exit(error),
+        E::Ledger(error) => ledger_exit(error),
+    }
+}
+
+fn git_exit(error: &ratchet::git::GitError) -> Exit {
+    use ratchet::git::GitError as E;
+    match error {
+        E::Missing(_) | E::NoRepository { .. } | E::NoCommit(_) => Exit::NotFound,
+        _ => Exit::Internal,
+    }
+}
+
+fn ledger_exit(error: &ledger::LedgerError) -> Exit {
+    use ledger::LedgerError as E;
+    match error {
+        E::NotFound { .. } => Exit::NotFound,
+        E::Full { .. } => Exit::DoesNotFit,
+        E::Busy { .. } => Exit::Usage,
+        _ => Exit::BadFile,
     }
 }
 

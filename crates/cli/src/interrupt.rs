@@ -36,6 +36,11 @@ impl Interrupt {
         own
     }
 
+    /// For a command that may have to fetch something before it takes over Ctrl-C itself: Ctrl-C ends the process, as it does without.
+    pub fn untouched() -> Self {
+        Self::default()
+    }
+
     /// Starts to listen; what was raised before is forgotten.
     pub fn listen(&self) -> Listening<'_> {
         self.raised.store(false, SeqCst);

@@ -14,6 +14,7 @@ mod exchange;
 mod failure;
 mod hint;
 mod interrupt;
+mod machine_profile;
 mod model_file;
 mod placement;
 mod progress;
@@ -38,6 +39,11 @@ fn main() -> ExitCode {
         ));
         std::process::exit(Exit::Internal.code().into());
     }));
+    // A sandbox's child is this program too; it knows no other arguments.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == commands::ratchet::CELL) {
+        return sandbox::inner::main(words);
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(refusal) => {

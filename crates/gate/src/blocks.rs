@@ -17,7 +17,8 @@
 //! # Where this differs from the first specification
 //! That wanted the lower end of the mean above the 95th percentile of single A/A blocks, which no number of blocks reaches unless
 //! the effect is twice the spread of a block: at 3% a block, a true 3% is never found. The mean of n A/A blocks is what the mean
-//! of n blocks has to be told from, so the percentile is divided by the root of n. Simulated at 3% a block, with 10% true changes:
+//! of n blocks has to be told from, so the percentile is divided by the root of n; what does not average out, a bias of the A/A
+//! blocks to one side, has to be exceeded whole. Simulated at 3% a block, with 10% true changes:
 //! by the first rule the power is 0.01 at an effect of 3% and 0.50 at 6%, by this one 0.36 and 0.87.
 
 use crate::decision::{Decision, Evidence, Loss, Proof, Refusal};
@@ -62,6 +63,8 @@ struct Same {
     spread: Spread,
     /// 95th percentile of their sizes.
     p95: f64,
+    /// Size of their mean: blocks that favour one side of two equal programs do so in a race, too.
+    bias: f64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -91,8 +94,17 @@ impl Same {
                 dof,
                 at_floor: sigma <= floor,
             },
+            bias: (blocks.iter().sum::<f64>() / f64::from(dof)).abs(),
             p95: sizes.get(rank.max(1) - 1).copied().unwrap_or(floor),
         })
+    }
+}
+
+impl Same {
+    /// What the lower end of a mean of so many blocks has to reach.
+    fn least(&self, blocks: u32, settings: &Settings) -> f64 {
+        let of_nothing = self.p95 / f64::from(blocks.max(1)).sqrt();
+        settings.least_gain.max(of_nothing).max(self.bias)
     }
 }
 
@@ -252,7 +264,7 @@ impl Blocks {
         let known = self.known?;
         let root_n = f64::from(settings.race_runs).sqrt();
         let (sigma, s) = (known.spread.conservative, known.spread.sigma);
-        let least = settings.least_gain.max(known.p95 / root_n);
+        let least = known.least(settings.race_runs, settings);
         let by_interval = least + student_quantile(0.95, settings.race_runs - 1) * s / root_n;
         // The mixture is within ln 4 of its best component, whose odds are n z^2 / 2.
         let ln_needed = (1.0 / level).ln() + (EFFECTS.len() as f64).ln();
@@ -281,12 +293,6 @@ impl Race {
         student_quantile(quantile, dof) * scatter / f64::from(arm.runs.max(1)).sqrt()
     }
 
-    /// What the lower end has to reach after these blocks.
-    fn least(&self, settings: &Settings) -> f64 {
-        let n = f64::from(self.raw.runs.max(1));
-        settings.least_gain.max(self.same_seen.p95 / n.sqrt())
-    }
-
     fn judge(&self, settings: &Settings) -> Step {
         let runs = self.raw.runs;
         if runs == 0 {
@@ -294,7 +300,7 @@ impl Race {
         }
         let half = self.half_width(&self.raw, 0.95);
         let proven = (1.0 / self.level).ln() <= self.ln_e(settings);
-        let large = self.least(settings) <= self.raw.mean - half;
+        let large = self.same_seen.least(runs, settings) <= self.raw.mean - half;
         if proven && large && LEAST_BLOCKS <= runs {
             return Step::Won;
         }
@@ -307,7 +313,7 @@ impl Race {
         }
         if proven {
             return Step::Lost(Loss::BelowLeast {
-                least: self.least(settings),
+                least: self.same_seen.least(runs, settings),
             });
         }
         let per_effect = 2.0 * ((1.0 / self.level).ln() + (EFFECTS.len() as f64).ln());

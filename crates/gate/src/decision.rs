@@ -55,7 +55,8 @@ pub enum Decision {
         /// Why.
         why: Loss,
     },
-    /// What a merge has really brought, by runs that had no part in the decision.
+    /// What a merge has really brought, by runs that had no part in the decision. Told when the new champion's pool may be used,
+    /// and once more, better, when it is full.
     Gain {
         /// Which merge.
         of_race: u64,

@@ -28,18 +28,13 @@ use bench::{Bench, Standing};
 pub struct Gate {
     settings: Settings,
     bench: Bench,
-    tip: Vec<Kept>,
-    numbers: Vec<u64>,
+    tip: Vec<u64>,
+    /// What each member of the tip was compared with, so that a withdrawal can go back to it.
+    before: Vec<Standing>,
     race: Option<Open>,
     without_keep: u32,
     screened: BTreeSet<u64>,
     spending: Spending,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct Kept {
-    candidate: u64,
-    before: Standing,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +55,7 @@ impl Gate {
             bench: Bench::new(settings.kind),
             settings,
             tip: Vec::new(),
-            numbers: Vec::new(),
+            before: Vec::new(),
             race: None,
             without_keep: 0,
             screened: BTreeSet::new(),
@@ -171,12 +166,12 @@ impl Gate {
     }
 
     fn check_withdrawal(&self, candidate: u64) -> Result<(), OutOfTurn> {
-        if self.numbers.contains(&candidate) {
+        if self.tip.contains(&candidate) {
             Ok(())
         } else {
             Err(OutOfTurn::NotOnTip {
                 candidate,
-                tip: self.numbers.clone(),
+                tip: self.tip.clone(),
             })
         }
     }
@@ -196,7 +191,7 @@ impl Gate {
                 self.bench = Bench::new(settings.kind);
                 self.settings = *settings;
                 self.tip.clear();
-                self.numbers.clear();
+                self.before.clear();
                 self.race = None;
                 self.without_keep = 0;
                 Vec::new()
@@ -227,8 +222,8 @@ impl Gate {
         let before = self.bench.standing();
         match self.bench.screen(reading, &self.settings) {
             Screened::Keep { by, strong } => {
-                self.tip.push(Kept { candidate, before });
-                self.numbers.push(candidate);
+                self.tip.push(candidate);
+                self.before.push(before);
                 self.without_keep = 0;
                 let standing = self.tip.len() as u32;
                 let mut decisions = vec![Decision::Kept {
@@ -261,7 +256,7 @@ impl Gate {
         self.without_keep = 0;
         Decision::RaceOpened {
             race: number,
-            members: self.numbers.clone(),
+            members: self.tip.clone(),
             level,
             why,
         }
@@ -292,10 +287,10 @@ impl Gate {
         let evidence = self.bench.evidence(&self.settings);
         self.spending.won();
         let gain = self.bench.close(race.number, true, &self.settings);
-        self.tip.clear();
+        self.before.clear();
         let mut decisions = vec![Decision::RaceWon {
             race: race.number,
-            members: std::mem::take(&mut self.numbers),
+            members: std::mem::take(&mut self.tip),
             evidence,
         }];
         decisions.extend(gain);
@@ -306,10 +301,10 @@ impl Gate {
         let race = self.race.take()?;
         let evidence = self.bench.evidence(&self.settings);
         self.bench.close(race.number, false, &self.settings);
-        self.tip.clear();
+        self.before.clear();
         Some(Decision::RaceLost {
             race: race.number,
-            members: std::mem::take(&mut self.numbers),
+            members: std::mem::take(&mut self.tip),
             evidence,
             why,
         })
@@ -318,7 +313,7 @@ impl Gate {
     /// Takes a candidate, and what was built on it, off the tip. A race that it was part of is lost, its level stays spent, and
     /// what stood below it is provisional again.
     fn withdraw(&mut self, candidate: u64, why: String) -> Vec<Decision> {
-        let Some(place) = self.numbers.iter().position(|kept| *kept == candidate) else {
+        let Some(place) = self.tip.iter().position(|kept| *kept == candidate) else {
             return Vec::new();
         };
         let mut decisions = Vec::new();
@@ -327,19 +322,19 @@ impl Gate {
             self.bench.close(race.number, false, &self.settings);
             decisions.push(Decision::RaceLost {
                 race: race.number,
-                members: self.numbers.clone(),
+                members: self.tip.clone(),
                 evidence,
                 why: Loss::Withdrawn,
             });
         }
-        let before = self.tip[place].before.clone();
-        self.bench.stand(before);
-        self.tip.truncate(place);
+        if let Some(before) = self.before.drain(place..).next() {
+            self.bench.stand(before);
+        }
         decisions.push(Decision::Refused {
             candidate,
             why: Refusal::Withdrawn { why },
         });
-        for above in self.numbers.drain(place..).skip(1) {
+        for above in self.tip.drain(place..).skip(1) {
             decisions.push(Decision::Refused {
                 candidate: above,
                 why: Refusal::BuiltOn { candidate },
@@ -357,7 +352,7 @@ impl Gate {
     /// What is provisionally kept, oldest first.
     #[must_use]
     pub fn tip(&self) -> &[u64] {
-        &self.numbers
+        &self.tip
     }
 
     /// The account of the error.

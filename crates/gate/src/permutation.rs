@@ -4,7 +4,8 @@
 //! with equal probability. The one-sided p is the share of sign patterns whose sum is at least the observed one. Three ways:
 //! differences that are all of one size (one repeat of a yes-or-no metric) make it a binomial tail, which is McNemar's exact test;
 //! up to 16 that are not zero are enumerated; beyond that the patterns are drawn from a seeded generator, and p = (1 + hits) /
-//! (1 + draws) is valid at any number of draws (Phipson and Smyth, 2010).
+//! (1 + draws) is valid at any number of draws (Phipson and Smyth, 2010). No level below one in 200,000 can be reached by drawing,
+//! which is that of a track's five-hundredth race.
 //!
 //! **Bootstrap by case** (Efron and Tibshirani, 1993, ch. 13): cases are drawn with replacement; the interval speaks of the
 //! population that the cases were taken from.

@@ -109,3 +109,48 @@ pub fn fresh(folder: &Path) -> io::Result<()> {
     remove(folder)?;
     fs::create_dir_all(folder)
 }
+
+/// A copy of a folder with its links as links.
+///
+/// # Errors
+/// The disk.
+pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+    fresh(to)?;
+    let mut open = vec![PathBuf::new()];
+    while let Some(relative) = open.pop() {
+        for entry in fs::read_dir(from.join(&relative))? {
+            let entry = entry?;
+            let path = relative.join(entry.file_name());
+            let (source, target) = (entry.path(), to.join(&path));
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                fs::create_dir(&target)?;
+                open.push(path);
+            } else if kind.is_symlink() {
+                std::os::unix::fs::symlink(fs::read_link(&source)?, &target)?;
+            } else if kind.is_file() {
+                fs::copy(&source, &target)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+
+/// A folder of links to the files of another.
+///
+/// # Errors
+/// The disk.
+pub fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
+    if !from.is_dir() {
+        return Ok(());
+    }
+    for path in walk(from, &|_| false)? {
+        let link = to.join(&path);
+        if let Some(folder) = link.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        std::os::unix::fs::symlink(from.join(&path), link)?;
+    }
+    Ok(())
+}

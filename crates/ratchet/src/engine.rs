@@ -144,6 +144,7 @@ pub struct Engine<'a> {
     seal: Seal,
     key: Key,
     sandbox: Sandbox,
+    plain: Sandbox,
     stop: &'a dyn Fn() -> bool,
 }
 
@@ -166,6 +167,7 @@ impl<'a> Engine<'a> {
             return Err(EngineError::OtherKey(place.key()));
         }
         let sandbox = Sandbox::detect(start.helper.clone(), start.level)?;
+        let plain = Sandbox::detect(start.helper.clone(), Some(Level::Unsealed))?;
         let (seal, new) = match &history.seal {
             Some(seal) => {
                 seal::check(seal, &place.track, &place.repository.root(), &place.epoch(seal.epoch))?;
@@ -180,6 +182,7 @@ impl<'a> Engine<'a> {
             seal,
             key,
             sandbox,
+            plain,
             stop,
         };
         if engine.history.champion.is_none() {
@@ -239,8 +242,8 @@ impl<'a> Engine<'a> {
         let (asked, stop_file) = (self.stop, place.stop());
         let stop = move || asked() || stop_file.exists();
         // The sandbox is lent to the workshop for as long as the loop runs.
-        let sandbox = self.sandbox.clone();
-        let mut workshop = Workshop::new(&place.track, &place.repository, &seal, &epoch, &work, &sandbox, &key, &stop)?;
+        let (sandbox, plain) = (self.sandbox.clone(), self.plain.clone());
+        let mut workshop = Workshop::new(&place.track, &place.repository, &seal, &epoch, &work, &sandbox, &plain, &key, &stop)?;
         let mut left = until.experiments;
         let mut voids = 0;
         loop {

@@ -30,4 +30,4 @@ pub use engine::{Ended, Engine, EngineError, Observer, Start, Until};
 pub use history::{Experiment, History};
 pub use place::{Place, PlaceError};
 pub use record::{Proposal, Record, Void};
-pub use tree::TreeError;
+pub use tree::{TreeError, mutable as mutable_files};

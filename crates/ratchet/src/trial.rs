@@ -13,6 +13,7 @@ use gate::Event;
 use serde::{Deserialize, Serialize};
 
 mod artefact;
+mod ask;
 mod cell;
 mod judge;
 mod workshop;

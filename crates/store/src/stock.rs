@@ -137,6 +137,12 @@ impl Store {
         Self { home: home.into() }
     }
 
+    /// The folder that holds everything of Sprag's.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// The folder of the models.
     #[must_use]
     pub fn models_folder(&self) -> PathBuf {

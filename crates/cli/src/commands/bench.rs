@@ -261,6 +261,18 @@ fn measured(
     })
 }
 
+/// Seconds of each prefill of `prefill` tokens and of each decode of `decode` tokens behind them, from an empty context, warmed up once.
+pub fn seconds(engine: &Engine, prefill: usize, decode: usize, repeat: u32) -> Result<(Vec<f64>, Vec<f64>), Failure> {
+    let mut batch = engine.batch(1, Some(prefill.max(prefill + decode)))?;
+    let mut go = |depth, work, tokens: usize| -> Result<Vec<f64>, Failure> {
+        let phase = measured(&mut batch, depth, repeat, work, &mut || Ok(()))?;
+        Ok(phase.tokens_per_second.raw().iter().map(|rate| tokens as f64 / rate).collect())
+    };
+    let first = go(0, Work::Prefill { tokens: prefill }, prefill)?;
+    let second = go(prefill, Work::Decode { tokens: decode, sequences: 1 }, decode)?;
+    Ok((first, second))
+}
+
 /// One token of each of the first `sequences`, all different; their logits, as a server would read them.
 fn decode_each(
     batch: &mut Batch<'_>,

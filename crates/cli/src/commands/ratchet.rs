@@ -12,6 +12,7 @@ mod look;
 mod observe;
 mod records;
 mod run;
+pub use run::CELL;
 mod simulate;
 pub mod stack;
 

@@ -20,7 +20,7 @@ pub(super) enum Bench {
     Cases(CaseTable),
 }
 
-/// What the reference was before a keep, so that a withdrawal can go back to it. `None`: the champion's pool.
+/// What a candidate is compared with. `None`: the champion's pool.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Standing {
     Cost(Option<f64>),

@@ -370,6 +370,30 @@ fn a_timing_session_takes_its_same_blocks_anew_even_during_a_race() {
 }
 
 #[test]
+fn blocks_that_favour_one_side_win_nothing() {
+    let mut gate = Gate::new(Settings::of(Kind::Timing, Better::Lower)).unwrap();
+    let mut turn = 0;
+    let mut biased = || {
+        turn += 1;
+        block([0.030, 0.033, 0.027][turn % 3])
+    };
+    drive(&mut gate, &mut biased, || block(0.0));
+    let opened = screen(&mut gate, 1, block(0.030));
+    assert_eq!(opened.len(), 2, "{opened:?}");
+    let decisions = drive(&mut gate, || block(0.0), biased);
+    assert!(
+        matches!(
+            decisions[0],
+            Decision::RaceLost {
+                why: Loss::BelowLeast { .. },
+                ..
+            }
+        ),
+        "{decisions:?}"
+    );
+}
+
+#[test]
 fn cases_are_judged_by_the_cases_that_changed() {
     let mut gate = Gate::new(Settings::of(Kind::Cases, Better::Higher)).unwrap();
     let right =

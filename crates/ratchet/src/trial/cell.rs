@@ -54,12 +54,17 @@ pub(super) fn judge(workshop: &Workshop<'_>, command: &[String], folder: &Path, 
     let memory = file.judge.memory.unwrap_or(file.sandbox.memory).0;
     let mut job = job(command, folder, limits(&file.sandbox, file.judge.time, memory), &file.sandbox, &extra);
     job.network = Network::None;
+    if command.first().is_some_and(|program| program == "sprag") {
+        // It finds its models where the user's Sprag does.
+        let own = ["HOME", "SPRAG_HOME", "XDG_DATA_HOME", "PATH"];
+        job.environment.extend(own.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))));
+        job.limits.memory_bytes = None;
+    }
     job.read_only.push(Mount::at(seal::files_in(workshop.epoch)));
     job.read_only.extend(file.judge.reads.iter().map(Mount::at));
     if let Some(program) = command.first() {
         if let Some(path) = workshop.seal.program(program, workshop.epoch) {
             job.read_only.push(Mount::at(&path));
-            job.read_only.extend(sandbox::toolchains(path.as_os_str()));
             job.command[0] = path.into_os_string();
         }
     }
@@ -74,10 +79,11 @@ pub(crate) fn job(command: &[String], folder: &Path, limits: Limits, rules: &fil
     job.read_only = extra.readable.iter().map(Mount::at).collect();
     job.read_only.extend(rules.reads.iter().map(Mount::at));
     if let Some(program) = command.first() {
-        let tools = sandbox::toolchains(OsStr::new(program));
-        job.read_only.extend(tools);
+        let tools = sandbox::toolchain(OsStr::new(program));
+        job.read_only.extend(tools.mounts);
+        job.environment = tools.environment;
     }
-    job.environment = rules.environment.clone();
+    job.environment.extend(rules.environment.clone());
     job.environment.extend(extra.environment.iter().cloned());
     job.network = if rules.network { Network::Host } else { Network::None };
     job.processors.clone_from(&rules.processors);

@@ -19,6 +19,8 @@ pub const ARTEFACT: &str = "SPRAG_ARTEFACT";
 pub const CHAMPION: &str = "SPRAG_CHAMPION";
 /// `public`, `hidden` or `block`.
 pub const SPLIT: &str = "SPRAG_SPLIT";
+/// Which measurement it is, such as `screen/12` or `race/3/0`.
+pub const MEASUREMENT: &str = "SPRAG_MEASUREMENT";
 /// A whole number that nobody but the engine could foresee.
 pub const SEED: &str = "SPRAG_SEED";
 /// The largest answer.

@@ -7,13 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gate::{Better, Kind, Reading};
+use gate::{Better, Reading};
 use globset::GlobSet;
 use sandbox::{End, Outcome, Sandbox, SandboxError};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Judged, Loss, Measured, RunFigures, artefact,
+    Loss, Measured, RunFigures, artefact,
     cell::{self, Extra},
     judge::{self, JudgeError, Verdict},
 };
@@ -75,8 +75,10 @@ pub struct Workshop<'a> {
     pub epoch: &'a Path,
     /// A folder that is the workshop's alone.
     pub work: &'a Path,
-    /// How processes are sealed.
+    /// How candidates are sealed.
     pub sandbox: &'a Sandbox,
+    /// How Sprag's own judges run, which seal what they start.
+    pub plain: &'a Sandbox,
     /// Where seeds come from.
     pub key: &'a Key,
     /// Asked while a process runs; true stops it.
@@ -85,9 +87,15 @@ pub struct Workshop<'a> {
     output: GlobSet,
 }
 
-/// The clocks of one measurement.
-struct Clocks {
+/// A measurement that is being taken.
+pub(super) struct Taking {
+    /// Which: `screen/12`.
+    pub(super) label: String,
+    /// What it is measured with.
+    pub(super) seed: u64,
+    pub(super) figures: Measured,
     start: Instant,
+    /// Time inside sealed processes, which is not the engine's.
     inside: Duration,
 }
 
@@ -104,6 +112,7 @@ impl<'a> Workshop<'a> {
         epoch: &'a Path,
         work: &'a Path,
         sandbox: &'a Sandbox,
+        plain: &'a Sandbox,
         key: &'a Key,
         stop: &'a dyn Fn() -> bool,
     ) -> Result<Self, TreeError> {
@@ -117,6 +126,7 @@ impl<'a> Workshop<'a> {
             epoch,
             work,
             sandbox,
+            plain,
             key,
             stop,
             built: BTreeMap::new(),
@@ -156,12 +166,10 @@ impl<'a> Workshop<'a> {
     /// # Errors
     /// [`WorkshopError`]. A loss is a result: `None` as the reading.
     pub fn alone(&mut self, commit: &ObjectId, arm: Arm, label: &str) -> Result<(Option<Reading>, Measured), WorkshopError> {
-        let mut clocks = Clocks::start();
-        let mut figures = Measured::default();
-        let outcome = self.judged_alone(commit, arm, label, &mut figures, &mut clocks);
-        let reading = settle(outcome, arm, &mut figures)?;
-        clocks.stop(&mut figures);
-        Ok((reading, figures))
+        let mut taking = Taking::start(label, self.key);
+        let outcome = self.judged_alone(commit, arm, &mut taking);
+        let reading = settle(outcome, arm, &mut taking.figures)?;
+        Ok((reading, taking.stop()))
     }
 
     /// One block: champion, candidate, candidate, champion, each in a fresh process.
@@ -174,32 +182,27 @@ impl<'a> Workshop<'a> {
         candidate: &ObjectId,
         label: &str,
     ) -> Result<(Option<Reading>, Measured), WorkshopError> {
-        let mut clocks = Clocks::start();
-        let mut figures = Measured::default();
+        let mut taking = Taking::start(label, self.key);
         let outcome = match self.track.file.judge.clock {
-            Clock::Engine => self.timed_block(champion, candidate, label, &mut figures, &mut clocks),
-            Clock::Judge => self.judged_block(champion, candidate, label, &mut figures, &mut clocks),
+            Clock::Engine => self.timed_block(champion, candidate, &mut taking),
+            Clock::Judge => self.judged_block(champion, candidate, &mut taking),
         };
         let arm = if champion == candidate { Arm::Champion } else { Arm::Candidate };
-        let reading = settle(outcome, arm, &mut figures)?;
-        clocks.stop(&mut figures);
-        Ok((reading, figures))
+        let reading = settle(outcome, arm, &mut taking.figures)?;
+        Ok((reading, taking.stop()))
     }
 
     fn judged_alone(
         &mut self,
         commit: &ObjectId,
         arm: Arm,
-        label: &str,
-        figures: &mut Measured,
-        clocks: &mut Clocks,
+        taking: &mut Taking,
     ) -> Result<Reading, Trouble> {
-        let seed = self.key.seed(label);
-        let artefact = self.artefact(commit, arm, seed, figures, clocks)?;
+        let artefact = self.artefact(commit, arm, taking)?;
         let splits: &[&str] = if self.track.file.judge.splits { &["public", "hidden"] } else { &["public"] };
         let mut verdicts = Vec::new();
         for split in splits {
-            let (verdict, _) = self.judge(&artefact, None, arm, split, seed, figures, clocks)?;
+            let (verdict, _) = self.judge(&artefact, None, arm, split, taking)?;
             verdicts.push(verdict);
         }
         let hidden = verdicts.pop();
@@ -215,23 +218,20 @@ impl<'a> Workshop<'a> {
         &mut self,
         champion: &ObjectId,
         candidate: &ObjectId,
-        label: &str,
-        figures: &mut Measured,
-        clocks: &mut Clocks,
+        taking: &mut Taking,
     ) -> Result<Reading, Trouble> {
-        let seed = self.key.seed(label);
         let half = self.track.file.judge.repeats;
         let (mut of_champion, mut of_candidate) = (Vec::new(), Vec::new());
         for (arm, commit) in [(Arm::Champion, champion), (Arm::Candidate, candidate), (Arm::Candidate, candidate), (Arm::Champion, champion)] {
             for _ in 0..half {
-                let artefact = self.artefact(commit, arm, seed, figures, clocks)?;
-                let seconds = figures.runs.last().map_or(0.0, |run| run.seconds);
+                let artefact = self.artefact(commit, arm, taking)?;
+                let seconds = taking.figures.runs.last().map_or(0.0, |run| run.seconds);
                 match arm {
                     Arm::Champion => of_champion.push(seconds),
                     Arm::Candidate => of_candidate.push(seconds),
                 }
                 if !self.track.file.judge.command.is_empty() {
-                    self.judge(&artefact, None, arm, "block", seed, figures, clocks)?;
+                    self.judge(&artefact, None, arm, "block", taking)?;
                 }
             }
         }
@@ -242,14 +242,11 @@ impl<'a> Workshop<'a> {
         &mut self,
         champion: &ObjectId,
         candidate: &ObjectId,
-        label: &str,
-        figures: &mut Measured,
-        clocks: &mut Clocks,
+        taking: &mut Taking,
     ) -> Result<Reading, Trouble> {
-        let seed = self.key.seed(label);
-        let first = self.artefact(champion, Arm::Champion, seed, figures, clocks)?;
-        let second = self.artefact(candidate, Arm::Candidate, seed, figures, clocks)?;
-        let (verdict, _) = self.judge(&second, Some(&first), Arm::Candidate, "block", seed, figures, clocks)?;
+        let first = self.artefact(champion, Arm::Champion, taking)?;
+        let second = self.artefact(candidate, Arm::Candidate, taking)?;
+        let (verdict, _) = self.judge(&second, Some(&first), Arm::Candidate, "block", taking)?;
         match verdict {
             Verdict::Times { champion, candidate } => block_of(self.track.file.judge.better, &champion, &candidate),
             _ => Err(Trouble::Judge(JudgeError::Answer {
@@ -264,15 +261,13 @@ impl<'a> Workshop<'a> {
         &mut self,
         commit: &ObjectId,
         arm: Arm,
-        seed: u64,
-        figures: &mut Measured,
-        clocks: &mut Clocks,
+        taking: &mut Taking,
     ) -> Result<PathBuf, Trouble> {
         let to = self.work.join(match arm {
             Arm::Champion => "artefact-champion",
             Arm::Candidate => "artefact-candidate",
         });
-        let built = self.built(commit, clocks)?;
+        let built = self.built(commit, taking)?;
         let Some(run) = &self.track.file.run else {
             disk::fresh(&to).map_err(|e| Trouble::io(&to, e))?;
             for (path, contents) in tree::mutable(self.repository, self.track, commit)? {
@@ -282,17 +277,17 @@ impl<'a> Workshop<'a> {
             return Ok(to);
         };
         let folder = self.work.join("run");
-        copy_tree(&built.folder, &folder).map_err(|e| Trouble::io(&folder, e))?;
+        disk::copy_tree(&built.folder, &folder).map_err(|e| Trouble::io(&folder, e))?;
         let extra = Extra {
             writable: vec![folder.clone()],
-            environment: vec![(judge::SEED.to_owned(), seed.to_string())],
+            environment: vec![(judge::SEED.to_owned(), taking.seed.to_string())],
             data: true,
             ..Extra::default()
         };
         let stdin = run.stdin.as_ref().map(|path| seal::files_in(self.epoch).join(path));
         let job = cell::candidate(self, &run.command, &folder, run.time, stdin, extra);
-        let outcome = self.sealed(&job, clocks)?;
-        figures.runs.push(RunFigures {
+        let outcome = self.sealed(&job, taking)?;
+        taking.figures.runs.push(RunFigures {
             arm,
             seconds: outcome.wall.as_secs_f64(),
             cpu_seconds: outcome.cpu.as_secs_f64(),
@@ -316,11 +311,11 @@ impl<'a> Workshop<'a> {
     }
 
     /// Lays out and builds a commit, once.
-    fn built(&mut self, commit: &ObjectId, clocks: &mut Clocks) -> Result<Built, Trouble> {
+    fn built(&mut self, commit: &ObjectId, taking: &mut Taking) -> Result<Built, Trouble> {
         if let Some(known) = self.built.get(commit) {
             return known.clone().map_err(Trouble::Loss);
         }
-        let outcome = match self.build(commit, clocks) {
+        let outcome = match self.build(commit, taking) {
             Ok(built) => Ok(built),
             Err(Trouble::Loss(loss)) => Err(loss),
             Err(other) => return Err(other),
@@ -329,7 +324,7 @@ impl<'a> Workshop<'a> {
         outcome.map_err(Trouble::Loss)
     }
 
-    fn build(&self, commit: &ObjectId, clocks: &mut Clocks) -> Result<Built, Trouble> {
+    fn build(&self, commit: &ObjectId, taking: &mut Taking) -> Result<Built, Trouble> {
         let folder = self.work.join(format!("built-{}", commit.short()));
         let Some(step) = &self.track.file.build else {
             let untouchable = tree::lay(self.repository, self.track, commit, self.epoch, &folder, Purpose::Run)?;
@@ -342,7 +337,7 @@ impl<'a> Workshop<'a> {
             ..Extra::default()
         };
         let job = cell::candidate(self, &step.command, &building, step.time, None, extra);
-        let outcome = self.sealed(&job, clocks)?;
+        let outcome = self.sealed(&job, taking)?;
         ended("build", &outcome)?;
         let untouchable = tree::lay(self.repository, self.track, commit, self.epoch, &folder, Purpose::Run)?;
         let wanted = crate::track::globs_of(&step.output);
@@ -358,105 +353,16 @@ impl<'a> Workshop<'a> {
         Ok(Built { folder, untouchable })
     }
 
-    /// Asks the judge, and the second one.
-    #[expect(clippy::too_many_arguments, reason = "what a judge is told, and where the figures go")]
-    fn judge(
-        &self,
-        artefact: &Path,
-        champion: Option<&Path>,
-        arm: Arm,
-        split: &str,
-        seed: u64,
-        figures: &mut Measured,
-        clocks: &mut Clocks,
-    ) -> Result<(Verdict, super::Values), Trouble> {
-        let start = Instant::now();
-        let rules = &self.track.file.judge;
-        let result = self.ask(&rules.command, artefact, champion, split, seed, clocks)?;
-        let second = match &rules.second {
-            None => None,
-            Some(second) => Some(self.ask(&second.command, artefact, champion, split, seed, clocks)?),
-        };
-        figures.judged.push(Judged {
-            arm,
-            split: split.to_owned(),
-            seed,
-            result: result.clone(),
-            second: second.clone(),
-            seconds: start.elapsed().as_secs_f64(),
-        });
-        let found = judge::read(self.track, &result)?.map_err(Trouble::Loss)?;
-        if let (Some(second), Some(rules)) = (second, &rules.second) {
-            let other = judge::read(self.track, &second)?.map_err(Trouble::Loss)?;
-            for (judge, second) in figures_of(&found.0).into_iter().zip(figures_of(&other.0)) {
-                if !judge::agree(judge, second, rules.within) {
-                    let within = rules.within;
-                    return Err(Trouble::Loss(Loss::Disagree { judge, second, within }));
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    fn ask(
-        &self,
-        command: &[String],
-        artefact: &Path,
-        champion: Option<&Path>,
-        split: &str,
-        seed: u64,
-        clocks: &mut Clocks,
-    ) -> Result<serde_json::Value, Trouble> {
-        let (folder, answers) = (self.work.join("judge"), self.work.join("answer"));
-        for fresh in [&folder, &answers] {
-            disk::fresh(fresh).map_err(|e| Trouble::io(fresh, e))?;
-        }
-        let sealed = seal::files_in(self.epoch);
-        link_tree(&sealed, &folder).map_err(|e| Trouble::io(&folder, e))?;
-        let file = answers.join("result.json");
-        let mut environment = vec![
-            (judge::ARTEFACT.to_owned(), artefact.display().to_string()),
-            (judge::RESULT.to_owned(), file.display().to_string()),
-            (judge::SPLIT.to_owned(), split.to_owned()),
-            (judge::SEED.to_owned(), seed.to_string()),
-        ];
-        let mut readable = vec![artefact.to_path_buf()];
-        if let Some(champion) = champion {
-            environment.push((judge::CHAMPION.to_owned(), champion.display().to_string()));
-            readable.push(champion.to_path_buf());
-        }
-        let extra = Extra {
-            writable: vec![folder.clone(), answers.clone()],
-            readable,
-            environment,
-            data: true,
-        };
-        let job = cell::judge(self, command, &folder, extra);
-        let outcome = self.sealed(&job, clocks)?;
-        if outcome.end != End::Exited(0) {
-            let tail = tail(&outcome);
-            let how = format!("{} {}", command.first().map_or("", String::as_str), outcome.end);
-            let how = match tail.lines().rev().find(|l| !l.trim().is_empty()) {
-                Some(last) => format!("{how}: {last:?}"),
-                None => how,
-            };
-            return Err(Trouble::Loss(Loss::Judge { how }));
-        }
-        let text = read_bounded(&file, judge::MOST_BYTES);
-        let stdout = String::from_utf8_lossy(&outcome.stdout.bytes).into_owned();
-        Ok(judge::result(self.track, text.as_deref(), &stdout)?)
-    }
-
     /// Runs a sealed process that is not part of a measurement.
     ///
     /// # Errors
     /// [`WorkshopError`].
     pub fn run(&self, job: &sandbox::Job) -> Result<Outcome, WorkshopError> {
-        let mut figures = Measured::default();
-        match self.sealed(job, &mut Clocks::start()) {
+        let mut taking = Taking::start("", self.key);
+        match self.sealed(job, &mut taking) {
             Ok(outcome) => Ok(outcome),
             Err(Trouble::Stopped) => Err(WorkshopError::Stopped),
-            Err(other) => match settle(Err(other), Arm::Champion, &mut figures) {
+            Err(other) => match settle(Err(other), Arm::Champion, &mut taking.figures) {
                 Err(error) => Err(error),
                 Ok(_) => Err(WorkshopError::Stopped),
             },
@@ -464,30 +370,29 @@ impl<'a> Workshop<'a> {
     }
 
     /// Runs a sealed process; its own time is not the engine's.
-    fn sealed(&self, job: &sandbox::Job, clocks: &mut Clocks) -> Result<Outcome, Trouble> {
-        let outcome = self.sandbox.run(job, &mut |_| {
+    fn sealed(&self, job: &sandbox::Job, taking: &mut Taking) -> Result<Outcome, Trouble> {
+        self.within(self.sandbox, job, taking)
+    }
+
+    /// Runs a process at the given level of sealing.
+    pub(super) fn within(&self, sandbox: &Sandbox, job: &sandbox::Job, taking: &mut Taking) -> Result<Outcome, Trouble> {
+        let outcome = sandbox.run(job, &mut |_| {
             if (self.stop)() {
                 sandbox::Continue::Stop
             } else {
                 sandbox::Continue::Yes
             }
         })?;
-        clocks.inside += outcome.wall;
+        taking.inside += outcome.wall;
         if outcome.end == End::Stopped {
             return Err(Trouble::Stopped);
         }
         Ok(outcome)
     }
-
-    /// What kind of judge this is.
-    #[must_use]
-    pub fn kind(&self) -> Kind {
-        self.track.kind()
-    }
 }
 
 /// Why a measurement has no reading, before it is settled whose fault it is.
-enum Trouble {
+pub(super) enum Trouble {
     Loss(Loss),
     Tree(TreeError),
     Sandbox(SandboxError),
@@ -496,7 +401,7 @@ enum Trouble {
 }
 
 impl Trouble {
-    fn io(path: &Path, source: io::Error) -> Self {
+    pub(super) fn io(path: &Path, source: io::Error) -> Self {
         Self::Tree(tree::io_error(path)(source))
     }
 }
@@ -542,18 +447,22 @@ fn settle(outcome: Result<Reading, Trouble>, arm: Arm, figures: &mut Measured) -
     }
 }
 
-impl Clocks {
-    fn start() -> Self {
+impl Taking {
+    fn start(label: &str, key: &Key) -> Self {
         Self {
+            label: label.to_owned(),
+            seed: key.seed(label),
+            figures: Measured::default(),
             start: Instant::now(),
             inside: Duration::ZERO,
         }
     }
 
-    fn stop(&self, figures: &mut Measured) {
+    fn stop(mut self) -> Measured {
         let all = self.start.elapsed();
-        figures.seconds = all.as_secs_f64();
-        figures.overhead_seconds = all.saturating_sub(self.inside).as_secs_f64();
+        self.figures.seconds = all.as_secs_f64();
+        self.figures.overhead_seconds = all.saturating_sub(self.inside).as_secs_f64();
+        self.figures
     }
 }
 
@@ -561,14 +470,6 @@ fn block_of(better: Better, champion: &[f64], candidate: &[f64]) -> Result<Readi
     judge::log_ratio(better, champion, candidate)
         .map(|log_ratio| Reading::Block { log_ratio })
         .ok_or(Trouble::Judge(JudgeError::Silent))
-}
-
-fn figures_of(verdict: &Verdict) -> Vec<f64> {
-    match verdict {
-        Verdict::Value(value) => vec![*value],
-        Verdict::Cases(cases) => cases.clone(),
-        Verdict::Times { .. } => Vec::new(),
-    }
 }
 
 fn ended(step: &str, outcome: &Outcome) -> Result<(), Trouble> {
@@ -599,14 +500,6 @@ pub(crate) fn tail(outcome: &Outcome) -> String {
     plain.chars().skip(skip).collect()
 }
 
-fn read_bounded(path: &Path, most: u64) -> Option<String> {
-    let data = fs::symlink_metadata(path).ok()?;
-    if !data.is_file() || data.len() > most {
-        return None;
-    }
-    fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-}
-
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -614,40 +507,3 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::write(path, bytes)
 }
 
-/// A copy of a folder with its links as links.
-fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
-    disk::fresh(to)?;
-    let mut open = vec![PathBuf::new()];
-    while let Some(relative) = open.pop() {
-        for entry in fs::read_dir(from.join(&relative))? {
-            let entry = entry?;
-            let path = relative.join(entry.file_name());
-            let (source, target) = (entry.path(), to.join(&path));
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                fs::create_dir(&target)?;
-                open.push(path);
-            } else if kind.is_symlink() {
-                std::os::unix::fs::symlink(fs::read_link(&source)?, &target)?;
-            } else if kind.is_file() {
-                fs::copy(&source, &target)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// A folder of links to the files of another.
-fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
-    if !from.is_dir() {
-        return Ok(());
-    }
-    for path in disk::walk(from, &|_| false)? {
-        let link = to.join(&path);
-        if let Some(folder) = link.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        std::os::unix::fs::symlink(from.join(&path), link)?;
-    }
-    Ok(())
-}

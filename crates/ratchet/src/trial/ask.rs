@@ -1,0 +1,130 @@
+//! Asking a judge: its own copies of what was sealed, what the candidate left, and a file for its answer that only it can reach.
+//!
+//! Sprag's own judges run as they are, since they are the sealed copy of this very program, and put the candidate's process behind a seal
+//! themselves; any other judge is sealed as a candidate is.
+
+use std::{
+    fs,
+    path::Path,
+    time::Instant,
+};
+
+use sandbox::End;
+
+use super::{
+    Arm, Judged, Loss, Workshop, cell,
+    cell::Extra,
+    judge::{self, Verdict},
+    workshop::{Taking, Trouble, tail},
+};
+use crate::{disk, seal};
+
+impl Workshop<'_> {
+    /// Asks the judge, and the second one.
+    pub(super) fn judge(
+        &self,
+        artefact: &Path,
+        champion: Option<&Path>,
+        arm: Arm,
+        split: &str,
+        taking: &mut Taking,
+    ) -> Result<(Verdict, super::Values), Trouble> {
+        let start = Instant::now();
+        let rules = &self.track.file.judge;
+        let result = self.ask(&rules.command, artefact, champion, split, taking)?;
+        let second = match &rules.second {
+            None => None,
+            Some(second) => Some(self.ask(&second.command, artefact, champion, split, taking)?),
+        };
+        taking.figures.judged.push(Judged {
+            arm,
+            split: split.to_owned(),
+            seed: taking.seed,
+            result: result.clone(),
+            second: second.clone(),
+            seconds: start.elapsed().as_secs_f64(),
+        });
+        let found = judge::read(self.track, &result)?.map_err(Trouble::Loss)?;
+        if let (Some(second), Some(rules)) = (second, &rules.second) {
+            let other = judge::read(self.track, &second)?.map_err(Trouble::Loss)?;
+            for (judge, second) in figures_of(&found.0).into_iter().zip(figures_of(&other.0)) {
+                if !judge::agree(judge, second, rules.within) {
+                    let within = rules.within;
+                    return Err(Trouble::Loss(Loss::Disagree { judge, second, within }));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn ask(
+        &self,
+        command: &[String],
+        artefact: &Path,
+        champion: Option<&Path>,
+        split: &str,
+
+        taking: &mut Taking,
+    ) -> Result<serde_json::Value, Trouble> {
+        let (folder, answers) = (self.work.join("judge"), self.work.join("answer"));
+        for fresh in [&folder, &answers] {
+            disk::fresh(fresh).map_err(|e| Trouble::io(fresh, e))?;
+        }
+        let sealed = seal::files_in(self.epoch);
+        disk::link_tree(&sealed, &folder).map_err(|e| Trouble::io(&folder, e))?;
+        let file = answers.join("result.json");
+        let mut environment = vec![
+            (judge::ARTEFACT.to_owned(), artefact.display().to_string()),
+            (judge::RESULT.to_owned(), file.display().to_string()),
+            (judge::SPLIT.to_owned(), split.to_owned()),
+            (judge::MEASUREMENT.to_owned(), taking.label.clone()),
+            (judge::SEED.to_owned(), taking.seed.to_string()),
+        ];
+        let mut readable = vec![artefact.to_path_buf()];
+        if let Some(champion) = champion {
+            environment.push((judge::CHAMPION.to_owned(), champion.display().to_string()));
+            readable.push(champion.to_path_buf());
+        }
+        let extra = Extra {
+            writable: vec![folder.clone(), answers.clone()],
+            readable,
+            environment,
+            data: true,
+        };
+        let job = cell::judge(self, command, &folder, extra);
+        let outcome = if command.first().is_some_and(|program| program == "sprag") {
+            self.within(self.plain, &job, taking)?
+        } else {
+            self.within(self.sandbox, &job, taking)?
+        };
+        if outcome.end != End::Exited(0) {
+            let tail = tail(&outcome);
+            let how = format!("{} {}", command.first().map_or("", String::as_str), outcome.end);
+            let how = match tail.lines().rev().find(|l| !l.trim().is_empty()) {
+                Some(last) => format!("{how}: {last:?}"),
+                None => how,
+            };
+            return Err(Trouble::Loss(Loss::Judge { how }));
+        }
+        let text = read_bounded(&file, judge::MOST_BYTES);
+        let stdout = String::from_utf8_lossy(&outcome.stdout.bytes).into_owned();
+        Ok(judge::result(self.track, text.as_deref(), &stdout)?)
+    }
+}
+
+fn figures_of(verdict: &Verdict) -> Vec<f64> {
+    match verdict {
+        Verdict::Value(value) => vec![*value],
+        Verdict::Cases(cases) => cases.clone(),
+        Verdict::Times { .. } => Vec::new(),
+    }
+}
+
+fn read_bounded(path: &Path, most: u64) -> Option<String> {
+    let data = fs::symlink_metadata(path).ok()?;
+    if !data.is_file() || data.len() > most {
+        return None;
+    }
+    fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+

@@ -1,0 +1,50 @@
+//! Rows that are none, and distances.
+
+use super::*;
+
+fn bytes(row: &[f32]) -> Vec<u8> {
+    row.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn uniform() -> Vec<f32> {
+    vec![-(256.0_f32).ln(); WIDTH]
+}
+
+#[test]
+fn a_uniform_row_is_eight_bits() {
+    let row = read(&bytes(&uniform()), 0, 0).unwrap();
+    assert!((of_byte(&row, 7) / -std::f64::consts::LN_2 - 8.0).abs() < 1e-6);
+}
+
+#[test]
+fn what_is_no_logarithm_of_a_probability_is_refused() {
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut row = uniform();
+        row[9] = value;
+        let refusal = read(&bytes(&row), 3, 4).unwrap_err();
+        assert!(matches!(refusal, Refusal::NotFinite { window: 3, row: 4, byte: 9, .. }));
+    }
+    for shift in [0.01, -0.01, 3e38, -3e38] {
+        let row: Vec<f32> = uniform().iter().map(|value| value + shift).collect();
+        let refusal = read(&bytes(&[uniform(), row].concat()), 0, 0).unwrap_err();
+        assert!(matches!(refusal, Refusal::NotNormalised { row: 1, .. }), "{refusal}");
+    }
+}
+
+#[test]
+fn a_deviation_within_the_tolerance_gains_nothing() {
+    let row: Vec<f32> = uniform().iter().map(|value| value + 9e-4).collect();
+    let row = read(&bytes(&row), 0, 0).unwrap();
+    assert!((of_byte(&row, 7) / -std::f64::consts::LN_2 - 8.0).abs() < 1e-6);
+}
+
+#[test]
+fn the_byte_that_comes_and_all_others_count() {
+    let one = uniform();
+    assert!(difference(&one, &one, 0) <= 0.0);
+    let mut other = uniform();
+    other[3] += 0.1;
+    // Hardly a difference of probabilities, but 0.1 nats of this byte.
+    assert!((difference(&one, &other, 3) - 0.1).abs() < 1e-3);
+    assert!(difference(&one, &other, 4) < 1e-3);
+}

@@ -16,7 +16,7 @@ mod channel;
 mod tree;
 
 pub(crate) use channel::{Channel, Cut, Question, Reply};
-pub(crate) use tree::Tree;
+pub(crate) use tree::{Mapped, Tree};
 
 /// How long a process that closed its pipes may take to end, before it is said to live on without them.
 const FAREWELL: Duration = Duration::from_millis(500);

@@ -149,14 +149,7 @@ pub(crate) struct Candidate {
 impl Candidate {
     pub(crate) fn start(sandbox: &Sandbox, cell: &Cell, artefact: &Path) -> Result<Self, Stop> {
         let before = tree::children();
-        let mut running = match sandbox.start(&cell.job(artefact)) {
-            Ok(running) => running,
-            Err(SandboxError::Program { program, reason }) => {
-                let why = format!("{program:?}: {reason}");
-                return Err(Fault::Program { why }.into());
-            }
-            Err(other) => return Err(JudgeError::from(other).into()),
-        };
+        let mut running = sandbox.start(&cell.job(artefact)).map_err(of_sandbox)?;
         let lost = || SandboxError::Lost {
             how: "gave no pipes".to_owned(),
         };
@@ -264,8 +257,19 @@ impl Candidate {
                 };
                 over(how, quoted(&outcome.stderr.bytes))
             }
-            Err(error) => JudgeError::from(error).into(),
+            Err(error) => of_sandbox(error),
         }
+    }
+}
+
+/// A program that isn't there is the candidate's fault; all else is the machine's or the track's.
+fn of_sandbox(error: SandboxError) -> Stop {
+    match error {
+        SandboxError::Program { program, reason } => {
+            let why = format!("{program:?}: {reason}");
+            Fault::Program { why }.into()
+        }
+        other => JudgeError::from(other).into(),
     }
 }
 

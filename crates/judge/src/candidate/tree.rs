@@ -24,6 +24,24 @@ pub(crate) struct Tree {
     supervisor: u32,
 }
 
+/// Processor time of a tree, counted in two ways that each miss something.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Burnt {
+    /// Of processes and of all their threads and children that ended, in steps of 10 ms.
+    by_process_seconds: f64,
+    /// Of threads that live, to the nanosecond; 0 where the system does not count it.
+    by_thread_seconds: f64,
+}
+
+impl Burnt {
+    /// What was burnt since, by the count that says more.
+    pub(crate) fn since(self, before: Self) -> f64 {
+        let by_process = self.by_process_seconds - before.by_process_seconds;
+        let by_thread = self.by_thread_seconds - before.by_thread_seconds;
+        by_process.max(by_thread).max(0.0)
+    }
+}
+
 /// What of the files that a tree has mapped could be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mapped {
@@ -51,10 +69,14 @@ impl Tree {
         }
     }
 
-    /// Processor seconds of the tree so far, without the supervisor's own; steps of 10 ms a process.
-    pub(crate) fn cpu_seconds(self) -> f64 {
-        let ticks: u64 = self.members().values().map(|process| process.ticks).sum();
-        ticks as f64 / TICKS_PER_SECOND
+    /// Processor time of the tree so far, without the supervisor's own.
+    pub(crate) fn burnt(self) -> Burnt {
+        let members = self.members();
+        let ticks: u64 = members.values().map(|process| process.ticks).sum();
+        Burnt {
+            by_process_seconds: ticks as f64 / TICKS_PER_SECOND,
+            by_thread_seconds: members.keys().map(|&pid| seconds_of_threads(pid)).sum(),
+        }
     }
 
     /// The files that its processes have mapped.
@@ -74,6 +96,16 @@ impl Tree {
     fn members(self) -> BTreeMap<u32, Process> {
         below(self.supervisor, &processes())
     }
+}
+
+/// The first number of `/proc/PID/task/TID/schedstat` is the nanoseconds that a thread ran.
+fn seconds_of_threads(pid: u32) -> f64 {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return 0.0;
+    };
+    let read = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
+    let nanoseconds = read.filter_map(|text| text.split_ascii_whitespace().next()?.parse::<f64>().ok());
+    nanoseconds.sum::<f64>() / 1e9
 }
 
 /// All that descend from `root`, without it.

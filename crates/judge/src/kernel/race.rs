@@ -19,8 +19,9 @@ use crate::refusal::Refusal;
 /// An error of a few roundings of f32 (2^-22) is as good as any: no champion makes it too much.
 const ROUNDINGS: f64 = 2.4e-7;
 
-/// What a candidate's processes may compute in the champion's turns: the system counts in steps of 10 ms, and a heap is tidied at times.
-const IDLE_SECONDS: f64 = 0.05;
+/// What a candidate's processes may compute in the champion's turns: the system counts some of it in steps of 10 ms, and a heap is
+/// tidied at times.
+const IDLE_SECONDS: f64 = 0.02;
 /// And of the turns' time.
 const IDLE_SHARE: f64 = 0.1;
 
@@ -128,7 +129,7 @@ impl Race<'_> {
     fn turn(&mut self, shapes: &[&Problem], whose: Whose, mut values: Random) -> Result<Vec<Vec<Given>>, Stop> {
         let roofline = self.options.roofline;
         let watched = self.candidate.candidate.tree.filter(|_| whose == Whose::Champion);
-        let before = watched.map(|tree| tree.cpu_seconds());
+        let before = watched.map(|tree| tree.burnt());
         let begin = Instant::now();
         let mut passes = Vec::new();
         for _ in 0..self.options.passes {
@@ -144,7 +145,7 @@ impl Race<'_> {
         }
         if let (Some(tree), Some(before)) = (watched, before) {
             self.turns += begin.elapsed().as_secs_f64();
-            self.busy += (tree.cpu_seconds() - before).max(0.0);
+            self.busy += tree.burnt().since(before);
         }
         Ok(passes)
     }

@@ -21,6 +21,10 @@ pub(crate) use tree::{Mapped, Tree};
 /// How long a process that closed its pipes may take to end, before it is said to live on without them.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// How long a new process is listened to before its first question: who prints a greeting should hear that, and not that the greeting
+/// is a wrong answer.
+const GREETING: Duration = Duration::from_millis(60);
+
 /// What of its standard error is quoted.
 const QUOTED_CHARACTERS: usize = 200;
 
@@ -102,7 +106,9 @@ pub enum Fault {
     #[error("wrote to its standard output before it was asked, or more than it was asked for")]
     Unasked,
     /// An answer to a question that it hadn't heard.
-    #[error("answered after {sent} of the {of} bytes of a question: what it said can't be about all of them")]
+    #[error(
+        "answered after {sent} of the {of} bytes of a question: what it said can't be about all of them"
+    )]
     Early {
         /// What had been sent.
         sent: usize,
@@ -154,7 +160,10 @@ impl Candidate {
             how: "gave no pipes".to_owned(),
         };
         let to = running.stdin().ok_or_else(lost).map_err(JudgeError::from)?;
-        let from = running.stdout().ok_or_else(lost).map_err(JudgeError::from)?;
+        let from = running
+            .stdout()
+            .ok_or_else(lost)
+            .map_err(JudgeError::from)?;
         let channel = Channel::of_pipes(to, from).map_err(|source| JudgeError::System {
             action: "set a pipe up",
             source,
@@ -170,7 +179,12 @@ impl Candidate {
     }
 
     /// Asks, and takes an answer of so many bytes.
-    pub(crate) fn ask(&mut self, bytes: &[u8], wanted: usize, hold: Option<Duration>) -> Result<Reply, Stop> {
+    pub(crate) fn ask(
+        &mut self,
+        bytes: &[u8],
+        wanted: usize,
+        hold: Option<Duration>,
+    ) -> Result<Reply, Stop> {
         let mut limit = self.answer_limit;
         if !self.answered {
             limit += self.start_limit;
@@ -181,7 +195,12 @@ impl Candidate {
             limit,
             hold,
         };
-        match self.channel.ask(&question) {
+        let is_quiet = if self.answered {
+            Ok(())
+        } else {
+            self.channel.is_quiet(GREETING)
+        };
+        match is_quiet.and_then(|()| self.channel.ask(&question)) {
             Ok(reply) => {
                 self.answered = true;
                 Ok(reply)

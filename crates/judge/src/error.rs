@@ -13,7 +13,9 @@ use crate::refusal::Refusal;
 #[derive(Debug, Error)]
 pub enum JudgeError {
     /// The engine did not say something.
-    #[error("expected {name} to be {expected}, came {came}; a judge is started by the ratchet, which sets it")]
+    #[error(
+        "expected {name} to be {expected}, came {came}; a judge is started by the ratchet, which sets it"
+    )]
     Told {
         /// The variable.
         name: &'static str,
@@ -43,7 +45,9 @@ pub enum JudgeError {
         source: io::Error,
     },
     /// The text has no room for the windows.
-    #[error("expected a text with room for {windows} windows of {window_bytes} bytes side by side, came {bytes} bytes")]
+    #[error(
+        "expected a text with room for {windows} windows of {window_bytes} bytes side by side, came {bytes} bytes"
+    )]
     Text {
         /// How many windows the options ask for.
         windows: usize,
@@ -65,7 +69,9 @@ pub enum JudgeError {
         least: f64,
     },
     /// The champion, which has been judged before, breaks a rule now.
-    #[error("the champion itself {refusal}; nothing was measured: check its artefact and the machine")]
+    #[error(
+        "the champion itself {refusal}; nothing was measured: check its artefact and the machine"
+    )]
     Champion {
         /// The rule.
         refusal: Box<Refusal>,

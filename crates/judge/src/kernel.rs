@@ -34,7 +34,7 @@
 //! compute. Files with forbidden names may not be mapped.
 //!
 //! # What it can't see
-//! A library that is linked statically has no name; a candidate that keeps the machine's memory busy without computing costs both arms
+//! A library that is linked statically has no name, and one that is unloaded before the turn's end is not seen; a candidate that keeps the machine's memory busy without computing costs both arms
 //! the same. Caches are not flushed between calls: the values come over a pipe.
 //!
 //! # Source
@@ -130,16 +130,30 @@ impl Options {
         };
         let mut others = self.public.iter().chain(&self.hidden);
         if let Some(other) = others.find(|other| other.operation() != first.operation()) {
-            return wrong("all shapes", &format!("of {}", first.operation()), other.to_string());
+            return wrong(
+                "all shapes",
+                &format!("of {}", first.operation()),
+                other.to_string(),
+            );
         }
         if !(1..=1000).contains(&self.blocks) {
             return wrong("blocks", "from 1 to 1000", self.blocks.to_string());
         }
-        if !(1..=1000).contains(&self.passes) {
-            return wrong("passes", "from 1 to 1000", self.passes.to_string());
+        // All samples have to fit into an answer.
+        if self.passes == 0 || self.passes > 10_000 / self.blocks {
+            return wrong(
+                "passes",
+                "at least 1, and with all blocks 10000 at most",
+                self.passes.to_string(),
+            );
         }
-        if !(self.precision_ratio >= 1.0) {
-            return wrong("precision ratio", "at least 1", self.precision_ratio.to_string());
+        let is_ratio = self.precision_ratio >= 1.0;
+        if !is_ratio {
+            return wrong(
+                "precision ratio",
+                "at least 1",
+                self.precision_ratio.to_string(),
+            );
         }
         let holds = |limit: &Roofline| limit.gflop_s > 0.0 && limit.gb_s > 0.0;
         match &self.roofline {
@@ -195,7 +209,9 @@ pub fn run(options: &Options, told: &Told, sandbox: &Sandbox) -> Result<Answer, 
         Ok(mut times) => {
             times.floor_seconds = floor_seconds;
             if floor_seconds.is_none() {
-                times.unchecked.push("the echo of the same bytes: no command for it was given".to_owned());
+                times
+                    .unchecked
+                    .push("the echo of the same bytes: no command for it was given".to_owned());
             }
             Ok(Answer::Times(times))
         }

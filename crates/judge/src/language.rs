@@ -94,19 +94,31 @@ impl Options {
                 came,
             })
         };
-        if !(3..=1 << 16).contains(&self.windows) {
-            return wrong("windows", "from 3 to 65536", self.windows.to_string());
+        if !(3..=1 << 14).contains(&self.windows) {
+            return wrong("windows", "from 3 to 16384", self.windows.to_string());
         }
         let fits = |bytes: &usize| (8..=1 << 20).contains(bytes);
         if self.window_bytes.is_empty() || !self.window_bytes.iter().all(fits) {
             let came = format!("{:?}", self.window_bytes);
-            return wrong("window sizes", "at least one, each from 8 bytes to 1 MiB", came);
+            return wrong(
+                "window sizes",
+                "at least one, each from 8 bytes to 1 MiB",
+                came,
+            );
         }
         if !(8..=1 << 20).contains(&self.blind_bytes) {
-            return wrong("blind bytes", "from 8 to 1048576", self.blind_bytes.to_string());
+            return wrong(
+                "blind bytes",
+                "from 8 to 1048576",
+                self.blind_bytes.to_string(),
+            );
         }
         if !(self.tolerance > 0.0 && self.tolerance <= 0.1) {
-            return wrong("tolerance", "above 0 and at most 0.1", self.tolerance.to_string());
+            return wrong(
+                "tolerance",
+                "above 0 and at most 0.1",
+                self.tolerance.to_string(),
+            );
         }
         Ok(())
     }
@@ -149,7 +161,12 @@ pub fn run(options: &Options, told: &Told, sandbox: &Sandbox) -> Result<Answer, 
     let mut random = Random::new(told.seed, "language");
     let windows = text::windows(&text, options.windows, &options.window_bytes, &mut random)?;
     match measure(options, told, sandbox, &windows, &mut random) {
-        Ok((scored, checked)) => Ok(Answer::Score(score(&windows, scored, checked, sandbox.level()))),
+        Ok((scored, checked)) => Ok(Answer::Score(score(
+            &windows,
+            scored,
+            checked,
+            sandbox.level(),
+        ))),
         Err(Stop::Refused(refused)) => Ok(Answer::Refused { refused }),
         Err(Stop::Failed(error)) => Err(error),
     }
@@ -177,7 +194,9 @@ fn score(windows: &[&[u8]], scored: Scored, checked: Checked, seal: Level) -> Sc
         value: bits / bytes as f64,
         windows: windows.len(),
         bytes,
-        window_values: each.map(|(window, bits)| bits / window.len() as f64).collect(),
+        window_values: each
+            .map(|(window, bits)| bits / window.len() as f64)
+            .collect(),
         bytes_per_second: bytes as f64 / scored.seconds.max(1e-9),
         compared_rows: checked.rows,
         blind_rows: checked.blind,

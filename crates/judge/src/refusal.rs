@@ -13,7 +13,9 @@ pub enum Refusal {
     #[error("{0}")]
     Talk(#[from] Fault),
     /// A row holds something that is no logarithm of a probability.
-    #[error("answered {value} as the log-probability of byte {byte} in row {row} of window {window}: every one must be finite")]
+    #[error(
+        "answered {value} as the log-probability of byte {byte} in row {row} of window {window}: every one must be finite"
+    )]
     NotFinite {
         /// In the order of asking.
         window: usize,
@@ -25,7 +27,9 @@ pub enum Refusal {
         value: f32,
     },
     /// A row's probabilities do not sum to 1.
-    #[error("answered probabilities that sum to exp({log_sum:.6}) in row {row} of window {window}: at most {most} from 0 is normalised")]
+    #[error(
+        "answered probabilities that sum to exp({log_sum:.6}) in row {row} of window {window}: at most {most} from 0 is normalised"
+    )]
     NotNormalised {
         /// In the order of asking.
         window: usize,
@@ -69,7 +73,9 @@ pub enum Refusal {
         most: f64,
     },
     /// An output is not what the reference says.
-    #[error("answered call {call} ({problem}) with an error of {error:.2e}: at most {most:.0e} is right")]
+    #[error(
+        "answered call {call} ({problem}) with an error of {error:.2e}: at most {most:.0e} is right"
+    )]
     Wrong {
         /// Counted over all calls of this process.
         call: usize,

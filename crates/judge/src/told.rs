@@ -45,9 +45,15 @@ impl Told {
     /// # Errors
     /// When one is missing or is not what it should be.
     pub fn from(variable: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, JudgeError> {
-        let came = |name| variable(name).map_or_else(|| "nothing".to_owned(), |value| format!("{value:?}"));
+        let came = |name| {
+            variable(name).map_or_else(|| "nothing".to_owned(), |value| format!("{value:?}"))
+        };
         let text = |name| variable(name).and_then(|value| value.into_string().ok());
-        let folder = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let folder = |name| {
+            variable(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
         let told = |name, expected| JudgeError::Told {
             name,
             expected,
@@ -78,7 +84,10 @@ impl Told {
 ///
 /// # Errors
 /// When no file was named, or it can't be written.
-pub fn deliver(answer: &Answer, variable: impl Fn(&'static str) -> Option<OsString>) -> Result<(), JudgeError> {
+pub fn deliver(
+    answer: &Answer,
+    variable: impl Fn(&'static str) -> Option<OsString>,
+) -> Result<(), JudgeError> {
     let Some(path) = variable(RESULT) else {
         return Err(JudgeError::Told {
             name: RESULT,
@@ -94,7 +103,8 @@ pub fn deliver(answer: &Answer, variable: impl Fn(&'static str) -> Option<OsStri
             source,
         }
     };
-    let text = serde_json::to_vec(answer).map_err(|e| file("put into words the answer for")(e.into()))?;
+    let text =
+        serde_json::to_vec(answer).map_err(|e| file("put into words the answer for")(e.into()))?;
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     fs::write(&part, text).map_err(file("write the answer beside"))?;

@@ -111,7 +111,11 @@ impl Channel {
             }
         }
         while got < reply.len() || sent < all.len() {
-            let wish = if sent < all.len() { PollFlags::OUT } else { PollFlags::empty() };
+            let wish = if sent < all.len() {
+                PollFlags::OUT
+            } else {
+                PollFlags::empty()
+            };
             let (readable, writable) = self.wait(wish, end)?;
             if readable && got < reply.len() {
                 match rustix::io::read(&self.from, &mut reply[got..]) {
@@ -168,7 +172,10 @@ impl Channel {
     /// Waits until there is something to read (or the end of it), or `wish` of the other pipe, or `end`.
     fn wait(&self, wish: PollFlags, end: Instant) -> Result<(bool, bool), Cut> {
         let left = end.saturating_duration_since(Instant::now());
-        let left = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+        let left = Timespec::try_from(left).unwrap_or(Timespec {
+            tv_sec: 1,
+            tv_nsec: 0,
+        });
         let mut ends = [
             PollFd::from_borrowed_fd(self.from.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.to.as_fd(), wish),

@@ -55,7 +55,10 @@ pub(crate) enum Mapped {
 pub(crate) fn children() -> BTreeSet<u32> {
     let own = std::process::id();
     let all = processes();
-    all.into_iter().filter(|(_, process)| process.parent == own).map(|(pid, _)| pid).collect()
+    all.into_iter()
+        .filter(|(_, process)| process.parent == own)
+        .map(|(pid, _)| pid)
+        .collect()
 }
 
 impl Tree {
@@ -90,7 +93,11 @@ impl Tree {
             read |= !maps.is_empty();
             files.extend(paths_in(&String::from_utf8_lossy(&maps)));
         }
-        if read { Mapped::Files(files) } else { Mapped::Unreadable }
+        if read {
+            Mapped::Files(files)
+        } else {
+            Mapped::Unreadable
+        }
     }
 
     fn members(self) -> BTreeMap<u32, Process> {
@@ -103,8 +110,11 @@ fn seconds_of_threads(pid: u32) -> f64 {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return 0.0;
     };
-    let read = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
-    let nanoseconds = read.filter_map(|text| text.split_ascii_whitespace().next()?.parse::<f64>().ok());
+    let read = threads
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
+    let nanoseconds =
+        read.filter_map(|text| text.split_ascii_whitespace().next()?.parse::<f64>().ok());
     nanoseconds.sum::<f64>() / 1e9
 }
 
@@ -131,7 +141,9 @@ fn processes() -> BTreeMap<u32, Process> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return BTreeMap::new();
     };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let all = pids.filter_map(|pid: u32| {
         let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
         Some((pid, process_in(&String::from_utf8_lossy(&stat))?))
@@ -154,7 +166,9 @@ fn process_in(stat: &str) -> Option<Process> {
 
 /// The paths in the sixth column of `/proc/PID/maps`.
 fn paths_in(maps: &str) -> impl Iterator<Item = String> + '_ {
-    let columns = maps.lines().filter_map(|line| line.find('/').map(|at| line[at..].to_owned()));
+    let columns = maps
+        .lines()
+        .filter_map(|line| line.find('/').map(|at| line[at..].to_owned()));
     columns.map(|path| path.trim_end_matches(" (deleted)").to_owned())
 }
 

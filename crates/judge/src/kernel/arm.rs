@@ -53,7 +53,9 @@ impl Arm {
     /// One call, its end held back so long.
     pub(super) fn answer(&mut self, call: &Call, hold: Duration) -> Result<Given, Stop> {
         let question = call.question();
-        let reply = self.candidate.ask(&question, call.answer_bytes(), Some(hold))?;
+        let reply = self
+            .candidate
+            .ask(&question, call.answer_bytes(), Some(hold))?;
         self.calls += 1;
         Ok(Given {
             bytes: reply.bytes,
@@ -64,16 +66,27 @@ impl Arm {
 
     /// One sample: each shape counts the same.
     pub(super) fn sample(&mut self, pass: &[Given]) {
-        let logarithms = pass.iter().map(|given| given.seconds.max(f64::MIN_POSITIVE).ln());
+        let logarithms = pass
+            .iter()
+            .map(|given| given.seconds.max(f64::MIN_POSITIVE).ln());
         let mean = logarithms.sum::<f64>() / pass.len() as f64;
         self.samples.push(mean.exp());
     }
 
     /// Whether an answer is right.
-    pub(super) fn check(&mut self, call: &Call, truth: &Truth, given: &Given) -> Result<(), Refusal> {
+    pub(super) fn check(
+        &mut self,
+        call: &Call,
+        truth: &Truth,
+        given: &Given,
+    ) -> Result<(), Refusal> {
         let operation = call.problem.operation();
         let finding = truth.finding(operation, &outputs(&call.problem, &given.bytes));
-        let Finding { error, most, in_full } = finding;
+        let Finding {
+            error,
+            most,
+            in_full,
+        } = finding;
         if !finding.is_right() {
             return Err(Refusal::Wrong {
                 call: given.call,
@@ -102,7 +115,11 @@ impl Arm {
 }
 
 /// Whether the machine can be so fast.
-pub(super) fn is_possible(problem: &Problem, given: &Given, roofline: Option<Roofline>) -> Result<(), Refusal> {
+pub(super) fn is_possible(
+    problem: &Problem,
+    given: &Given,
+    roofline: Option<Roofline>,
+) -> Result<(), Refusal> {
     let Some(limit) = roofline else {
         return Ok(());
     };

@@ -45,7 +45,10 @@ pub(super) enum Truth {
     /// The reference's outputs.
     Full(Vec<Vec<f64>>),
     /// A matrix product's: random signs, (projections, outputs), and what they make of it, (projections, tokens).
-    Projected { signs: Vec<Vec<f64>>, right: Vec<Vec<f64>> },
+    Projected {
+        signs: Vec<Vec<f64>>,
+        right: Vec<Vec<f64>>,
+    },
 }
 
 impl Truth {
@@ -55,9 +58,16 @@ impl Truth {
         match (call.problem.shape(), call.inputs.as_slice()) {
             (Shape::MatMul(shape), [x, weights]) if flops > CHEAP_FLOPS && !is_chosen => {
                 let signs: Vec<Vec<f64>> = (0..PROJECTIONS)
-                    .map(|_| (0..shape.outputs).map(|_| if random.bits() & 1 == 0 { 1.0 } else { -1.0 }).collect())
+                    .map(|_| {
+                        (0..shape.outputs)
+                            .map(|_| if random.bits() & 1 == 0 { 1.0 } else { -1.0 })
+                            .collect()
+                    })
                     .collect();
-                let right = signs.iter().map(|signs| projected(signs, weights, x, shape.inputs)).collect();
+                let right = signs
+                    .iter()
+                    .map(|signs| projected(signs, weights, x, shape.inputs))
+                    .collect();
                 Self::Projected { signs, right }
             }
             _ => Self::Full(call.reference()),
@@ -69,7 +79,10 @@ impl Truth {
         let most = operation.tolerance();
         match self {
             Self::Full(right) => {
-                let each = right.iter().zip(outputs).map(|(right, output)| relative_error(output, right));
+                let each = right
+                    .iter()
+                    .zip(outputs)
+                    .map(|(right, output)| relative_error(output, right));
                 let is_whole = !right.is_empty() && right.len() == outputs.len();
                 Finding {
                     error: if is_whole { largest(each) } else { f64::NAN },
@@ -78,7 +91,9 @@ impl Truth {
                 }
             }
             Self::Projected { signs, right } => Finding {
-                error: outputs.first().map_or(f64::NAN, |y| off_by(signs, right, y)),
+                error: outputs
+                    .first()
+                    .map_or(f64::NAN, |y| off_by(signs, right, y)),
                 most: most * SLACK,
                 in_full: false,
             },
@@ -88,7 +103,15 @@ impl Truth {
 
 /// The largest, or NaN where there is one.
 fn largest(errors: impl Iterator<Item = f64>) -> f64 {
-    errors.fold(0.0, |most, error| if error <= most { most } else if error.is_nan() || most.is_nan() { f64::NAN } else { error })
+    errors.fold(0.0, |most, error| {
+        if error <= most {
+            most
+        } else if error.is_nan() || most.is_nan() {
+            f64::NAN
+        } else {
+            error
+        }
+    })
 }
 
 /// `x * (W^T signs)`: one number a token, for the cost of reading W once.
@@ -99,7 +122,12 @@ fn projected(signs: &[f64], weights: &[f32], x: &[f32], inputs: usize) -> Vec<f6
             *sum += sign * f64::from(weight);
         }
     }
-    let dot = |row: &[f32]| row.iter().zip(&column).map(|(&x, column)| f64::from(x) * column).sum();
+    let dot = |row: &[f32]| {
+        row.iter()
+            .zip(&column)
+            .map(|(&x, column)| f64::from(x) * column)
+            .sum()
+    };
     x.chunks_exact(inputs).map(dot).collect()
 }
 
@@ -109,7 +137,11 @@ fn off_by(signs: &[Vec<f64>], right: &[Vec<f64>], y: &[f32]) -> f64 {
     let mut off = 0.0;
     for (signs, right) in signs.iter().zip(right) {
         for (row, right) in y.chunks_exact(signs.len()).zip(right) {
-            let got: f64 = row.iter().zip(signs).map(|(&value, sign)| f64::from(value) * sign).sum();
+            let got: f64 = row
+                .iter()
+                .zip(signs)
+                .map(|(&value, sign)| f64::from(value) * sign)
+                .sum();
             off += (got - right).powi(2);
         }
     }

@@ -38,7 +38,8 @@ pub fn echo() -> Result<(), JudgeError> {
             expected: "an operation and its dimensions".to_owned(),
             came,
         };
-        let operation = Operation::of_number(operation).ok_or_else(|| wrong(format!("operation {operation}")))?;
+        let operation = Operation::of_number(operation)
+            .ok_or_else(|| wrong(format!("operation {operation}")))?;
         if count as usize != operation.dimensions().len() {
             return Err(wrong(format!("{count} dimensions of {operation}")));
         }
@@ -50,7 +51,9 @@ pub fn echo() -> Result<(), JudgeError> {
         let mut question = vec![0; inputs.iter().sum::<usize>() * 4];
         from.read_exact(&mut question).map_err(broken)?;
         let zeros = vec![0; outputs.iter().sum::<usize>() * 4];
-        to.write_all(&zeros).and_then(|()| to.flush()).map_err(broken)?;
+        to.write_all(&zeros)
+            .and_then(|()| to.flush())
+            .map_err(broken)?;
     }
     Ok(())
 }
@@ -80,7 +83,11 @@ impl Drop for Running {
 }
 
 /// The geometric mean over the shapes of the echo's median seconds.
-pub(super) fn floor(command: &[OsString], public: &[Problem], hidden: &[Problem]) -> Result<f64, JudgeError> {
+pub(super) fn floor(
+    command: &[OsString],
+    public: &[Problem],
+    hidden: &[Problem],
+) -> Result<f64, JudgeError> {
     let system = |action| move |source| JudgeError::System { action, source };
     let Some((program, arguments)) = command.split_first() else {
         return Err(JudgeError::Option {
@@ -107,8 +114,12 @@ pub(super) fn floor(command: &[OsString], public: &[Problem], hidden: &[Problem]
     let (mut logarithms, mut shapes) = (0.0, 0.0);
     for problem in public.iter().chain(hidden) {
         let call = Call::draw(problem, &mut random);
-        let seconds = (0..CALLS).map(|_| once(&channel, &call)).collect::<Result<Vec<f64>, _>>()?;
-        let median = Samples::new(seconds).map(|seconds| seconds.median()).unwrap_or_default();
+        let seconds = (0..CALLS)
+            .map(|_| once(&channel, &call))
+            .collect::<Result<Vec<f64>, _>>()?;
+        let median = Samples::new(seconds)
+            .map(|seconds| seconds.median())
+            .unwrap_or_default();
         logarithms += median.max(f64::MIN_POSITIVE).ln();
         shapes += 1.0;
     }

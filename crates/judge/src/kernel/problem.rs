@@ -29,7 +29,12 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [Self; 4] = [Self::MatMul, Self::RmsNorm, Self::Attention, Self::GatedDelta];
+    const ALL: [Self; 4] = [
+        Self::MatMul,
+        Self::RmsNorm,
+        Self::Attention,
+        Self::GatedDelta,
+    ];
 
     /// Its number in the protocol.
     #[must_use]
@@ -43,7 +48,9 @@ impl Operation {
     }
 
     pub(super) fn of_number(number: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|operation| operation.number() == number)
+        Self::ALL
+            .into_iter()
+            .find(|operation| operation.number() == number)
     }
 
     /// What its dimensions are called, in order.
@@ -111,7 +118,10 @@ impl Problem {
     /// # Errors
     /// When their number, one of them, or the bytes of a call are not what they should be.
     pub fn new(operation: Operation, dimensions: Vec<usize>) -> Result<Self, JudgeError> {
-        let problem = Self { operation, dimensions };
+        let problem = Self {
+            operation,
+            dimensions,
+        };
         let wrong = |expected: String| JudgeError::Option {
             name: "a shape",
             expected,
@@ -136,7 +146,9 @@ impl Problem {
         }
         match problem.values() {
             Some(values) if values <= MOST_BYTES / 4 => Ok(problem),
-            _ => Err(wrong(format!("of at most {MOST_BYTES} bytes in all arrays together"))),
+            _ => Err(wrong(format!(
+                "of at most {MOST_BYTES} bytes in all arrays together"
+            ))),
         }
     }
 
@@ -159,16 +171,27 @@ impl Problem {
 
     fn values(&self) -> Option<usize> {
         let (inputs, outputs) = self.checked_lengths()?;
-        inputs.iter().chain(&outputs).try_fold(0_usize, |sum, &length| sum.checked_add(length))
+        inputs
+            .iter()
+            .chain(&outputs)
+            .try_fold(0_usize, |sum, &length| sum.checked_add(length))
     }
 
     fn checked_lengths(&self) -> Option<(Vec<usize>, Vec<usize>)> {
-        let array = |sizes: &[usize]| sizes.iter().try_fold(1_usize, |all, &size| all.checked_mul(size));
+        let array = |sizes: &[usize]| {
+            sizes
+                .iter()
+                .try_fold(1_usize, |all, &size| all.checked_mul(size))
+        };
         let lengths = match (self.operation, self.dimensions.as_slice()) {
-            (Operation::MatMul, &[tokens, inputs, outputs]) => {
-                (vec![array(&[tokens, inputs])?, array(&[outputs, inputs])?], vec![array(&[tokens, outputs])?])
-            }
-            (Operation::RmsNorm, &[rows, width]) => (vec![array(&[rows, width])?, width], vec![array(&[rows, width])?]),
+            (Operation::MatMul, &[tokens, inputs, outputs]) => (
+                vec![array(&[tokens, inputs])?, array(&[outputs, inputs])?],
+                vec![array(&[tokens, outputs])?],
+            ),
+            (Operation::RmsNorm, &[rows, width]) => (
+                vec![array(&[rows, width])?, width],
+                vec![array(&[rows, width])?],
+            ),
             (Operation::Attention, &[tokens, depth, heads, kv_heads, head_dim]) => {
                 let queries = array(&[tokens, heads, head_dim])?;
                 let cache = array(&[depth.checked_add(tokens)?, kv_heads, head_dim])?;
@@ -179,7 +202,10 @@ impl Problem {
                 let values = array(&[tokens, value_heads, value_dim])?;
                 let gates = array(&[tokens, value_heads])?;
                 let state = array(&[value_heads, key_dim, value_dim])?;
-                (vec![keys, keys, values, gates, gates, state], vec![values, state])
+                (
+                    vec![keys, keys, values, gates, gates, state],
+                    vec![values, state],
+                )
             }
             _ => return None,
         };
@@ -241,7 +267,11 @@ impl Problem {
                 continue;
             }
             let drawn = (*size as f64 * (0.5 + random.unit())) as usize / multiple * multiple;
-            *size = if drawn > 0 { drawn } else { multiple.min(*size) };
+            *size = if drawn > 0 {
+                drawn
+            } else {
+                multiple.min(*size)
+            };
         }
         // A shape at the limit of bytes may have none that is larger.
         Self::new(self.operation, dimensions).unwrap_or_else(|_| self.clone())
@@ -267,14 +297,20 @@ impl FromStr for Problem {
             expected,
             came: format!("{text:?}"),
         };
-        let names = || Operation::ALL.map(|operation| format!("{operation}:{}", operation.dimensions().join("x")));
+        let names = || {
+            Operation::ALL
+                .map(|operation| format!("{operation}:{}", operation.dimensions().join("x")))
+        };
         let parts = text.split_once(':');
         let found = parts.and_then(|(name, sizes)| {
-            let operation = Operation::ALL.into_iter().find(|operation| operation.to_string() == name)?;
+            let operation = Operation::ALL
+                .into_iter()
+                .find(|operation| operation.to_string() == name)?;
             let sizes: Result<Vec<usize>, _> = sizes.split('x').map(str::parse).collect();
             Some((operation, sizes.ok()?))
         });
-        let (operation, sizes) = found.ok_or_else(|| wrong(format!("one of {}", names().join(", "))))?;
+        let (operation, sizes) =
+            found.ok_or_else(|| wrong(format!("one of {}", names().join(", "))))?;
         Self::new(operation, sizes)
     }
 }

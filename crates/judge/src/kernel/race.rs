@@ -59,15 +59,24 @@ pub(super) fn run(
         busy: 0.0,
     };
     if race.candidate.candidate.tree.is_none() {
-        race.unchecked.push("work in the champion's turns: the candidate's processes could not be told from others".to_owned());
+        race.unchecked.push(
+            "work in the champion's turns: the candidate's processes could not be told from others"
+                .to_owned(),
+        );
     }
     let known: Vec<&Problem> = options.public.iter().chain(&options.hidden).collect();
     for block in 0..options.blocks {
         // The first time all shapes are held back, and warm both; then any one.
-        let held = if block == 0 { known.clone() } else { vec![known[random.below(known.len())]] };
+        let held = if block == 0 {
+            known.clone()
+        } else {
+            vec![known[random.below(known.len())]]
+        };
         race.held_back(&held, random)?;
         race.libraries()?;
-        let drawn = options.drawn_multiple.map(|multiple| known[random.below(known.len())].near(multiple, random));
+        let drawn = options
+            .drawn_multiple
+            .map(|multiple| known[random.below(known.len())].near(multiple, random));
         let shapes: Vec<&Problem> = known.iter().copied().chain(&drawn).collect();
         race.half(&shapes, [Whose::Champion, Whose::Candidate], random)?;
         race.half(&shapes, [Whose::Candidate, Whose::Champion], random)?;
@@ -103,11 +112,18 @@ impl Race<'_> {
     }
 
     /// Two turns with the same values, then the check of both.
-    fn half(&mut self, shapes: &[&Problem], order: [Whose; 2], random: &mut Random) -> Result<(), Stop> {
+    fn half(
+        &mut self,
+        shapes: &[&Problem],
+        order: [Whose; 2],
+        random: &mut Random,
+    ) -> Result<(), Stop> {
         let values = Random::new(random.bits(), "values");
         let mut all = Vec::new();
         for whose in order {
-            let passes = self.turn(shapes, whose, values.clone()).map_err(|stop| of(whose, stop))?;
+            let passes = self
+                .turn(shapes, whose, values.clone())
+                .map_err(|stop| of(whose, stop))?;
             all.push((whose, passes));
         }
         let mut values = values;
@@ -126,9 +142,18 @@ impl Race<'_> {
     }
 
     /// One arm's passes, timed call by call.
-    fn turn(&mut self, shapes: &[&Problem], whose: Whose, mut values: Random) -> Result<Vec<Vec<Given>>, Stop> {
+    fn turn(
+        &mut self,
+        shapes: &[&Problem],
+        whose: Whose,
+        mut values: Random,
+    ) -> Result<Vec<Vec<Given>>, Stop> {
         let roofline = self.options.roofline;
-        let watched = self.candidate.candidate.tree.filter(|_| whose == Whose::Champion);
+        let watched = self
+            .candidate
+            .candidate
+            .tree
+            .filter(|_| whose == Whose::Champion);
         let before = watched.map(|tree| tree.burnt());
         let begin = Instant::now();
         let mut passes = Vec::new();
@@ -169,7 +194,9 @@ impl Race<'_> {
         }
         let unseen = match self.candidate.candidate.tree.map(|tree| tree.mapped()) {
             Some(Mapped::Files(files)) => return Ok(none_of(&self.options.forbidden, files)?),
-            Some(Mapped::Unreadable) => "libraries: the system does not show which files the candidate has mapped",
+            Some(Mapped::Unreadable) => {
+                "libraries: the system does not show which files the candidate has mapped"
+            }
             None => "libraries: the candidate's processes could not be told from others",
         };
         if !self.unchecked.iter().any(|known| known == unseen) {
@@ -181,7 +208,10 @@ impl Race<'_> {
     /// Whether the candidate is about as right as the champion, problem by problem.
     fn precision(&self) -> Result<(), Refusal> {
         for problem in self.candidate.problems() {
-            let errors = (self.candidate.error_of(problem), self.champion.error_of(problem));
+            let errors = (
+                self.candidate.error_of(problem),
+                self.champion.error_of(problem),
+            );
             let (Some(error), Some(champion)) = errors else {
                 continue;
             };
@@ -200,7 +230,10 @@ impl Race<'_> {
     }
 
     fn finish(self, sandbox: &Sandbox) -> Result<Times, Stop> {
-        self.champion.candidate.dismiss().map_err(Stop::of_champion)?;
+        self.champion
+            .candidate
+            .dismiss()
+            .map_err(Stop::of_champion)?;
         self.candidate.candidate.dismiss()?;
         Ok(Times {
             champion: self.champion.samples,

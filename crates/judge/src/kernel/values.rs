@@ -28,13 +28,19 @@ impl Call {
         let inputs = match (problem.shape(), lengths.as_slice()) {
             (Shape::MatMul(_), &[x, weights]) => vec![normal(x, scale), normal(weights, 0.25)],
             (Shape::RmsNorm(_), &[x, weight]) => {
-                vec![normal(x, scale), input::uniform(random.bits(), weight, 0.5, 1.5)]
+                vec![
+                    normal(x, scale),
+                    input::uniform(random.bits(), weight, 0.5, 1.5),
+                ]
             }
-            (Shape::Attention(_), &[q, k, v]) => vec![normal(q, 1.0), normal(k, 1.0), normal(v, scale)],
+            (Shape::Attention(_), &[q, k, v]) => {
+                vec![normal(q, 1.0), normal(k, 1.0), normal(v, scale)]
+            }
             (Shape::GatedDelta(shape), &[q, k, v, alpha, beta, state]) => {
                 let (mut q, mut k) = (normal(q, 1.0), normal(k, 1.0));
                 for rows in [&mut q, &mut k] {
-                    rows.chunks_exact_mut(shape.key_dim).for_each(to_unit_length);
+                    rows.chunks_exact_mut(shape.key_dim)
+                        .for_each(to_unit_length);
                 }
                 let (v, state) = (normal(v, scale), normal(state, scale));
                 let alpha = input::uniform(random.bits(), alpha, 0.5, 1.0);
@@ -74,15 +80,26 @@ impl Call {
     pub(super) fn reference(&self) -> Vec<Vec<f64>> {
         match (self.problem.shape(), self.inputs.as_slice()) {
             (Shape::MatMul(shape), [x, weights]) => {
-                let bytes: Vec<u8> = weights.iter().flat_map(|value| value.to_le_bytes()).collect();
+                let bytes: Vec<u8> = weights
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect();
                 // f32 weights of the right length always decode; if they did not, an empty list is nobody's right answer.
                 vec![matmul::reference(&shape, &bytes, x).unwrap_or_default()]
             }
             (Shape::RmsNorm(shape), [x, weight]) => vec![rms_norm::reference(&shape, x, weight)],
-            (Shape::Attention(shape), [q, k, v]) => vec![attention::reference(&shape, q, k, v, None)],
+            (Shape::Attention(shape), [q, k, v]) => {
+                vec![attention::reference(&shape, q, k, v, None)]
+            }
             (Shape::GatedDelta(shape), [q, k, v, alpha, beta, state]) => {
                 let mut state: Vec<f64> = state.iter().copied().map(f64::from).collect();
-                let inputs = gated_delta::Inputs { q, k, v, alpha, beta };
+                let inputs = gated_delta::Inputs {
+                    q,
+                    k,
+                    v,
+                    alpha,
+                    beta,
+                };
                 let o = gated_delta::reference(&shape, &inputs, &mut state);
                 vec![o, state]
             }
@@ -93,7 +110,12 @@ impl Call {
 
 /// A head's vector of length 1, as the operation before leaves it.
 fn to_unit_length(row: &mut [f32]) {
-    let length = row.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-6);
+    let length = row
+        .iter()
+        .map(|value| value * value)
+        .sum::<f32>()
+        .sqrt()
+        .max(1e-6);
     row.iter_mut().for_each(|value| *value /= length);
 }
 
@@ -102,7 +124,10 @@ pub(super) fn outputs(problem: &Problem, bytes: &[u8]) -> Vec<Vec<f32>> {
     let (words, _) = bytes.as_chunks::<4>();
     let mut values = words.iter().map(|word| f32::from_le_bytes(*word));
     let (_, lengths) = problem.lengths();
-    lengths.iter().map(|&length| values.by_ref().take(length).collect()).collect()
+    lengths
+        .iter()
+        .map(|&length| values.by_ref().take(length).collect())
+        .collect()
 }
 
 #[cfg(test)]

@@ -164,7 +164,11 @@ fn changed(window: &[u8], from: usize, random: &mut Random) -> Vec<u8> {
     let mut bytes = window[..window.len() - 1].to_vec();
     for (at, byte) in bytes.iter_mut().enumerate().skip(from) {
         let other = random.below(255) as u8;
-        *byte = if at == from { byte.wrapping_add(1 + other) } else { other };
+        *byte = if at == from {
+            byte.wrapping_add(1 + other)
+        } else {
+            other
+        };
     }
     bytes
 }
@@ -184,7 +188,11 @@ impl Pair<'_> {
     fn same(&mut self, rows: &[f32], ahead: Option<&'static str>) -> Result<(), Refusal> {
         for row in rows.chunks_exact(WIDTH) {
             let number = self.rows;
-            let difference = row::difference(&self.known[number * WIDTH..][..WIDTH], row, self.bytes[number]);
+            let difference = row::difference(
+                &self.known[number * WIDTH..][..WIDTH],
+                row,
+                self.bytes[number],
+            );
             self.rows += 1;
             self.largest = self.largest.max(difference);
             let is_same = difference <= self.tolerance;

@@ -45,7 +45,9 @@ impl Reader {
         // Windows are at most 1 MiB.
         let count = bytes.len() as u32;
         let question = [&count.to_le_bytes(), bytes].concat();
-        let reply = self.candidate.ask(&question, bytes.len() * ROW_BYTES, None)?;
+        let reply = self
+            .candidate
+            .ask(&question, bytes.len() * ROW_BYTES, None)?;
         self.seconds += reply.seconds;
         let rows = row::read(&reply.bytes, self.window, self.rows)?;
         self.rows += bytes.len();

@@ -44,7 +44,10 @@ pub(super) fn read(bytes: &[u8], window: usize, first: usize) -> Result<Rows, Re
 fn log_sum(row: &[f32]) -> f64 {
     let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let largest = f64::from(largest);
-    let sum: f64 = row.iter().map(|&value| (f64::from(value) - largest).exp()).sum();
+    let sum: f64 = row
+        .iter()
+        .map(|&value| (f64::from(value) - largest).exp())
+        .sum();
     largest + sum.ln()
 }
 

@@ -23,7 +23,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, JudgeError> {
     };
     let mut bytes = Vec::new();
     let source = File::open(path).map_err(file)?;
-    source.take(MOST_BYTES).read_to_end(&mut bytes).map_err(file)?;
+    source
+        .take(MOST_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(file)?;
     Ok(bytes)
 }
 
@@ -35,7 +38,9 @@ pub(super) fn windows<'a>(
     random: &mut Random,
 ) -> Result<Vec<&'a [u8]>, JudgeError> {
     let mut lengths: Vec<usize> = sizes.iter().copied().cycle().take(count).collect();
-    let needed = lengths.iter().fold(0_usize, |sum, &bytes| sum.saturating_add(bytes));
+    let needed = lengths
+        .iter()
+        .fold(0_usize, |sum, &bytes| sum.saturating_add(bytes));
     let Some(free) = text.len().checked_sub(needed) else {
         return Err(JudgeError::Text {
             windows: count,

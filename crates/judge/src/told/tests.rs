@@ -3,10 +3,17 @@
 use super::*;
 
 fn variables(changed: &[(&'static str, Option<&str>)]) -> Result<Told, JudgeError> {
-    let plain = [(ARTEFACT, "/a"), (SPLIT, "hidden"), (SEED, "18446744073709551615")];
+    let plain = [
+        (ARTEFACT, "/a"),
+        (SPLIT, "hidden"),
+        (SEED, "18446744073709551615"),
+    ];
     Told::from(|name| match changed.iter().find(|(key, _)| *key == name) {
         Some((_, value)) => value.map(OsString::from),
-        None => plain.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()),
+        None => plain
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.into()),
     })
 }
 
@@ -41,9 +48,19 @@ fn an_answer_arrives_whole() {
     let refused = crate::Refusal::Talk(crate::Fault::Unasked);
     deliver(&Answer::Refused { refused }, |_| Some(file.clone().into())).unwrap();
     let read: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    assert!(read["refused"].as_str().unwrap().contains("before it was asked"));
+    assert!(
+        read["refused"]
+            .as_str()
+            .unwrap()
+            .contains("before it was asked")
+    );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     let nowhere = folder.path().join("no/such/folder");
     let refused = crate::Refusal::Talk(crate::Fault::Unasked);
-    assert!(deliver(&Answer::Refused { refused }, |_| Some(nowhere.clone().into())).is_err());
+    assert!(
+        deliver(&Answer::Refused { refused }, |_| Some(
+            nowhere.clone().into()
+        ))
+        .is_err()
+    );
 }

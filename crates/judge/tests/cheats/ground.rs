@@ -100,7 +100,9 @@ impl Ground {
 }
 
 pub fn programs(kind: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cheats").join(kind)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/cheats")
+        .join(kind)
 }
 
 /// A program in a cell with little of everything.
@@ -126,7 +128,15 @@ pub fn reason(answer: &Answer) -> Result<String, String> {
 pub fn all_are_in(table: &[Cheat], kind: &str, others: &[&str]) {
     let mut files: Vec<String> = fs::read_dir(programs(kind))
         .unwrap()
-        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .map(|entry| {
+            entry
+                .unwrap()
+                .path()
+                .file_stem()
+                .unwrap()
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
     let mut named: Vec<String> = table.iter().map(|cheat| cheat.program.to_owned()).collect();
     named.extend(others.iter().map(|&other| other.to_owned()));

@@ -4,7 +4,9 @@ use judge::kernel::{Options, Problem, Roofline, Times, run};
 use judge::{Answer, JudgeError};
 use sandbox::Sandbox;
 
-use crate::ground::{Cheat, Expect, Ground, PARTS, all_are_in, alone, cell, levels, no_gain, reason, refused};
+use crate::ground::{
+    Cheat, Expect, Ground, PARTS, all_are_in, alone, cell, levels, no_gain, reason, refused,
+};
 
 const CHEATS: &[Cheat] = &[
     refused("zeros", "with an error of 1.00e0"),
@@ -52,7 +54,13 @@ impl Contest {
         }
     }
 
-    fn between(&self, champion: &str, candidate: &str, options: &Options, sandbox: &Sandbox) -> Result<Answer, JudgeError> {
+    fn between(
+        &self,
+        champion: &str,
+        candidate: &str,
+        options: &Options,
+        sandbox: &Sandbox,
+    ) -> Result<Answer, JudgeError> {
         let mut told = self.ground.told(11);
         for (name, program) in [("champion", champion), ("candidate", candidate)] {
             let folder = self.ground.at(name);
@@ -80,8 +88,8 @@ impl Contest {
     }
 }
 
-fn median(times: &[f64]) -> f64 {
-    measure::Samples::new(times.to_vec()).unwrap().median()
+fn fastest(times: &[f64]) -> f64 {
+    times.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
 #[test]
@@ -97,19 +105,24 @@ fn every_cheat_is_refused_with_its_reason_or_gains_nothing() {
             if cheat.program == "burns" {
                 // More than the 20 ms that anybody may compute.
                 options.public = vec![problem("matmul:8x64x64")];
-                options.passes = 20;
+                options.passes = 8;
             }
             match cheat.expect {
                 Expect::Refused(words) => {
                     let reason = reason(&contest.judge(cheat.program, &options, sandbox)).unwrap();
-                    println!("{}: the candidate {reason} ({:?})", cheat.program, begin.elapsed());
+                    println!(
+                        "{}: the candidate {reason} ({:?})",
+                        cheat.program,
+                        begin.elapsed()
+                    );
                     assert!(reason.contains(words), "{}: {reason}", cheat.program);
                 }
                 Expect::NoGain => {
                     let times = contest.times(cheat.program, &options, sandbox);
-                    let ratio = median(&times.candidate) / median(&times.champion);
+                    // The fastest of each: what a shared machine adds is not the candidate's.
+                    let ratio = fastest(&times.candidate) / fastest(&times.champion);
                     println!("{}: {ratio} times the champion's", cheat.program);
-                    assert!(ratio > 0.4, "{}: {times:?}", cheat.program);
+                    assert!(ratio > 0.6, "{}: {times:?}", cheat.program);
                 }
             }
         }
@@ -131,18 +144,29 @@ fn an_honest_race_has_its_samples_and_its_floor() {
     assert_eq!(times.checked_in_full, times.calls);
     assert!(times.largest_error < 2e-7);
     assert!(times.unchecked.is_empty(), "{:?}", times.unchecked);
-    assert!(times.floor_seconds.is_some_and(|floor| floor > 0.0 && floor < median(&times.candidate)));
+    assert!(
+        times
+            .floor_seconds
+            .is_some_and(|floor| floor > 0.0 && floor < fastest(&times.candidate))
+    );
 }
 
 #[test]
 fn each_operation_is_what_the_protocol_says() {
     let _alone = alone();
     let contest = Contest::new();
-    for shape in ["matmul:1x7x3", "rms_norm:3x20", "attention:3x4x4x2x8", "gated_delta:4x2x4x5x6"] {
+    for shape in [
+        "matmul:1x7x3",
+        "rms_norm:3x20",
+        "attention:3x4x4x2x8",
+        "gated_delta:4x2x4x5x6",
+    ] {
         let mut options = Options::of(vec![problem(shape)], cell("program"));
         options.passes = 2;
         options.echo = Some(vec![PARTS.into(), "echo".into()]);
-        let answer = contest.between("all_operations", "all_operations", &options, &levels()[0]).unwrap();
+        let answer = contest
+            .between("all_operations", "all_operations", &options, &levels()[0])
+            .unwrap();
         let Answer::Times(times) = answer else {
             panic!("{shape}: {answer:?}")
         };
@@ -163,9 +187,14 @@ fn what_no_machine_can_do_is_refused() {
         gflop_s: 768.0 / 0.05 / 1e9,
         gb_s: 1.0,
     });
-    let answer = contest.between("slow", "honest", &options, &levels()[0]).unwrap();
+    let answer = contest
+        .between("slow", "honest", &options, &levels()[0])
+        .unwrap();
     let reason = reason(&answer).unwrap();
-    assert!(reason.contains("at least 5.00e-2 s for its operations"), "{reason}");
+    assert!(
+        reason.contains("at least 5.00e-2 s for its operations"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -177,8 +206,16 @@ fn a_library_that_is_forbidden_is_found() {
     for sandbox in levels() {
         let answer = contest.judge("borrows", &options, sandbox);
         match &answer {
-            Answer::Refused { refused } => assert!(refused.to_string().contains("_ctypes"), "{refused}"),
-            Answer::Times(times) => assert!(times.unchecked.iter().any(|what| what.starts_with("libraries: ")), "{times:?}"),
+            Answer::Refused { refused } => {
+                assert!(refused.to_string().contains("_ctypes"), "{refused}")
+            }
+            Answer::Times(times) => assert!(
+                times
+                    .unchecked
+                    .iter()
+                    .any(|what| what.starts_with("libraries: ")),
+                "{times:?}"
+            ),
             Answer::Score(_) => panic!("{answer:?}"),
         }
         println!("{}: {answer:?}", sandbox.level());
@@ -193,7 +230,9 @@ fn a_champion_that_breaks_a_rule_is_an_error_and_no_refusal() {
     let contest = Contest::new();
     let options = Contest::options();
     for champion in ["zeros", "early", "prints"] {
-        let error = contest.between(champion, "honest", &options, &levels()[0]).unwrap_err();
+        let error = contest
+            .between(champion, "honest", &options, &levels()[0])
+            .unwrap_err();
         assert!(matches!(error, JudgeError::Champion { .. }), "{error}");
     }
 }
@@ -205,7 +244,9 @@ fn what_is_wrong_with_the_track_is_an_error() {
     let with = |change: &dyn Fn(&mut Options)| {
         let mut options = Contest::options();
         change(&mut options);
-        contest.between("honest", "honest", &options, &levels()[0]).unwrap_err()
+        contest
+            .between("honest", "honest", &options, &levels()[0])
+            .unwrap_err()
     };
     for error in [
         with(&|o| o.public.clear()),
@@ -213,13 +254,24 @@ fn what_is_wrong_with_the_track_is_an_error() {
         with(&|o| o.blocks = 0),
         with(&|o| o.passes = 0),
         with(&|o| o.precision_ratio = f64::NAN),
-        with(&|o| o.roofline = Some(Roofline { gflop_s: 0.0, gb_s: 1.0 })),
+        with(&|o| {
+            o.roofline = Some(Roofline {
+                gflop_s: 0.0,
+                gb_s: 1.0,
+            })
+        }),
         with(&|o| o.echo = Some(Vec::new())),
     ] {
         assert!(matches!(error, JudgeError::Option { .. }), "{error}");
     }
-    assert!(matches!(with(&|o| o.echo = Some(vec!["/bin/false".into()])), JudgeError::Echo { .. }));
+    assert!(matches!(
+        with(&|o| o.echo = Some(vec!["/bin/false".into()])),
+        JudgeError::Echo { .. }
+    ));
     let mut told = contest.ground.told(1);
     told.champion = None;
-    assert!(matches!(run(&Contest::options(), &told, &levels()[0]), Err(JudgeError::Told { .. })));
+    assert!(matches!(
+        run(&Contest::options(), &told, &levels()[0]),
+        Err(JudgeError::Told { .. })
+    ));
 }

@@ -1,16 +1,19 @@
 //! Models that want a better score than they deserve.
 
 use std::fs;
+use std::time::Duration;
 
 use judge::language::{Options, Score, run};
 use judge::{Answer, JudgeError};
 use sandbox::Sandbox;
 
-use crate::ground::{Cheat, Expect, Ground, all_are_in, alone, cell, levels, no_gain, reason, refused};
+use crate::ground::{
+    Cheat, Expect, Ground, all_are_in, alone, cell, levels, no_gain, reason, refused,
+};
 
 const CHEATS: &[Cheat] = &[
     refused("peeks", "not causal"),
-    refused("peeks_rarely", "not causal"),
+    refused("peeks_rarely", "it gets its bytes one by one"),
     refused("both_directions", "other bytes follow"),
     refused("replays", "not causal"),
     refused("honest_at_first", "the same bytes differently"),
@@ -26,7 +29,10 @@ const CHEATS: &[Cheat] = &[
     no_gain("writes_the_result"),
     refused("drops_bytes", "when its 0.8 s were over"),
     refused("says_more", "more than it was asked for"),
-    refused("exits_early", "exited with code 0 with 0 of the 1024 bytes of an answer sent; its last words: \"all tests passed\""),
+    refused(
+        "exits_early",
+        "exited with code 0 with 0 of the 1024 bytes of an answer sent; its last words: \"all tests passed\"",
+    ),
     refused("hangs", "when its 0.8 s were over"),
     refused("floods", "before it was asked"),
     refused("closes", "closed a pipe and went on"),
@@ -42,9 +48,15 @@ fn text() -> Vec<u8> {
         (state >> 16) % bound
     };
     let words: Vec<String> = (0..256)
-        .map(|_| (0..3 + next(5)).map(|_| char::from(b"etaoinshrdlu"[next(12) as usize])).collect())
+        .map(|_| {
+            (0..3 + next(5))
+                .map(|_| char::from(b"etaoinshrdlu"[next(12) as usize]))
+                .collect()
+        })
         .collect();
-    let text: Vec<String> = (0..1500).map(|_| words[next(256) as usize].clone()).collect();
+    let text: Vec<String> = (0..1500)
+        .map(|_| words[next(256) as usize].clone())
+        .collect();
     text.join(" ").into_bytes()
 }
 
@@ -66,7 +78,7 @@ impl Exam {
         Options {
             windows: 12,
             window_bytes: vec![48, 96],
-            blind_bytes: 64,
+            blind_bytes: 160,
             ..Options::of(&hidden, &hidden, cell(program))
         }
     }
@@ -88,25 +100,54 @@ fn every_cheat_is_refused_with_its_reason_or_gains_nothing() {
     let _alone = alone();
     all_are_in(CHEATS, "language", &["honest"]);
     let exam = Exam::new();
-    for sandbox in levels() {
-        println!("-- {}", sandbox.level());
-        let honest = exam.score("honest", sandbox);
-        for cheat in CHEATS {
-            let begin = std::time::Instant::now();
-            match cheat.expect {
-                Expect::Refused(words) => {
-                    let reason = reason(&exam.judge(cheat.program, sandbox)).unwrap();
-                    println!("{}: the candidate {reason} ({:?})", cheat.program, begin.elapsed());
-                    assert!(reason.contains(words), "{}: {reason}", cheat.program);
-                }
-                Expect::NoGain => {
-                    let score = exam.score(cheat.program, sandbox);
-                    println!("{}: {} ({} for the honest one)", cheat.program, score.value, honest.value);
-                    assert!(score.value >= honest.value - 1e-5, "{}", cheat.program);
-                }
+    // No level knows of the other.
+    std::thread::scope(|scope| {
+        for sandbox in levels() {
+            scope.spawn(|| all_at(&exam, sandbox));
+        }
+    });
+}
+
+fn all_at(exam: &Exam, sandbox: &Sandbox) {
+    let level = sandbox.level();
+    let honest = exam.score("honest", sandbox);
+    for cheat in CHEATS {
+        let program = cheat.program;
+        match cheat.expect {
+            Expect::Refused(words) => {
+                let reason = reason(&exam.judge(program, sandbox)).unwrap();
+                println!("{level}: {program}: the candidate {reason}");
+                assert!(reason.contains(words), "{level}: {program}: {reason}");
+            }
+            Expect::NoGain => {
+                let score = exam.score(program, sandbox);
+                println!(
+                    "{level}: {program}: {} ({} for the honest one)",
+                    score.value, honest.value
+                );
+                assert!(score.value >= honest.value - 1e-5, "{level}: {program}");
+                let left = ["artefact/result.json", "result.json", "sealed/result.json"];
+                assert!(
+                    left.iter().all(|file| !exam.ground.at(file).exists()),
+                    "{level}: {program}"
+                );
             }
         }
     }
+}
+
+#[test]
+fn a_life_is_limited_too() {
+    let _alone = alone();
+    let exam = Exam::new();
+    let mut options = exam.options("hangs");
+    options.cell.answer_limit = Duration::from_secs(30);
+    options.cell.life_limit = Duration::from_millis(700);
+    let answer = run(&options, &exam.ground.told(7), &levels()[0]).unwrap();
+    assert!(
+        reason(&answer).unwrap().contains("ran longer than it may"),
+        "{answer:?}"
+    );
 }
 
 #[test]
@@ -118,9 +159,12 @@ fn an_honest_score_is_the_same_for_a_seed_and_rests_on_what_it_says() {
     println!("{score:?}");
     // 13 characters, known after some time: above their entropy of 3.6 bits, below 8.
     assert!((3.6..6.5).contains(&score.value), "{score:?}");
-    assert_eq!((score.windows, score.bytes, score.window_values.len()), (12, 12 * 72, 12));
-    assert_eq!(score.blind_rows, 64);
-    assert!(score.compared_rows > 64 && score.largest_difference <= 1e-6);
+    assert_eq!(
+        (score.windows, score.bytes, score.window_values.len()),
+        (12, 12 * 72, 12)
+    );
+    assert_eq!(score.blind_rows, 160);
+    assert!(score.compared_rows > 160 && score.largest_difference <= 1e-6);
     assert!(score.bytes_per_second > 0.0);
     let again = exam.score("honest", sandbox);
     assert_eq!(score.window_values, again.window_values);
@@ -138,13 +182,40 @@ fn what_is_wrong_with_the_track_is_an_error() {
         change(&mut options);
         run(&options, &exam.ground.told(7), sandbox)
     };
-    assert!(matches!(with(&|o| o.windows = 2), Err(JudgeError::Option { name: "windows", .. })));
-    assert!(matches!(with(&|o| o.window_bytes.clear()), Err(JudgeError::Option { .. })));
-    assert!(matches!(with(&|o| o.window_bytes = vec![4]), Err(JudgeError::Option { .. })));
-    assert!(matches!(with(&|o| o.blind_bytes = 0), Err(JudgeError::Option { .. })));
-    assert!(matches!(with(&|o| o.tolerance = f64::NAN), Err(JudgeError::Option { .. })));
-    assert!(matches!(with(&|o| o.windows = 1000), Err(JudgeError::Text { .. })));
-    assert!(matches!(with(&|o| o.hidden = "/nothing/here".into()), Err(JudgeError::File { .. })));
+    assert!(matches!(
+        with(&|o| o.windows = 2),
+        Err(JudgeError::Option {
+            name: "windows",
+            ..
+        })
+    ));
+    assert!(matches!(
+        with(&|o| o.window_bytes.clear()),
+        Err(JudgeError::Option { .. })
+    ));
+    assert!(matches!(
+        with(&|o| o.window_bytes = vec![4]),
+        Err(JudgeError::Option { .. })
+    ));
+    assert!(matches!(
+        with(&|o| o.blind_bytes = 0),
+        Err(JudgeError::Option { .. })
+    ));
+    assert!(matches!(
+        with(&|o| o.tolerance = f64::NAN),
+        Err(JudgeError::Option { .. })
+    ));
+    assert!(matches!(
+        with(&|o| o.windows = 1000),
+        Err(JudgeError::Text { .. })
+    ));
+    assert!(matches!(
+        with(&|o| o.hidden = "/nothing/here".into()),
+        Err(JudgeError::File { .. })
+    ));
     let missing = with(&|o| o.cell.command = vec!["./model".to_owned()]).unwrap();
-    assert!(reason(&missing).unwrap().contains("cannot be started"), "{missing:?}");
+    assert!(
+        reason(&missing).unwrap().contains("cannot be started"),
+        "{missing:?}"
+    );
 }

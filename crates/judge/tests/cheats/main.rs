@@ -5,6 +5,9 @@
 
 #![cfg(target_os = "linux")]
 
+#[cfg(test)]
 mod ground;
+#[cfg(test)]
 mod kernel;
+#[cfg(test)]
 mod language;

@@ -53,7 +53,10 @@ fn an_echo_larger_than_the_pipes_comes_back() {
 #[test]
 fn what_comes_before_the_end_of_the_question_is_early() {
     let other = Other::doing("exec cat");
-    assert!(matches!(other.ask(&[7; 64], 64, HOLD), Err(Cut::Early { sent: 60 })));
+    assert!(matches!(
+        other.ask(&[7; 64], 64, HOLD),
+        Err(Cut::Early { sent: 60 })
+    ));
     let late = Other::doing("head -c 64 >/dev/null; printf 1234");
     assert_eq!(late.ask(&[7; 64], 4, HOLD).unwrap().bytes, b"1234");
 }
@@ -61,14 +64,26 @@ fn what_comes_before_the_end_of_the_question_is_early() {
 #[test]
 fn every_way_not_to_answer_ends_in_time() {
     let begin = Instant::now();
-    assert!(matches!(Other::doing("exec sleep 20").ask(b"hello", 4, None), Err(Cut::Late { got: 0 })));
+    assert!(matches!(
+        Other::doing("exec sleep 20").ask(b"hello", 4, None),
+        Err(Cut::Late { got: 0 })
+    ));
     let half = Other::doing("head -c 5 >/dev/null; printf 12; exec sleep 20");
-    assert!(matches!(half.ask(b"hello", 4, None), Err(Cut::Late { got: 2 })));
+    assert!(matches!(
+        half.ask(b"hello", 4, None),
+        Err(Cut::Late { got: 2 })
+    ));
     let gone = Other::doing("head -c 5 >/dev/null; printf 123");
-    assert!(matches!(gone.ask(b"hello", 4, None), Err(Cut::Closed { got: 3 })));
+    assert!(matches!(
+        gone.ask(b"hello", 4, None),
+        Err(Cut::Closed { got: 3 })
+    ));
     // Never reads: more than the pipe holds can't be sent.
     let deaf = Other::doing("exec sleep 20");
-    assert!(matches!(deaf.ask(&[0; 1 << 20], 4, HOLD), Err(Cut::Late { got: 0 })));
+    assert!(matches!(
+        deaf.ask(&[0; 1 << 20], 4, HOLD),
+        Err(Cut::Late { got: 0 })
+    ));
     assert!(begin.elapsed() < Duration::from_secs(5));
 }
 
@@ -78,6 +93,17 @@ fn what_nobody_asked_for_is_seen_at_the_next_question() {
     flood.channel.is_quiet(Duration::from_secs(2)).unwrap_err();
     let more = Other::doing("head -c 5 >/dev/null; printf 12345; exec sleep 20");
     assert_eq!(more.ask(b"hello", 4, None).unwrap().bytes, b"1234");
-    assert!(matches!(more.channel.is_quiet(Duration::from_secs(1)), Err(Cut::Unasked)));
-    assert!(matches!(more.channel.ask(&Question { bytes: b"x", wanted_bytes: 1, limit: Duration::ZERO, hold: None }), Err(Cut::Late { .. } | Cut::Unasked)));
+    assert!(matches!(
+        more.channel.is_quiet(Duration::from_secs(1)),
+        Err(Cut::Unasked)
+    ));
+    assert!(matches!(
+        more.channel.ask(&Question {
+            bytes: b"x",
+            wanted_bytes: 1,
+            limit: Duration::ZERO,
+            hold: None
+        }),
+        Err(Cut::Late { .. } | Cut::Unasked)
+    ));
 }

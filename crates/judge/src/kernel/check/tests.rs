@@ -4,7 +4,10 @@ use super::*;
 
 fn right(call: &Call) -> Vec<Vec<f32>> {
     let reference = call.reference();
-    reference.iter().map(|values| values.iter().map(|&value| value as f32).collect()).collect()
+    reference
+        .iter()
+        .map(|values| values.iter().map(|&value| value as f32).collect())
+        .collect()
 }
 
 /// A large product's truth, by projection.
@@ -50,9 +53,16 @@ fn a_projection_estimates_the_error_that_the_reference_measures() {
         *value *= 1.0 + 2e-4 * sign;
         sign = -sign;
     }
-    let full = Truth::Full(call.reference()).finding(Operation::MatMul, &rough).error;
-    let projected = projected_truth(&call, &mut random).finding(Operation::MatMul, &rough).error;
-    assert!((0.4..2.5).contains(&(projected / full)), "{projected} {full}");
+    let full = Truth::Full(call.reference())
+        .finding(Operation::MatMul, &rough)
+        .error;
+    let projected = projected_truth(&call, &mut random)
+        .finding(Operation::MatMul, &rough)
+        .error;
+    assert!(
+        (0.4..2.5).contains(&(projected / full)),
+        "{projected} {full}"
+    );
 }
 
 #[test]
@@ -75,7 +85,13 @@ fn every_output_array_counts() {
 
 #[test]
 fn no_fixed_answer_solves_what_varies() {
-    for text in ["matmul:1x1x1", "rms_norm:2x64", "attention:1x0x1x1x8", "attention:4x300x2x1x8", "gated_delta:2x1x1x4x4"] {
+    for text in [
+        "matmul:1x1x1",
+        "rms_norm:2x64",
+        "attention:1x0x1x1x8",
+        "attention:4x300x2x1x8",
+        "gated_delta:2x1x1x4x4",
+    ] {
         varies(&text.parse().unwrap(), &mut Random::new(3, "test")).unwrap();
     }
 }

@@ -40,7 +40,10 @@ fn what_is_no_shape_is_said() {
         "attention:1x18446744073709551615x1x1x1",
     ] {
         let error = text.parse::<Problem>().unwrap_err();
-        assert!(matches!(error, JudgeError::Option { .. }), "{text}: {error}");
+        assert!(
+            matches!(error, JudgeError::Option { .. }),
+            "{text}: {error}"
+        );
     }
 }
 

@@ -29,7 +29,14 @@ proptest! {
 #[test]
 fn a_text_that_is_too_short_is_an_error() {
     let error = windows(&[0; 99], 10, &[10], &mut Random::new(1, "test")).unwrap_err();
-    assert!(matches!(error, JudgeError::Text { windows: 10, window_bytes: 10, bytes: 99 }));
+    assert!(matches!(
+        error,
+        JudgeError::Text {
+            windows: 10,
+            window_bytes: 10,
+            bytes: 99
+        }
+    ));
 }
 
 #[test]

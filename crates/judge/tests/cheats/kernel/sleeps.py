@@ -4,7 +4,7 @@ import honest
 
 
 def compute(dims, values):
-    time.sleep(0.03)
+    time.sleep(0.005)
     return honest.matmul(dims, values)
 
 

@@ -62,7 +62,7 @@ pub struct Options {
     pub hidden: PathBuf,
     /// How many windows are scored; 3 at least.
     pub windows: usize,
-    /// Their lengths in bytes, 8 at least, taken in turns.
+    /// Their lengths in bytes, from 8 to 65536, taken in turns. Rows of windows that are compared stay in memory: 1 KiB for a byte.
     pub window_bytes: Vec<usize>,
     /// How many bytes are foretold one by one in the second process.
     pub blind_bytes: usize,
@@ -97,12 +97,12 @@ impl Options {
         if !(3..=1 << 14).contains(&self.windows) {
             return wrong("windows", "from 3 to 16384", self.windows.to_string());
         }
-        let fits = |bytes: &usize| (8..=1 << 20).contains(bytes);
+        let fits = |bytes: &usize| (8..=1 << 16).contains(bytes);
         if self.window_bytes.is_empty() || !self.window_bytes.iter().all(fits) {
             let came = format!("{:?}", self.window_bytes);
             return wrong(
                 "window sizes",
-                "at least one, each from 8 bytes to 1 MiB",
+                "at least one, each from 8 bytes to 64 KiB",
                 came,
             );
         }

@@ -42,7 +42,7 @@ impl Reader {
         if bytes.is_empty() {
             return Ok(Rows::new());
         }
-        // Windows are at most 1 MiB.
+        // Windows are at most 64 KiB.
         let count = bytes.len() as u32;
         let question = [&count.to_le_bytes(), bytes].concat();
         let reply = self

@@ -1,5 +1,6 @@
 //! Rows of 256 log-probabilities: read, checked, and compared.
 
+use crate::candidate::Fault;
 use crate::refusal::Refusal;
 
 /// Values of a byte.
@@ -14,6 +15,9 @@ pub(super) type Rows = Vec<f32>;
 
 /// Reads rows and checks each; `first` is the number of the first in its window.
 pub(super) fn read(bytes: &[u8], window: usize, first: usize) -> Result<Rows, Refusal> {
+    if is_text(bytes) {
+        return Err(Fault::Unasked.into());
+    }
     let (words, _) = bytes.as_chunks::<4>();
     let rows: Rows = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
     for (at, row) in rows.chunks_exact(WIDTH).enumerate() {
@@ -38,6 +42,14 @@ pub(super) fn read(bytes: &[u8], window: usize, first: usize) -> Result<Rows, Re
         }
     }
     Ok(rows)
+}
+
+/// Whether this begins with something that was printed: a logarithm of a probability is negative, and its last byte no letter.
+fn is_text(bytes: &[u8]) -> bool {
+    let is_letter = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    bytes
+        .first_chunk::<8>()
+        .is_some_and(|first| first.iter().all(is_letter))
 }
 
 /// ln of the sum of exponentials.

@@ -108,7 +108,7 @@ pub fn programs(kind: &str) -> PathBuf {
 /// A program in a cell with little of everything.
 pub fn cell(program: &str) -> Cell {
     Cell {
-        answer_limit: Duration::from_millis(800),
+        answer_limit: Duration::from_millis(1500),
         life_limit: Duration::from_secs(60),
         memory_bytes: 256 << 20,
         processes: 16,

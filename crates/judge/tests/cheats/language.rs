@@ -27,13 +27,13 @@ const CHEATS: &[Cheat] = &[
     no_gain("reads_the_text"),
     refused("prints", "before it was asked"),
     no_gain("writes_the_result"),
-    refused("drops_bytes", "when its 0.8 s were over"),
+    refused("drops_bytes", "when its 1.5 s were over"),
     refused("says_more", "more than it was asked for"),
     refused(
         "exits_early",
         "exited with code 0 with 0 of the 1024 bytes of an answer sent; its last words: \"all tests passed\"",
     ),
-    refused("hangs", "when its 0.8 s were over"),
+    refused("hangs", "when its 1.5 s were over"),
     refused("floods", "before it was asked"),
     refused("closes", "closed a pipe and went on"),
     refused("forks", "made more processes than it may"),
@@ -218,4 +218,23 @@ fn what_is_wrong_with_the_track_is_an_error() {
         reason(&missing).unwrap().contains("cannot be started"),
         "{missing:?}"
     );
+}
+
+#[test]
+fn the_model_in_the_protocols_description_is_one() {
+    let _alone = alone();
+    let head = include_str!("../../src/language.rs");
+    let (_, code) = head.split_once("```python\n").unwrap();
+    let (code, _) = code.split_once("//! ```").unwrap();
+    let lines = code
+        .lines()
+        .map(|line| line.strip_prefix("//! ").unwrap_or_default());
+    let exam = Exam::new();
+    fs::write(
+        exam.ground.at("artefact/described.py"),
+        lines.collect::<Vec<_>>().join("\n"),
+    )
+    .unwrap();
+    let score = exam.score("described", &levels()[0]);
+    assert!((score.value - 8.0).abs() < 1e-6, "{score:?}");
 }

@@ -45,6 +45,13 @@ fn what_is_no_logarithm_of_a_probability_is_refused() {
 }
 
 #[test]
+fn a_print_is_called_one() {
+    let mut printed = b"loss 1.0\n".to_vec();
+    printed.resize(ROW_BYTES, 0xc0);
+    assert_eq!(read(&printed, 0, 0), Err(Refusal::Talk(Fault::Unasked)));
+}
+
+#[test]
 fn a_deviation_within_the_tolerance_gains_nothing() {
     let row: Vec<f32> = uniform().iter().map(|value| value + 9e-4).collect();
     let row = read(&bytes(&row), 0, 0).unwrap();

@@ -2,4 +2,4 @@
 import sys
 
 while True:
-    sys.stdout.buffer.write(bytes(1 << 20))
+    sys.stdout.buffer.write(b"spam " * 200000)

@@ -25,6 +25,9 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// is a wrong answer.
 const GREETING: Duration = Duration::from_millis(60);
 
+/// No limit of time is larger.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// What of its standard error is quoted.
 const QUOTED_CHARACTERS: usize = 200;
 
@@ -65,6 +68,39 @@ impl Cell {
             processors: None,
             gpu: false,
         }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), JudgeError> {
+        let wrong = |name, expected: &str, came: String| {
+            Err(JudgeError::Option {
+                name,
+                expected: expected.to_owned(),
+                came,
+            })
+        };
+        if self.command.is_empty() {
+            return wrong(
+                "the command",
+                "a program and its arguments",
+                "nothing".to_owned(),
+            );
+        }
+        for (name, limit) in [
+            ("the time to start", self.start_limit),
+            ("the time of an answer", self.answer_limit),
+            ("the time of a life", self.life_limit),
+        ] {
+            // A start may need no time of its own.
+            let is_too_short = limit.is_zero() && name != "the time to start";
+            if limit > LONGEST || is_too_short {
+                return wrong(name, "above 0 s, and a week at most", format!("{limit:?}"));
+            }
+        }
+        if self.memory_bytes == 0 || self.processes == 0 {
+            let came = format!("{} bytes, {} processes", self.memory_bytes, self.processes);
+            return wrong("memory and processes", "above 0", came);
+        }
+        Ok(())
     }
 
     fn job(&self, artefact: &Path) -> Job {

@@ -155,6 +155,14 @@ impl Options {
                 self.precision_ratio.to_string(),
             );
         }
+        if self.hold > Duration::from_secs(10) {
+            return wrong(
+                "the time of holding back",
+                "10 s at most",
+                format!("{:?}", self.hold),
+            );
+        }
+        self.cell.check()?;
         let holds = |limit: &Roofline| limit.gflop_s > 0.0 && limit.gb_s > 0.0;
         match &self.roofline {
             Some(limit) if !holds(limit) => wrong("roofline", "above 0", format!("{limit:?}")),
@@ -171,6 +179,7 @@ pub struct Times {
     /// Seconds of the candidate's passes, in order.
     pub candidate: Vec<f64>,
     /// Of the same bytes through the judge's own echo, in the same mean; nothing where there was no echo. No kernel can get below it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub floor_seconds: Option<f64>,
     /// Calls of the candidate, each of them checked.
     pub calls: usize,

@@ -120,7 +120,7 @@ impl Options {
                 self.tolerance.to_string(),
             );
         }
-        Ok(())
+        self.cell.check()
     }
 }
 

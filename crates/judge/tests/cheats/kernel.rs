@@ -258,6 +258,9 @@ fn what_is_wrong_with_the_track_is_an_error() {
         with(&|o| o.public.clear()),
         with(&|o| o.hidden = vec![problem("rms_norm:1x8")]),
         with(&|o| o.blocks = 0),
+        with(&|o| o.hold = Duration::MAX),
+        with(&|o| o.cell.life_limit = Duration::ZERO),
+        with(&|o| o.cell.memory_bytes = 0),
         with(&|o| o.passes = 0),
         with(&|o| o.precision_ratio = f64::NAN),
         with(&|o| {

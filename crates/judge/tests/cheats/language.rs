@@ -213,6 +213,14 @@ fn what_is_wrong_with_the_track_is_an_error() {
         with(&|o| o.hidden = "/nothing/here".into()),
         Err(JudgeError::File { .. })
     ));
+    assert!(matches!(
+        with(&|o| o.cell.answer_limit = Duration::MAX),
+        Err(JudgeError::Option { .. })
+    ));
+    assert!(matches!(
+        with(&|o| o.cell.command.clear()),
+        Err(JudgeError::Option { .. })
+    ));
     let missing = with(&|o| o.cell.command = vec!["./model".to_owned()]).unwrap();
     assert!(
         reason(&missing).unwrap().contains("cannot be started"),

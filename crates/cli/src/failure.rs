@@ -31,6 +31,7 @@ pub enum Exit {
     BadFile = 4,
     Network = 5,
     DoesNotFit = 6,
+    JudgesFault = 75,
     Interrupted = 130,
 }
 
@@ -131,6 +132,8 @@ pub enum Failure {
     Ledger(#[from] ledger::Broken),
     #[error("{0}")]
     Broken(String),
+    #[error("{0}")]
+    Judge(String),
     #[error("interrupted")]
     Interrupted,
 }
@@ -191,6 +194,7 @@ impl Failure {
             Self::Ratchet(error) => engine_exit(error),
             Self::Track(error) => place_exit(error),
             Self::Query(_) => Exit::Usage,
+            Self::Judge(_) => Exit::JudgesFault,
             Self::Seal(_) | Self::Ledger(_) | Self::Broken(_) => Exit::BadFile,
             Self::Interrupted => Exit::Interrupted,
         }

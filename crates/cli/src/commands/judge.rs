@@ -15,6 +15,7 @@ use crate::{
     terminal::{Terminal, say},
 };
 
+mod sealed;
 mod stack;
 
 const AFTER: &str = "\
@@ -34,6 +35,10 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Stack(stack::Arguments),
+    Language(sealed::Language),
+    Kernel(sealed::Kernel),
+    #[command(hide = true)]
+    Echo,
     #[command(hide = true)]
     StackRun(stack::RunArguments),
 }
@@ -42,6 +47,9 @@ pub enum Command {
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     match &arguments.command {
         Command::Stack(a) => answer(&stack::judge(a, terminal)?),
+        Command::Language(a) => answer(&sealed::text(a)?),
+        Command::Kernel(a) => answer(&sealed::operation(a)?),
+        Command::Echo => sealed::echo(),
         Command::StackRun(a) => stack::run(a, terminal),
     }
 }

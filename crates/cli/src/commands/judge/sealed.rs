@@ -1,0 +1,120 @@
+//! The judges that talk with a candidate's own process: how well it foretells a text, how fast it computes an operation.
+//!
+//! The protocols stand in the heads of `judge::language` and `judge::kernel`. A refusal of the candidate is an answer; what is wrong with
+//! the track, the champion or the machine is a failure of this program, whose exit code says so to the engine.
+
+use std::{env, ffi::OsString, path::PathBuf};
+
+use clap::Args;
+use judge::{Answer, Cell, JudgeError, Told, kernel, language};
+use sandbox::{Helper, Sandbox};
+use serde_json::Value;
+
+use crate::{commands::ratchet::CELL, failure::Failure};
+
+/// How well a program foretells a text, in bits for each raw byte
+#[derive(Debug, Args)]
+pub struct Language {
+    /// A sealed text whose score proposers may see, rounded
+    #[arg(long, value_name = "FILE")]
+    pub public: PathBuf,
+    /// A hidden text, for races
+    #[arg(long, value_name = "FILE")]
+    pub hidden: PathBuf,
+    /// Windows that are scored, at places drawn from the seed
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub windows: usize,
+    /// Their lengths in bytes, taken in turns
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "256,1024")]
+    pub window_bytes: Vec<usize>,
+    /// Bytes that have to be foretold one by one, without the bytes behind them
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub blind_bytes: usize,
+    #[command(flatten)]
+    pub candidate: Candidate,
+}
+
+/// How fast a program computes an operation, against the champion's in turns
+#[derive(Debug, Args)]
+pub struct Kernel {
+    /// Shapes that everybody knows, such as matmul:4x576x192; also rms_norm, attention, gated_delta
+    #[arg(long, value_name = "SHAPE,..", value_delimiter = ',', required = true)]
+    pub public: Vec<String>,
+    /// Shapes that the candidate cannot know
+    #[arg(long, value_name = "SHAPE,..", value_delimiter = ',')]
+    pub hidden: Vec<String>,
+    /// How many times the champion's error the candidate's may be
+    #[arg(long, value_name = "X", default_value_t = 2.0)]
+    pub precision_ratio: f64,
+    /// What the machine can do at most, in GFLOP/s and GB/s: no call may be faster
+    #[arg(long, value_names = ["GFLOP_S", "GB_S"], num_args = 2)]
+    pub roofline: Option<Vec<f64>>,
+    /// Libraries that the candidate may not use, by a part of their file's name
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    pub forbidden: Vec<String>,
+    #[command(flatten)]
+    pub candidate: Candidate,
+}
+
+/// How the candidate's program is started.
+#[derive(Debug, Args)]
+pub struct Candidate {
+    /// The program in the artefact's folder, and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// A seal for the candidate's process: the engine's own level may be another one, this program is not sealed itself.
+fn seal() -> Result<Sandbox, Failure> {
+    Sandbox::detect(Helper::own([CELL]), None).map_err(|error| Failure::Judge(error.to_string()))
+}
+
+fn told() -> Result<Told, Failure> {
+    Told::from(|name| env::var_os(name)).map_err(fault)
+}
+
+fn fault(error: JudgeError) -> Failure {
+    Failure::Judge(error.to_string())
+}
+
+/// Judges a text.
+pub fn text(asked: &Language) -> Result<Value, Failure> {
+    let options = language::Options {
+        windows: asked.windows,
+        window_bytes: asked.window_bytes.clone(),
+        blind_bytes: asked.blind_bytes,
+        ..language::Options::of(&asked.public, &asked.hidden, Cell::of(asked.candidate.command.clone()))
+    };
+    said(language::run(&options, &told()?, &seal()?))
+}
+
+/// Judges an operation.
+pub fn operation(asked: &Kernel) -> Result<Value, Failure> {
+    let problems = |shapes: &[String]| -> Result<Vec<kernel::Problem>, Failure> {
+        shapes.iter().map(|shape| shape.parse().map_err(fault)).collect()
+    };
+    let own = env::current_exe().map_err(|source| Failure::Read { path: "sprag".into(), source })?;
+    let echo: Vec<OsString> = vec![own.into(), "judge".into(), "echo".into()];
+    let roofline = match asked.roofline.as_deref() {
+        Some([gflop_s, gb_s]) => Some(kernel::Roofline { gflop_s: *gflop_s, gb_s: *gb_s }),
+        _ => None,
+    };
+    let options = kernel::Options {
+        hidden: problems(&asked.hidden)?,
+        precision_ratio: asked.precision_ratio,
+        roofline,
+        forbidden: asked.forbidden.clone(),
+        echo: Some(echo),
+        ..kernel::Options::of(problems(&asked.public)?, Cell::of(asked.candidate.command.clone()))
+    };
+    said(kernel::run(&options, &told()?, &seal()?))
+}
+
+/// Sends back what it reads: what the transfer alone takes.
+pub fn echo() -> Result<(), Failure> {
+    kernel::echo().map_err(fault)
+}
+
+fn said(answer: Result<Answer, JudgeError>) -> Result<Value, Failure> {
+    Ok(serde_json::to_value(answer.map_err(fault)?)?)
+}

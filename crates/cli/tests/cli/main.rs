@@ -6,6 +6,7 @@ mod answers;
 mod checkpoints;
 mod endpoint;
 mod machines;
+mod ratchet;
 mod refusals;
 mod reports;
 mod screens;

@@ -43,6 +43,8 @@ fn help() {
         "bench",
         "perplexity",
         "lens",
+        "ratchet",
+        "judge",
         "tokenize",
     ] {
         let text = screen(&[command, "--help"]);

@@ -25,7 +25,12 @@ pub struct Language {
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub windows: usize,
     /// Their lengths in bytes, taken in turns
-    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "256,1024")]
+    #[arg(
+        long,
+        value_name = "N,..",
+        value_delimiter = ',',
+        default_value = "256,1024"
+    )]
     pub window_bytes: Vec<usize>,
     /// Bytes that have to be foretold one by one, without the bytes behind them
     #[arg(long, value_name = "N", default_value_t = 512)]
@@ -83,7 +88,11 @@ pub fn text(asked: &Language) -> Result<Value, Failure> {
         windows: asked.windows,
         window_bytes: asked.window_bytes.clone(),
         blind_bytes: asked.blind_bytes,
-        ..language::Options::of(&asked.public, &asked.hidden, Cell::of(asked.candidate.command.clone()))
+        ..language::Options::of(
+            &asked.public,
+            &asked.hidden,
+            Cell::of(asked.candidate.command.clone()),
+        )
     };
     said(language::run(&options, &told()?, &seal()?))
 }
@@ -91,12 +100,21 @@ pub fn text(asked: &Language) -> Result<Value, Failure> {
 /// Judges an operation.
 pub fn operation(asked: &Kernel) -> Result<Value, Failure> {
     let problems = |shapes: &[String]| -> Result<Vec<kernel::Problem>, Failure> {
-        shapes.iter().map(|shape| shape.parse().map_err(fault)).collect()
+        shapes
+            .iter()
+            .map(|shape| shape.parse().map_err(fault))
+            .collect()
     };
-    let own = env::current_exe().map_err(|source| Failure::Read { path: "sprag".into(), source })?;
+    let own = env::current_exe().map_err(|source| Failure::Read {
+        path: "sprag".into(),
+        source,
+    })?;
     let echo: Vec<OsString> = vec![own.into(), "judge".into(), "echo".into()];
     let roofline = match asked.roofline.as_deref() {
-        Some([gflop_s, gb_s]) => Some(kernel::Roofline { gflop_s: *gflop_s, gb_s: *gb_s }),
+        Some([gflop_s, gb_s]) => Some(kernel::Roofline {
+            gflop_s: *gflop_s,
+            gb_s: *gb_s,
+        }),
         _ => None,
     };
     let options = kernel::Options {
@@ -105,7 +123,10 @@ pub fn operation(asked: &Kernel) -> Result<Value, Failure> {
         roofline,
         forbidden: asked.forbidden.clone(),
         echo: Some(echo),
-        ..kernel::Options::of(problems(&asked.public)?, Cell::of(asked.candidate.command.clone()))
+        ..kernel::Options::of(
+            problems(&asked.public)?,
+            Cell::of(asked.candidate.command.clone()),
+        )
     };
     said(kernel::run(&options, &told()?, &seal()?))
 }

@@ -228,7 +228,9 @@ fn planted_microseconds(profile: &str) -> u64 {
     if !cfg!(feature = "planted-delay") {
         return 0;
     }
-    let note = profile.lines().find_map(|line| line.strip_prefix("note = "));
+    let note = profile
+        .lines()
+        .find_map(|line| line.strip_prefix("note = "));
     note.and_then(|note| note.trim().parse().ok()).unwrap_or(0)
 }
 

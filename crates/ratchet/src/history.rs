@@ -18,9 +18,6 @@ use crate::{
 };
 
 mod past;
-#[cfg(test)]
-mod tests;
-
 /// A candidate with what became of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Experiment {

@@ -16,9 +16,6 @@ use crate::{
     tree::{self, Laid, TreeError},
 };
 
-#[cfg(test)]
-mod tests;
-
 /// Where proposals wait.
 #[must_use]
 pub fn inbox(track: &Track) -> String {

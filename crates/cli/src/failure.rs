@@ -210,9 +210,13 @@ fn engine_exit(error: &ratchet::EngineError) -> Exit {
         E::Io { source, .. } => write_exit(source),
         E::Sandbox(_) | E::Dirty(_) | E::NothingMutable => Exit::Usage,
         E::Tree(_) => Exit::Internal,
-        E::History(_) | E::Seal(_) | E::Workshop(_) | E::Gate(_) | E::OtherKey(_) | E::Gone(_) => {
-            Exit::BadFile
-        }
+        E::History(_)
+        | E::Seal(_)
+        | E::Workshop(_)
+        | E::Gate(_)
+        | E::OtherKey(_)
+        | E::NoKey(_)
+        | E::Gone(_) => Exit::BadFile,
     }
 }
 
@@ -230,6 +234,7 @@ fn git_exit(error: &ratchet::git::GitError) -> Exit {
     use ratchet::git::GitError as E;
     match error {
         E::Missing(_) | E::NoRepository { .. } | E::NoCommit(_) => Exit::NotFound,
+        E::Bare(_) | E::Name(_) => Exit::Usage,
         _ => Exit::Internal,
     }
 }

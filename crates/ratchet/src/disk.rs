@@ -6,6 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::digest::Digest;
+
+#[cfg(test)]
+mod tests;
+
+/// How names begin that a file has before it is whole.
+pub const HALF_MADE: &str = ".new-";
+
 /// Writes a file that only its owner reads: to a temporary name, flushed, then renamed.
 ///
 /// # Errors
@@ -13,7 +21,7 @@ use std::{
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
-        .prefix(".new-")
+        .prefix(HALF_MADE)
         .tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
@@ -29,12 +37,26 @@ pub fn is_inside(path: &Path) -> bool {
         && path.components().next().is_some()
 }
 
-/// Every regular file under `folder`, relative to it, in order. Links are not followed; what `skip` names is not entered.
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A symbolic link.
+    Link,
+    /// A pipe, a socket, a device.
+    Other,
+}
+
+/// The most entries of one folder that are looked at: who leaves more has lost count of them too.
+const MOST_ENTRIES: usize = 200_000;
+
+/// Everything but folders under `folder`, relative to it, in order. Links are not followed; what `skip` names is not entered.
 ///
 /// # Errors
-/// Reading a folder.
-pub fn walk(folder: &Path, skip: &dyn Fn(&Path) -> bool) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
+/// Reading a folder, or too many entries.
+pub fn entries(folder: &Path, skip: &dyn Fn(&Path) -> bool) -> io::Result<Vec<(PathBuf, Kind)>> {
+    let mut found = Vec::new();
     let mut open = vec![PathBuf::new()];
     while let Some(relative) = open.pop() {
         for entry in fs::read_dir(folder.join(&relative))? {
@@ -47,12 +69,81 @@ pub fn walk(folder: &Path, skip: &dyn Fn(&Path) -> bool) -> io::Result<Vec<PathB
             if kind.is_dir() {
                 open.push(path);
             } else if kind.is_file() {
-                files.push(path);
+                found.push((path, Kind::File));
+            } else if kind.is_symlink() {
+                found.push((path, Kind::Link));
+            } else {
+                found.push((path, Kind::Other));
+            }
+            if found.len() + open.len() > MOST_ENTRIES {
+                let why = format!("more than {MOST_ENTRIES} files and folders");
+                return Err(io::Error::new(io::ErrorKind::InvalidFilename, why));
             }
         }
     }
-    files.sort();
-    Ok(files)
+    found.sort();
+    Ok(found)
+}
+
+/// Every regular file under `folder`, as [`entries`].
+///
+/// # Errors
+/// As [`entries`].
+pub fn walk(folder: &Path, skip: &dyn Fn(&Path) -> bool) -> io::Result<Vec<PathBuf>> {
+    let found = entries(folder, skip)?.into_iter();
+    Ok(found
+        .filter(|(_, kind)| *kind == Kind::File)
+        .map(|(path, _)| path)
+        .collect())
+}
+
+/// Whether an error is about what somebody left in a folder, and not about the disk: closed to its owner, too deep, gone.
+#[must_use]
+pub fn is_theirs(error: &io::Error) -> bool {
+    use io::ErrorKind as E;
+    matches!(
+        error.kind(),
+        E::PermissionDenied
+            | E::NotFound
+            | E::InvalidFilename
+            | E::NotADirectory
+            | E::IsADirectory
+            | E::InvalidInput
+    )
+}
+
+/// The full path of `path` in `folder`, if a regular file is there. Anything may stand there by now: no link is followed on the way.
+fn regular(folder: &Path, path: &Path) -> Option<PathBuf> {
+    let mut full = folder.to_path_buf();
+    let mut parts = path.components().peekable();
+    while let Some(part) = parts.next() {
+        full.push(part);
+        let data = fs::symlink_metadata(&full).ok()?;
+        let expected = if parts.peek().is_some() {
+            data.is_dir()
+        } else {
+            data.is_file()
+        };
+        if !expected {
+            return None;
+        }
+    }
+    Some(full)
+}
+
+/// Whether `path` in `folder` is a regular file with that content; no link is followed and no pipe opened to find out.
+#[must_use]
+pub fn holds(folder: &Path, path: &Path, digest: &Digest) -> bool {
+    regular(folder, path)
+        .is_some_and(|full| Digest::of_file(&full).is_ok_and(|found| found == *digest))
+}
+
+/// The contents of `path` in `folder`, if that is a regular file of at most so many bytes.
+#[must_use]
+pub fn read_regular(folder: &Path, path: &Path, most: u64) -> Option<Vec<u8>> {
+    let full = regular(folder, path)?;
+    let data = fs::symlink_metadata(&full).ok()?;
+    (data.len() <= most).then(|| fs::read(&full).ok())?
 }
 
 /// Copies one regular file, with the folders above it; the copy is a file of its own.
@@ -72,33 +163,74 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::copy(from, to).map(|_| ())
 }
 
-/// Removes a folder and all in it, also where a candidate took its own rights away. A folder that is not there is removed.
+/// Removes a folder and all in it. A folder that is not there is removed.
+///
+/// Also where a candidate took its own rights away, or dug so deep that no path reaches the bottom: what lies too deep is moved up first,
+/// and nothing here calls itself or holds more than one folder open.
 ///
 /// # Errors
 /// What still stands in the way.
 pub fn remove(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(folder)?;
-            fs::remove_dir_all(folder)
-        }
-        Err(error) => Err(error),
+    match fs::symlink_metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(data) if !data.is_dir() => return fs::remove_file(folder),
+        Ok(_) => {}
     }
+    let mut moved = 0u64;
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(top) = open.last().cloned() {
+        let mut inner = Vec::new();
+        for entry in opened(&top)? {
+            let path = top.join(entry?.file_name());
+            if !fs::symlink_metadata(&path)?.is_dir() {
+                fs::remove_file(&path)?;
+            } else if path.as_os_str().len() > folder.as_os_str().len() + DEEP {
+                let up = loop {
+                    moved += 1;
+                    let up = folder.join(format!(".deep-{moved}"));
+                    if fs::symlink_metadata(&up).is_err() {
+                        break up;
+                    }
+                };
+                // To move a folder is to change it.
+                open_up(&path)?;
+                fs::rename(&path, &up)?;
+            } else {
+                inner.push(path);
+            }
+        }
+        if !inner.is_empty() {
+            open.extend(inner);
+        } else if open.len() > 1 || is_empty(&top)? {
+            fs::remove_dir(&top)?;
+            open.pop();
+        }
+    }
+    Ok(())
+}
+
+/// The length of a path inside a folder from which on it is moved up: half of what a system takes.
+const DEEP: usize = 2000;
+
+/// Reads a folder, also one that is closed to its owner.
+fn opened(folder: &Path) -> io::Result<fs::ReadDir> {
+    open_up(folder)?;
+    fs::read_dir(folder)
+}
+
+fn is_empty(folder: &Path) -> io::Result<bool> {
+    Ok(fs::read_dir(folder)?.next().is_none())
 }
 
 /// Gives the owner the right to enter and to remove.
 fn open_up(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_up(&entry.path())?;
-        }
+    let rights = fs::symlink_metadata(folder)?.permissions();
+    if rights.mode() & 0o700 == 0o700 {
+        return Ok(());
     }
-    Ok(())
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
 }
 
 /// A fresh, empty folder.
@@ -136,7 +268,6 @@ pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-
 /// A folder of links to the files of another.
 ///
 /// # Errors
@@ -151,6 +282,27 @@ pub fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
             fs::create_dir_all(folder)?;
         }
         std::os::unix::fs::symlink(from.join(&path), link)?;
+    }
+    Ok(())
+}
+
+/// Flushes every file and folder under `folder`, and itself, to the disk.
+///
+/// # Errors
+/// The disk.
+pub fn sync_tree(folder: &Path) -> io::Result<()> {
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(top) = open.pop() {
+        for entry in fs::read_dir(&top)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                open.push(entry.path());
+            } else if kind.is_file() {
+                fs::File::open(entry.path())?.sync_all()?;
+            }
+        }
+        fs::File::open(&top)?.sync_all()?;
     }
     Ok(())
 }

@@ -36,14 +36,20 @@ pub fn branches(place: &Place, history: &History) -> Result<Vec<Branch>, TreeErr
     };
     let files = tree::mutable(repository, track, first)?;
     let mut out = Vec::new();
-    for experiment in history.experiments.values().filter(|e| e.standing == Standing::Merged) {
+    for experiment in history
+        .experiments
+        .values()
+        .filter(|e| e.standing == Standing::Merged)
+    {
         let proposal = &experiment.proposal;
         let name = format!("sprag/{}/{}", track.name(), experiment.number);
         let reference = format!("refs/heads/{name}");
         let before = tree::mutable(repository, track, &proposal.base)?;
         let after = tree::mutable(repository, track, &proposal.commit)?;
         let changes = tree::changes(&before, &after);
-        let independent = changes.keys().all(|path| before.get(path) == files.get(path));
+        let independent = changes
+            .keys()
+            .all(|path| before.get(path) == files.get(path));
         let commit = match (repository.resolve(&reference)?, independent) {
             (Some(there), _) => there,
             (None, false) => {

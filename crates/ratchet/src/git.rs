@@ -1,16 +1,24 @@
 //! The repository that a track lives in, through the git command line.
 //!
-//! Nothing here touches the user's work tree, index, branches or configuration: commits are made by `fast-import` beside them, files are
-//! read from objects (so no smudge filter and no hook of the repository runs), and the only references written are under `refs/sprag/`.
+//! Nothing here touches the user's work tree, index or configuration: commits are made beside them (`commit`), files are read from
+//! objects (`objects`), and the only references written are under `refs/sprag/`, and the branches that `finalize` is asked for.
 //! Everything that a candidate was stays reachable from there.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     fmt,
-    io::{BufReader, Read as _, Write as _},
-    path::{Component, Path, PathBuf},
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
+
+mod commit;
+mod merge;
+mod objects;
+mod references;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +59,9 @@ impl fmt::Display for ObjectId {
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
     /// No git, or it could not be started.
-    #[error("git cannot be started: {0}; the ratchet keeps every candidate as a commit, so install git")]
+    #[error(
+        "git cannot be started: {0}; the ratchet keeps every candidate as a commit, so install git"
+    )]
     Missing(std::io::Error),
     /// No repository.
     #[error("{} is not inside a git repository: {said}; make one with `git init`, and commit the track's files", folder.display())]
@@ -61,6 +71,12 @@ pub enum GitError {
         /// What git said.
         said: String,
     },
+    /// A repository without a work tree.
+    #[error("{} is a bare repository; a track needs the files themselves, so make a work tree with `git worktree add`", .0.display())]
+    Bare(PathBuf),
+    /// A folder whose name git cannot say in one line.
+    #[error("{}: the name of this folder holds a line break; a track needs a folder with another name", .0.display())]
+    Name(PathBuf),
     /// No commit yet.
     #[error("the repository at {} has no commit yet; commit the track's files first", .0.display())]
     NoCommit(PathBuf),
@@ -156,28 +172,34 @@ impl Repository {
     /// [`GitError`].
     pub fn around(root: &Path) -> Result<Self, GitError> {
         let mut command = plain(root);
-        command.args(["rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir", "--show-prefix"]);
+        command.args([
+            "rev-parse",
+            "--path-format=absolute",
+            "--is-bare-repository",
+            "--git-common-dir",
+        ]);
+        command.args(["--show-toplevel", "--show-prefix"]);
         let output = command.output().map_err(GitError::Missing)?;
+        let bytes = output.stdout.strip_suffix(b"\n").unwrap_or(&output.stdout);
+        let lines: Vec<&[u8]> = bytes.split(|b| *b == b'\n').collect();
+        if lines.first() == Some(&&b"true"[..]) {
+            return Err(GitError::Bare(root.to_path_buf()));
+        }
         if !output.status.success() {
             return Err(GitError::NoRepository {
                 folder: root.to_path_buf(),
                 said: said(&output.stderr),
             });
         }
-        let text = String::from_utf8_lossy(&output.stdout);
-        let mut lines = text.lines();
-        let (Some(top), Some(common)) = (lines.next(), lines.next()) else {
-            return Err(GitError::Answer {
-                command: "rev-parse",
-                expected: "a folder and the repository's own folder (a bare repository has no work tree)",
-                came: text.into_owned(),
-            });
-        };
-        Ok(Self {
-            top: PathBuf::from(top),
-            common: PathBuf::from(common),
-            prefix: PathBuf::from(lines.next().unwrap_or("").trim_end_matches('/')),
-        })
+        let path = |line: &[u8]| PathBuf::from(OsStr::from_bytes(line));
+        match lines.as_slice() {
+            [_, common, top, prefix] => Ok(Self {
+                top: path(top),
+                common: path(common),
+                prefix: path(prefix.strip_suffix(b"/").unwrap_or(prefix)),
+            }),
+            _ => Err(GitError::Name(root.to_path_buf())),
+        }
     }
 
     /// The folder with the repository's own data, shared by all its work trees.
@@ -234,172 +256,19 @@ impl Repository {
             .ok_or_else(|| GitError::NoCommit(self.top.clone()))
     }
 
-    /// The files under the track's root.
-    ///
-    /// # Errors
-    /// [`GitError`].
-    pub fn files(&self, commit: &ObjectId) -> Result<Vec<TreeFile>, GitError> {
-        let mut command = self.git();
-        command.args(["ls-tree", "-r", "-z", commit.as_str()]);
-        if !self.prefix.as_os_str().is_empty() {
-            command.arg("--").arg(&self.prefix);
-        }
-        let output = command.output().map_err(GitError::Missing)?;
-        if !output.status.success() {
-            return Err(GitError::Failed {
-                command: format!("ls-tree {commit}"),
-                said: said(&output.stderr),
-            });
-        }
-        let answer = |line: &[u8]| GitError::Answer {
-            command: "ls-tree",
-            expected: "mode, type, object and path in UTF-8",
-            came: String::from_utf8_lossy(&line[..line.len().min(200)]).into_owned(),
-        };
-        let mut files = Vec::new();
-        for line in output.stdout.split(|b| *b == 0).filter(|l| !l.is_empty()) {
-            let text = std::str::from_utf8(line).map_err(|_| answer(line))?;
-            let (fields, path) = text.split_once('\t').ok_or_else(|| answer(line))?;
-            let mut fields = fields.split(' ');
-            let (mode, object) = (fields.next(), fields.nth(1));
-            let path = Path::new(path);
-            files.push(TreeFile {
-                path: path.strip_prefix(&self.prefix).unwrap_or(path).to_path_buf(),
-                mode: mode.and_then(Mode::parse).ok_or_else(|| answer(line))?,
-                object: object.and_then(ObjectId::parse).ok_or_else(|| answer(line))?,
-            });
-        }
-        Ok(files)
-    }
-
-    /// The contents of blobs, in order, through one process.
-    ///
-    /// # Errors
-    /// [`GitError`].
-    pub fn read(
-        &self,
-        objects: &[&TreeFile],
-        each: &mut dyn FnMut(&TreeFile, Vec<u8>) -> std::io::Result<()>,
-    ) -> Result<(), GitError> {
-        let io = |source| GitError::Io {
-            command: "cat-file",
-            source,
-        };
-        let mut child = self
-            .git()
-            .args(["cat-file", "--batch"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(GitError::Missing)?;
-        let (Some(mut to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
-            return Ok(());
-        };
-        let mut from = BufReader::new(from);
-        let mut outcome = Ok(());
-        for file in objects {
-            // One at a time, so that neither pipe can fill while nobody reads the other.
-            outcome = writeln!(to, "{}", file.object)
-                .map_err(io)
-                .and_then(|()| blob(&mut from))
-                .and_then(|bytes| each(file, bytes).map_err(io));
-            if outcome.is_err() {
-                break;
-            }
-        }
-        drop(to);
-        // Whatever it still wants to say, nobody listens.
-        drop(from);
-        let _ended = child.wait();
-        outcome
-    }
-
-    /// Commits the change of some files of `base`: `None` deletes. Gives the commit, which `reference` then names.
-    ///
-    /// # Errors
-    /// [`GitError`].
-    pub fn commit(
-        &self,
-        base: &ObjectId,
-        changes: &BTreeMap<PathBuf, Option<Contents>>,
-        message: &str,
-        reference: &str,
-    ) -> Result<ObjectId, GitError> {
-        let now = chrono::Utc::now().timestamp();
-        let mut stream = Vec::new();
-        let text = format!(
-            "commit {reference}\nmark :1\ncommitter sprag <sprag@localhost> {now} +0000\ndata {}\n{message}\nfrom {base}\n",
-            message.len()
-        );
-        stream.extend_from_slice(text.as_bytes());
-        for (path, contents) in changes {
-            let path = quoted(&self.prefix.join(path));
-            match contents {
-                None => stream.extend_from_slice(format!("D {path}\n").as_bytes()),
-                Some(contents) => {
-                    let mode = if contents.executable { "100755" } else { "100644" };
-                    let head = format!("M {mode} inline {path}\ndata {}\n", contents.bytes.len());
-                    stream.extend_from_slice(head.as_bytes());
-                    stream.extend_from_slice(&contents.bytes);
-                    stream.push(b'\n');
-                }
-            }
-        }
-        stream.extend_from_slice(b"\nget-mark :1\ndone\n");
-        let mut command = self.git();
-        command
-            .args(["-c", "core.fsync=objects,reference", "fast-import", "--quiet", "--done", "--force", "--date-format=raw"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(GitError::Missing)?;
-        if let Some(mut to) = child.stdin.take() {
-            // It answers only after the commit and little, so the pipes cannot block each other; a broken pipe is told by its status.
-            let _sent = to.write_all(&stream);
-        }
-        let output = child.wait_with_output().map_err(|source| GitError::Io {
-            command: "fast-import",
-            source,
-        })?;
-        let answer = String::from_utf8_lossy(&output.stdout);
-        match ObjectId::parse(&answer) {
-            Some(commit) if output.status.success() => Ok(commit),
-            _ => Err(GitError::Failed {
-                command: "fast-import".to_owned(),
-                said: said(&output.stderr),
-            }),
-        }
-    }
-
-    /// Lets `reference` (under `refs/sprag/`) name `commit`.
-    ///
-    /// # Errors
-    /// [`GitError`].
-    pub fn point(&self, reference: &str, commit: &ObjectId) -> Result<(), GitError> {
-        self.text(&["-c", "core.fsync=reference", "update-ref", reference, commit.as_str()])?;
-        Ok(())
-    }
-
-    /// References under `prefix` with their commits.
-    ///
-    /// # Errors
-    /// [`GitError`].
-    pub fn references(&self, prefix: &str) -> Result<Vec<(String, ObjectId)>, GitError> {
-        let text = self.text(&["for-each-ref", "--format=%(objectname) %(refname)", prefix])?;
-        let pairs = text.lines().filter_map(|line| {
-            let (object, name) = line.split_once(' ')?;
-            Some((name.to_owned(), ObjectId::parse(object)?))
-        });
-        Ok(pairs.collect())
-    }
-
     /// What changed from `base` to `commit`, as a patch.
     ///
     /// # Errors
     /// [`GitError`].
     pub fn diff(&self, base: &ObjectId, commit: &ObjectId) -> Result<String, GitError> {
-        self.text(&["diff", "--no-color", "--no-ext-diff", "--no-textconv", base.as_str(), commit.as_str()])
+        self.text(&[
+            "diff",
+            "--no-color",
+            "--no-ext-diff",
+            "--no-textconv",
+            base.as_str(),
+            commit.as_str(),
+        ])
     }
 
     /// The first line of a commit's message.
@@ -409,17 +278,6 @@ impl Repository {
     pub fn subject(&self, commit: &ObjectId) -> Result<String, GitError> {
         let text = self.text(&["log", "-1", "--format=%s", commit.as_str()])?;
         Ok(text.trim().to_owned())
-    }
-
-    /// Removes a reference under `refs/sprag/` that names `commit`; one that is not there is removed.
-    ///
-    /// # Errors
-    /// [`GitError`].
-    pub fn forget(&self, reference: &str, commit: &ObjectId) -> Result<(), GitError> {
-        if self.resolve(reference)?.is_some() {
-            self.text(&["update-ref", "-d", reference, commit.as_str()])?;
-        }
-        Ok(())
     }
 
     /// The id of the commit's tree.
@@ -435,24 +293,58 @@ impl Repository {
         })
     }
 
+    /// Files under the root that git tracks, or would if they were added: all that it does not ignore.
+    ///
+    /// # Errors
+    /// [`GitError`].
+    pub fn known(&self) -> Result<BTreeSet<PathBuf>, GitError> {
+        let arguments = [
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "--deduplicate",
+        ];
+        self.names(&arguments)
+            .map(|names| names.into_iter().collect())
+    }
+
     /// Paths under the track's root that differ between the work tree (index included) and `HEAD`.
     ///
     /// # Errors
     /// [`GitError`].
     pub fn dirty(&self) -> Result<Vec<PathBuf>, GitError> {
-        let root = self.root();
-        let mut command = plain(&root);
-        command.args(["diff", "--name-only", "-z", "--relative", "--no-ext-diff", "HEAD", "--", "."]);
-        let output = command.output().map_err(GitError::Missing)?;
+        self.names(&[
+            "diff",
+            "--name-only",
+            "-z",
+            "--relative",
+            "--no-ext-diff",
+            "HEAD",
+            "--",
+            ".",
+        ])
+    }
+
+    /// What a command that is run in the root lists, with a zero behind each name.
+    fn names(&self, arguments: &[&str]) -> Result<Vec<PathBuf>, GitError> {
+        let output = plain(&self.root())
+            .args(arguments)
+            .output()
+            .map_err(GitError::Missing)?;
         if !output.status.success() {
             return Err(GitError::Failed {
-                command: "diff --name-only HEAD".to_owned(),
+                command: arguments.join(" "),
                 said: said(&output.stderr),
             });
         }
-        let names = output.stdout.split(|b| *b == 0).filter(|n| !n.is_empty());
+        let names = output
+            .stdout
+            .split(|b| *b == 0)
+            .filter(|name| !name.is_empty());
         Ok(names
-            .map(|name| PathBuf::from(String::from_utf8_lossy(name).into_owned()))
+            .map(|name| PathBuf::from(OsStr::from_bytes(name)))
             .collect())
     }
 }
@@ -460,15 +352,39 @@ impl Repository {
 /// git in `folder`, without what the caller's environment or the repository's hooks would add.
 fn plain(folder: &Path) -> Command {
     let mut command = Command::new("git");
-    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE", "GIT_EXTERNAL_DIFF"] {
+    for name in [
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_COMMON_DIR",
+        "GIT_PREFIX",
+        "GIT_NAMESPACE",
+        "GIT_EXTERNAL_DIFF",
+        "GIT_DIFF_OPTS",
+        "GIT_GRAFT_FILE",
+        "GIT_QUARANTINE_PATH",
+        "GIT_GLOB_PATHSPECS",
+        "GIT_NOGLOB_PATHSPECS",
+        "GIT_ICASE_PATHSPECS",
+    ] {
         command.env_remove(name);
     }
     command
         .arg("-C")
         .arg(folder)
-        .args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false"])
+        .args([
+            "-c",
+            "core.hooksPath=/dev/null",
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            "core.quotePath=false",
+        ])
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_OPTIONAL_LOCKS", "0")
+        .env("GIT_LITERAL_PATHSPECS", "1")
+        .env("GIT_NO_REPLACE_OBJECTS", "1")
         .env("LC_ALL", "C")
         .stdin(Stdio::null());
     command
@@ -482,52 +398,4 @@ fn said(stderr: &[u8]) -> String {
         Some(last) => last.trim_start_matches("fatal: ").to_owned(),
         None => "it gave no reason".to_owned(),
     }
-}
-
-/// One answer of `cat-file --batch`.
-fn blob(from: &mut impl std::io::BufRead) -> Result<Vec<u8>, GitError> {
-    let io = |source| GitError::Io {
-        command: "cat-file",
-        source,
-    };
-    let mut head = String::new();
-    from.read_line(&mut head).map_err(io)?;
-    let length = head
-        .trim()
-        .rsplit(' ')
-        .next()
-        .filter(|_| head.contains(" blob "))
-        .and_then(|n| n.parse::<u64>().ok())
-        .ok_or_else(|| GitError::Answer {
-            command: "cat-file",
-            expected: "a blob",
-            came: head.trim().to_owned(),
-        })?;
-    let mut bytes = Vec::new();
-    from.take(length).read_to_end(&mut bytes).map_err(io)?;
-    let mut newline = [0u8; 1];
-    from.read_exact(&mut newline).map_err(io)?;
-    Ok(bytes)
-}
-
-/// A path as fast-import reads it: in C quotes, with `/` between its parts.
-fn quoted(path: &Path) -> String {
-    let parts: Vec<String> = path
-        .components()
-        .filter_map(|part| match part {
-            Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
-            _ => None,
-        })
-        .collect();
-    let mut out = String::from("\"");
-    for c in parts.join("/").chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

@@ -6,17 +6,18 @@
 
 use std::collections::BTreeMap;
 
-use gate::{Better, Decision, Event, Gate, OutOfTurn, Reading, SettingsError};
+use gate::{Decision, Event, Gate, OutOfTurn, Reading, SettingsError};
 
 use crate::{
     digest::Digest,
     git::ObjectId,
-    proposer::{Past, Standing},
+    proposer::Standing,
     record::{Proposal, Record, Void},
     seal::Seal,
     trial::Measured,
 };
 
+mod past;
 /// A candidate with what became of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Experiment {
@@ -49,6 +50,8 @@ pub struct Screen {
     pub reading: Option<Reading>,
     /// The merged gains before it: what its own log-ratio stands on, on a timing track.
     pub level: f64,
+    /// The step in which its score is shown to proposers: the largest power of ten below the noise at that time.
+    pub step: f64,
 }
 
 /// A race.
@@ -95,7 +98,7 @@ pub struct History {
     pub sessions: Vec<(String, sandbox::Level)>,
     /// A candidate that is proposed and neither measured nor void.
     pub pending: Option<u64>,
-    /// Sum of the merged gains, in the metric's units (log-ratio for timing).
+    /// Sum of the merged gains of this epoch, in the metric's units (log-ratio for timing).
     pub merged: f64,
     /// When the last record was written.
     pub last: Option<String>,
@@ -122,7 +125,9 @@ pub enum HistoryError {
     #[error("the gate's settings: {0}")]
     Settings(#[from] SettingsError),
     /// The gate decides otherwise.
-    #[error("the recorded decision was {recorded}, and from the same events the gate decides {now}; was another version of sprag at work?")]
+    #[error(
+        "the recorded decision was {recorded}, and from the same events the gate decides {now}; was another version of sprag at work?"
+    )]
     OtherDecision {
         /// As it stands in the ledger.
         recorded: String,
@@ -151,9 +156,11 @@ impl History {
             if ["claim", "release", "substrate"].contains(&entry.kind.as_str()) {
                 continue;
             }
-            let record: Record = serde_json::from_value(entry.body.clone()).map_err(|error| HistoryError::Record {
-                seq: entry.seq,
-                why: error.to_string(),
+            let record: Record = serde_json::from_value(entry.body.clone()).map_err(|error| {
+                HistoryError::Record {
+                    seq: entry.seq,
+                    why: error.to_string(),
+                }
             })?;
             let at = At {
                 time: &entry.at,
@@ -171,7 +178,11 @@ impl History {
     pub fn apply(&mut self, record: &Record, at: At<'_>) -> Result<(), HistoryError> {
         self.last = Some(at.time.to_owned());
         match record {
-            Record::Begun { champion, key, gate } => {
+            Record::Begun {
+                champion,
+                key,
+                gate,
+            } => {
                 self.champion = Some(champion.clone());
                 self.first = Some(champion.clone());
                 self.key = Some(key.clone());
@@ -181,6 +192,7 @@ impl History {
                 if self.seal.is_some() {
                     self.gate()?.apply(Event::Epoch(gate.clone()))?;
                     self.drop_tip("the judge is another one since");
+                    self.merged = 0.0;
                 }
                 self.seal = Some(seal.clone());
             }
@@ -195,7 +207,11 @@ impl History {
                 experiment.words.push(why.to_string());
                 self.pending = None;
             }
-            Record::Measured { figures, event, decisions } => self.measured(figures, event, decisions, at)?,
+            Record::Measured {
+                figures,
+                event,
+                decisions,
+            } => self.measured(figures, event, decisions, at)?,
             Record::Promoted { to, .. } => self.champion = Some(to.clone()),
             Record::Stopped { .. } => {}
         }
@@ -203,17 +219,23 @@ impl History {
     }
 
     fn gate(&mut self) -> Result<&mut Gate, HistoryError> {
-        self.gate.as_mut().ok_or(HistoryError::OutOfPlace("nothing begins before the track's own beginning"))
+        self.gate.as_mut().ok_or(HistoryError::OutOfPlace(
+            "nothing begins before the track's own beginning",
+        ))
     }
 
     fn experiment(&mut self, at: At<'_>) -> Result<&mut Experiment, HistoryError> {
         at.experiment
             .and_then(|number| self.experiments.get_mut(&number))
-            .ok_or(HistoryError::OutOfPlace("it tells of an experiment that was never proposed"))
+            .ok_or(HistoryError::OutOfPlace(
+                "it tells of an experiment that was never proposed",
+            ))
     }
 
     fn propose(&mut self, proposal: &Proposal, at: At<'_>) -> Result<(), HistoryError> {
-        let number = at.experiment.ok_or(HistoryError::OutOfPlace("a proposal without a number"))?;
+        let number = at
+            .experiment
+            .ok_or(HistoryError::OutOfPlace("a proposal without a number"))?;
         if self.experiments.contains_key(&number) {
             return Err(HistoryError::OutOfPlace("two proposals with one number"));
         }
@@ -240,6 +262,7 @@ impl History {
         recorded: &[Decision],
         at: At<'_>,
     ) -> Result<(), HistoryError> {
+        let step = self.resolution();
         let decisions = self.gate()?.apply(event.clone())?;
         if decisions != recorded {
             return Err(HistoryError::OtherDecision {
@@ -248,10 +271,16 @@ impl History {
             });
         }
         match event {
-            Event::Champion(reading) => self.champion_runs.push((at.time.to_owned(), reading.clone(), figures.clone())),
-            Event::Same(reading) => self.same_blocks.push((at.time.to_owned(), reading.clone(), figures.clone())),
+            Event::Champion(reading) => {
+                self.champion_runs
+                    .push((at.time.to_owned(), reading.clone(), figures.clone()))
+            }
+            Event::Same(reading) => {
+                self.same_blocks
+                    .push((at.time.to_owned(), reading.clone(), figures.clone()))
+            }
             Event::Screen { candidate, reading } => {
-                let level = self.merged;
+                let (level, step) = (self.merged, step);
                 let experiment = self.experiment(At {
                     time: at.time,
                     experiment: Some(*candidate),
@@ -264,6 +293,7 @@ impl History {
                     figures: figures.clone(),
                     reading: reading.clone(),
                     level,
+                    step,
                 });
                 self.pending = None;
             }
@@ -293,7 +323,12 @@ impl History {
                     }
                 }
             }
-            Decision::RaceOpened { race, members, level, .. } => {
+            Decision::RaceOpened {
+                race,
+                members,
+                level,
+                ..
+            } => {
                 let opened = Race {
                     number: *race,
                     at: at.time.to_owned(),
@@ -310,7 +345,11 @@ impl History {
                     }
                 }
             }
-            Decision::RaceWon { race, members, evidence } => {
+            Decision::RaceWon {
+                race,
+                members,
+                evidence,
+            } => {
                 self.stand(members, Standing::Merged, decision);
                 self.merged += evidence.estimate.unwrap_or(0.0);
                 self.end_race(*race, decision);
@@ -343,7 +382,13 @@ impl History {
     }
 
     fn drop_tip(&mut self, why: &str) {
-        self.pending = None;
+        if let Some(pending) = self
+            .pending
+            .take()
+            .and_then(|number| self.experiments.get_mut(&number))
+        {
+            pending.words.push(why.to_owned());
+        }
         for experiment in self.experiments.values_mut() {
             if experiment.standing == Standing::Kept {
                 experiment.standing = Standing::Dropped;
@@ -364,7 +409,10 @@ impl History {
     /// The number of the next experiment.
     #[must_use]
     pub fn next_number(&self) -> u64 {
-        self.experiments.keys().next_back().map_or(1, |last| last + 1)
+        self.experiments
+            .keys()
+            .next_back()
+            .map_or(1, |last| last + 1)
     }
 
     /// An earlier candidate of this epoch with the same files, which was measured.
@@ -373,67 +421,39 @@ impl History {
         let epoch = self.seal.as_ref().map_or(0, |seal| seal.epoch);
         self.experiments
             .values()
-            .find(|e| e.epoch == epoch && e.void.is_none() && e.screen.is_some() && e.proposal.tree == *tree)
+            .find(|e| {
+                e.epoch == epoch
+                    && e.void.is_none()
+                    && e.screen.is_some()
+                    && e.proposal.tree == *tree
+            })
             .map(|experiment| experiment.number)
     }
 
-    /// What a proposer may know, oldest first.
+    /// An earlier measured candidate of this epoch that differs by nothing but the literals that choose a draw.
     #[must_use]
-    pub fn past(&self, better: Better) -> Vec<Past> {
-        let step = self.resolution();
+    pub fn same_but_for_seeds(&self, seedless: &Digest) -> Option<u64> {
+        let epoch = self.epoch();
         self.experiments
             .values()
-            .filter(|experiment| Some(experiment.number) != self.pending)
-            .map(|experiment| {
-                let screen = self.screen_of(experiment);
-                let cost = screen.and_then(|screen| cost(screen, better)).map(|cost| round(cost, step));
-                Past {
-                    experiment: experiment.number,
-                    proposer: experiment.proposal.proposer.clone(),
-                    title: experiment.proposal.title.clone(),
-                    knobs: experiment.proposal.knobs.clone(),
-                    score: cost.map_or_else(String::new, |cost| format!("score {}", better.cost(cost))),
-                    cost,
-                    verdict: experiment.words.last().cloned().unwrap_or_default(),
-                    standing: experiment.standing,
-                }
+            .find(|e| {
+                e.epoch == epoch
+                    && e.screen.is_some()
+                    && e.proposal.seedless.as_ref() == Some(seedless)
             })
-            .collect()
+            .map(|experiment| experiment.number)
     }
 
-    /// The screen that counts for an experiment: its own, or the one of the candidate whose verdict it shares.
-    fn screen_of<'a>(&'a self, experiment: &'a Experiment) -> Option<&'a Screen> {
-        match &experiment.void {
-            Some(Void::Repeated { of }) => self.experiments.get(of)?.screen.as_ref(),
-            _ => experiment.screen.as_ref(),
-        }
+    /// Whether a person's proposal was taken already.
+    #[must_use]
+    pub fn took(&self, commit: &ObjectId) -> bool {
+        self.experiments
+            .values()
+            .any(|e| e.proposal.inbox.as_ref() == Some(commit))
     }
 
-    /// The step in which scores are shown to proposers: the largest power of ten below the noise.
-    fn resolution(&self) -> f64 {
-        let sigma: f64 = self.gate.as_ref().and_then(Gate::noise).map_or(0.0, |noise| noise.screen.sigma);
-        if sigma > 0.0 {
-            10f64.powf(sigma.log10().floor())
-        } else {
-            0.0
-        }
-    }
-}
-
-fn cost(screen: &Screen, better: Better) -> Option<f64> {
-    Some(match screen.reading.as_ref()? {
-        Reading::Score { public, .. } => better.cost(*public),
-        Reading::Block { log_ratio } => -(screen.level + log_ratio),
-        Reading::Cases { public, .. } => better.cost(public.iter().sum::<f64>() / public.len().max(1) as f64),
-    })
-}
-
-fn round(value: f64, step: f64) -> f64 {
-    if step > 0.0 {
-        let digits = (-step.log10()).clamp(0.0, 15.0) as usize;
-        format!("{:.digits$}", (value / step).round() * step).parse().unwrap_or(value)
-    } else {
-        value
+    fn epoch(&self) -> u64 {
+        self.seal.as_ref().map_or(0, |seal| seal.epoch)
     }
 }
 
@@ -445,4 +465,3 @@ fn words(decisions: &[Decision]) -> String {
         all.join("; ")
     }
 }
-

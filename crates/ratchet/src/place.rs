@@ -77,7 +77,11 @@ impl Place {
     /// # Errors
     /// [`PlaceError`].
     pub fn open(path: &Path) -> Result<Self, PlaceError> {
-        let file = if path.is_dir() { path.join(track::FILE) } else { path.to_path_buf() };
+        let file = if path.is_dir() {
+            path.join(track::FILE)
+        } else {
+            path.to_path_buf()
+        };
         let missing = |source| PlaceError::Missing {
             path: file.clone(),
             source,
@@ -87,7 +91,10 @@ impl Place {
             path: file.clone(),
             source: Box::new(source),
         })?;
-        let home = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let home = file
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         let root = fs::canonicalize(home.join(&track.file.root))
             .ok()
             .filter(|root| root.is_dir())
@@ -141,10 +148,22 @@ impl Place {
         format!("refs/sprag/{}/champion", self.track.name())
     }
 
+    /// Where all of the track's references are.
+    #[must_use]
+    pub fn references(&self) -> String {
+        format!("refs/sprag/{}/", self.track.name())
+    }
+
+    /// Where the references of candidates are.
+    #[must_use]
+    pub fn candidates(&self) -> String {
+        format!("refs/sprag/{}/candidates/", self.track.name())
+    }
+
     /// The reference under which a candidate stays reachable.
     #[must_use]
     pub fn candidate(&self, number: u64) -> String {
-        format!("refs/sprag/{}/candidates/{number}", self.track.name())
+        format!("{}{number}", self.candidates())
     }
 
     /// For those who only read.
@@ -179,7 +198,11 @@ impl Place {
     }
 
     /// The ledger to write to, new or old.
-    pub(crate) fn writer(&self, machine: &serde_json::Value, version: &str) -> Result<Ledger, PlaceError> {
+    pub(crate) fn writer(
+        &self,
+        machine: &serde_json::Value,
+        version: &str,
+    ) -> Result<Ledger, PlaceError> {
         let path = self.ledger();
         if path.exists() {
             return Ok(Ledger::open(&path)?);

@@ -31,6 +31,8 @@ pub struct Past {
     pub knobs: Option<BTreeMap<String, String>>,
     /// Its screen, rounded to what the noise supports; lower is better. `None` for a loss or where it was not measured.
     pub cost: Option<f64>,
+    /// Whether it was measured by today's judge: scores of two epochs are not compared.
+    pub comparable: bool,
     /// Its screen as people read it.
     pub score: String,
     /// What was decided, in words.

@@ -108,6 +108,12 @@ pub struct Proposal {
     pub commit: ObjectId,
     /// Of its mutable files, normalised: two candidates with the same tree get the same verdict.
     pub tree: Digest,
+    /// The same without the literals that choose a draw, where the track names any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seedless: Option<Digest>,
+    /// The commit in the inbox that it was made from, if a person made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbox: Option<ObjectId>,
     /// One line of what it is.
     pub title: String,
     /// Mutable files that differ from the base.
@@ -130,7 +136,11 @@ pub enum Void {
         of: u64,
     },
     /// Only literals that choose a random draw differ.
-    SeedOnly,
+    SeedOnly {
+        /// The earlier candidate that it is a new draw of; `None` for its base.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<u64>,
+    },
     /// The mutable files together are larger than the track allows.
     TooLarge {
         /// Their bytes.
@@ -138,7 +148,7 @@ pub enum Void {
         /// The limit.
         most: u64,
     },
-    /// A file that is not mutable was changed by the proposer.
+    /// A file that is not mutable was changed by the proposer, or something was put in its way.
     Foreign {
         /// Which.
         paths: Vec<PathBuf>,
@@ -158,20 +168,38 @@ pub enum Void {
 impl std::fmt::Display for Void {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let list = |paths: &[PathBuf]| {
-            let names: Vec<String> = paths.iter().take(5).map(|p| p.display().to_string()).collect();
+            let names: Vec<String> = paths
+                .iter()
+                .take(5)
+                .map(|p| p.display().to_string())
+                .collect();
             names.join(", ")
         };
         match self {
             Self::NoChange => f.write_str("nothing was changed"),
-            Self::Repeated { of } => write!(f, "the same files as experiment {of}, whose verdict holds"),
-            Self::SeedOnly => f.write_str("only a seed differs, and another draw is no improvement"),
+            Self::Repeated { of } => {
+                write!(f, "the same files as experiment {of}, whose verdict holds")
+            }
+            Self::SeedOnly { of: None } => {
+                f.write_str("only a seed differs, and another draw is no improvement")
+            }
+            Self::SeedOnly { of: Some(of) } => {
+                write!(
+                    f,
+                    "only a seed differs from experiment {of}, and another draw is no improvement"
+                )
+            }
             Self::TooLarge { bytes, most } => write!(
                 f,
                 "the mutable files hold {}, and the track allows {}",
                 bytesize::ByteSize(*bytes),
                 bytesize::ByteSize(*most)
             ),
-            Self::Foreign { paths } => write!(f, "files that are not mutable were changed: {}", list(paths)),
+            Self::Foreign { paths } => write!(
+                f,
+                "files that are not mutable were changed: {}",
+                list(paths)
+            ),
             Self::NotAFile { path } => write!(f, "{} is no ordinary file", path.display()),
             Self::Proposer { said } => write!(f, "the proposer failed: {said}"),
         }

@@ -63,10 +63,12 @@ pub enum SealError {
     #[error("the judge's program {0} is not among the sealed files; add it to artefact.sealed")]
     NotSealed(String),
     /// A pattern that should seal something finds nothing.
-    #[error("`artefact.{field}` matches no file under {}; a seal of nothing protects nothing", root.display())]
+    #[error("`artefact.{field}`: {glob:?} matches no file under {}; a seal of nothing protects nothing (a folder is `FOLDER/**`)", root.display())]
     Empty {
         /// The field of the track.
         field: &'static str,
+        /// The glob.
+        glob: String,
         /// Where it was looked for.
         root: PathBuf,
     },
@@ -138,21 +140,32 @@ pub fn seal(track: &Track, root: &Path, folder: &Path, epoch: u64) -> Result<Sea
         disk::copy(&root.join(&path), &to).map_err(io_error(&root.join(&path)))?;
         files.insert(path, Digest::of_file(&to).map_err(io_error(&to))?);
     }
-    for (field, globs, part) in [
-        ("sealed", &track.file.artefact.sealed, Part::Sealed),
-        ("data", &track.file.artefact.data, Part::Data),
-        ("hidden", &track.file.artefact.hidden, Part::Hidden),
+    let artefact = &track.file.artefact;
+    for (field, globs) in [
+        ("sealed", &artefact.sealed),
+        ("data", &artefact.data),
+        ("hidden", &artefact.hidden),
     ] {
-        if !globs.is_empty() && files.keys().all(|path| track.globs.part(path) != part) {
-            return Err(SealError::Empty {
-                field,
-                root: root.to_path_buf(),
-            });
+        for glob in globs {
+            let own = crate::track::globs_of(std::slice::from_ref(glob));
+            if !files.keys().any(|path| own.is_match(path)) && !names_own(track, &own) {
+                return Err(SealError::Empty {
+                    field,
+                    glob: glob.clone(),
+                    root: root.to_path_buf(),
+                });
+            }
         }
     }
     let mut programs = BTreeMap::new();
     for name in program_names(track) {
         programs.insert(name.to_owned(), program(name, folder)?);
+    }
+    disk::sync_tree(folder).map_err(io_error(folder))?;
+    if let Some(above) = folder.parent() {
+        fs::File::open(above)
+            .and_then(|above| above.sync_all())
+            .map_err(io_error(above))?;
     }
     Ok(Seal {
         epoch,
@@ -176,14 +189,22 @@ pub fn check(seal: &Seal, track: &Track, root: &Path, folder: &Path) -> Result<(
     };
     for (path, digest) in &seal.files {
         let copy = files_in(folder).join(path);
-        compare(&copy, digest, &format!("the sealed copy of {}", path.display()));
+        compare(
+            &copy,
+            digest,
+            &format!("the sealed copy of {}", path.display()),
+        );
         compare(&root.join(path), digest, &path.display().to_string());
     }
     for (path, digest) in &seal.reads {
         compare(path, digest, &path.display().to_string());
     }
     for (name, program) in &seal.programs {
-        compare(&folder.join(&program.path), &program.digest, &format!("the judge's program {name}"));
+        compare(
+            &folder.join(&program.path),
+            &program.digest,
+            &format!("the judge's program {name}"),
+        );
     }
     for path in sealed_files(track, root)? {
         if !seal.files.contains_key(&path) {
@@ -200,22 +221,45 @@ pub fn check(seal: &Seal, track: &Track, root: &Path, folder: &Path) -> Result<(
     }
 }
 
+/// Whether a glob names the track's file or its program, which are compared as rules and words.
+fn names_own(track: &Track, glob: &globset::GlobSet) -> bool {
+    glob.is_match(crate::track::FILE)
+        || track
+            .file
+            .artefact
+            .program
+            .as_ref()
+            .is_some_and(|program| glob.is_match(program))
+}
+
 /// Files of the user's work tree that a glob seals; the track and its program are compared as rules and words, not as files.
 fn sealed_files(track: &Track, root: &Path) -> Result<Vec<PathBuf>, SealError> {
     let skip = |path: &Path| path.file_name().is_some_and(|name| name == ".git");
     let mut files = disk::walk(root, &skip).map_err(io_error(root))?;
     let program = track.file.artefact.program.as_deref().map(Path::new);
     files.retain(|path| {
-        let own = path.as_path() == Path::new(crate::track::FILE) || Some(path.as_path()) == program;
-        !own && matches!(track.globs.part(path), Part::Sealed | Part::Data | Part::Hidden)
+        let own =
+            path.as_path() == Path::new(crate::track::FILE) || Some(path.as_path()) == program;
+        !own && matches!(
+            track.globs.part(path),
+            Part::Sealed | Part::Data | Part::Hidden
+        )
     });
     Ok(files)
 }
 
 fn program_names(track: &Track) -> impl Iterator<Item = &str> {
     let judge = &track.file.judge;
-    let second = judge.second.as_ref().and_then(|second| second.command.first());
-    judge.command.first().into_iter().chain(second).map(String::as_str)
+    let second = judge
+        .second
+        .as_ref()
+        .and_then(|second| second.command.first());
+    judge
+        .command
+        .first()
+        .into_iter()
+        .chain(second)
+        .map(String::as_str)
 }
 
 /// Finds a judge's program: Sprag is copied, another is hashed where it lies.
@@ -259,12 +303,18 @@ fn outside(track: &Track) -> Result<BTreeMap<PathBuf, Digest>, SealError> {
     for name in &track.file.judge.reads {
         let path = fs::canonicalize(name).map_err(io_error(Path::new(name)))?;
         if path.is_file() {
-            reads.insert(path.clone(), Digest::of_file(&path).map_err(io_error(&path))?);
+            reads.insert(
+                path.clone(),
+                Digest::of_file(&path).map_err(io_error(&path))?,
+            );
             continue;
         }
         for file in disk::walk(&path, &|_| false).map_err(io_error(&path))? {
             let file = path.join(file);
-            reads.insert(file.clone(), Digest::of_file(&file).map_err(io_error(&file))?);
+            reads.insert(
+                file.clone(),
+                Digest::of_file(&file).map_err(io_error(&file))?,
+            );
         }
     }
     Ok(reads)

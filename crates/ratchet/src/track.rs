@@ -1,7 +1,9 @@
 //! A track: what may change, how it is measured, and what it may cost, read from `track.toml` and checked as a whole.
 //!
-//! 1. [`file`] is the file as written. 2. [`Track::parse`] checks everything that can be checked without looking at the repository, so
-//! that a run never stops hours later over a field that was wrong from the start. 3. [`globs`] says which path is what.
+//! 1. [`file`] is the file as written.
+//! 2. [`Track::parse`] checks everything that can be checked without looking at the repository, so that a run never stops hours later
+//!    over a field that was wrong from the start.
+//! 3. [`globs`] says which path is what.
 
 use std::path::Path;
 
@@ -121,11 +123,21 @@ impl Track {
         check_name(&file.name)?;
         let globs = Globs::new(&file.artefact).map_err(|(name, why)| field(&name, why))?;
         check_commands(&file)?;
-        for (name, list) in [("build.output", file.build.as_ref().map(|b| &b.output)), ("run.output", file.run.as_ref().map(|r| &r.output))] {
-            globs::set(name, list.map_or(&[][..], Vec::as_slice)).map_err(|(name, why)| field(&name, why))?;
+        for (name, list) in [
+            ("build.output", file.build.as_ref().map(|b| &b.output)),
+            ("run.output", file.run.as_ref().map(|r| &r.output)),
+        ] {
+            globs::set(name, list.map_or(&[][..], Vec::as_slice))
+                .map_err(|(name, why)| field(&name, why))?;
         }
-        if file.run.as_ref().is_some_and(|run| run.output.is_empty()) && !file.judge.command.is_empty() {
-            return Err(field("run.output", "expected the files that the judge reads: standard output is never read for a score"));
+        check_paths(&file, &globs)?;
+        if file.run.as_ref().is_some_and(|run| run.output.is_empty())
+            && !file.judge.command.is_empty()
+        {
+            return Err(field(
+                "run.output",
+                "expected the files that the judge reads: standard output is never read for a score",
+            ));
         }
         for (i, constraint) in file.constraint.iter().enumerate() {
             check_constraint(constraint).map_err(|why| field(&format!("constraint[{i}]"), why))?;
@@ -191,14 +203,19 @@ fn check_name(name: &str) -> Result<(), TrackError> {
     }
     Err(field(
         "name",
-        format!("expected 1 to 64 letters, digits, `-` and `_`, a letter or digit first; came {name:?}"),
+        format!(
+            "expected 1 to 64 letters, digits, `-` and `_`, a letter or digit first; came {name:?}"
+        ),
     ))
 }
 
 fn check_commands(file: &File) -> Result<(), TrackError> {
     let needed = |name: &str, command: &[String]| match command.first() {
         Some(program) if !program.is_empty() => Ok(()),
-        _ => Err(field(name, "expected a list with a program first, such as [\"python3\", \"judge.py\"]")),
+        _ => Err(field(
+            name,
+            "expected a list with a program first, such as [\"python3\", \"judge.py\"]",
+        )),
     };
     if let Some(build) = &file.build {
         needed("build.command", &build.command)?;
@@ -210,7 +227,10 @@ fn check_commands(file: &File) -> Result<(), TrackError> {
     let timed = judge.kind == Kind::Timing;
     if timed && judge.clock == Clock::Engine {
         if file.run.is_none() {
-            return Err(field("run", "a timing track whose clock is the engine's needs a command to time; or set judge.clock = \"judge\""));
+            return Err(field(
+                "run",
+                "a timing track whose clock is the engine's needs a command to time; or set judge.clock = \"judge\"",
+            ));
         }
         if !judge.command.is_empty() {
             needed("judge.command", &judge.command)?;
@@ -221,19 +241,53 @@ fn check_commands(file: &File) -> Result<(), TrackError> {
     if !timed && judge.clock == Clock::Judge {
         return Err(field("judge.clock", "only timing tracks have a clock"));
     }
-    if judge.repeats == 0 || judge.repeats > 1000 {
-        return Err(field("judge.repeats", format!("expected 1 to 1000, came {}", judge.repeats)));
+    if judge.repeats == 0 || judge.repeats > 100 {
+        return Err(field(
+            "judge.repeats",
+            format!("expected 1 to 100, came {}", judge.repeats),
+        ));
     }
     if let Some(second) = &judge.second {
         needed("judge.second.command", &second.command)?;
         if !(second.within.is_finite() && second.within >= 0.0) {
-            return Err(field("judge.second.within", format!("expected a relative difference such as 0.01, came {}", second.within)));
+            return Err(field(
+                "judge.second.within",
+                format!(
+                    "expected a relative difference such as 0.01, came {}",
+                    second.within
+                ),
+            ));
         }
         if timed {
-            return Err(field("judge.second", "timing tracks repeat their blocks instead of asking a second judge"));
+            return Err(field(
+                "judge.second",
+                "timing tracks repeat their blocks instead of asking a second judge",
+            ));
         }
     }
     Ok(())
+}
+
+/// Single paths: inside the root, and of a kind that a candidate may read.
+fn check_paths(file: &File, globs: &Globs) -> Result<(), TrackError> {
+    if let Some(program) = &file.artefact.program
+        && !crate::disk::is_inside(Path::new(program))
+    {
+        let why = format!(
+            "expected a file inside the track's root such as \"program.md\", came {program:?}"
+        );
+        return Err(field("artefact.program", why));
+    }
+    let Some(stdin) = file.run.as_ref().and_then(|run| run.stdin.as_ref()) else {
+        return Ok(());
+    };
+    match globs.part(Path::new(stdin)) {
+        Part::Sealed | Part::Data if crate::disk::is_inside(Path::new(stdin)) => Ok(()),
+        part => Err(field(
+            "run.stdin",
+            format!("expected a file that is sealed or data, but {stdin:?} is {part}"),
+        )),
+    }
 }
 
 fn check_constraint(constraint: &Constraint) -> Result<(), String> {
@@ -257,7 +311,10 @@ fn check_line(pattern: &str) -> Result<regex::Regex, TrackError> {
         2 => Ok(regex),
         groups => Err(field(
             "judge.line",
-            format!("expected one group around the number, as in \"^val_bpb:\\\\s+([0-9.]+)\"; came {}", groups - 1),
+            format!(
+                "expected one group around the number, as in \"^val_bpb:\\\\s+([0-9.]+)\"; came {}",
+                groups - 1
+            ),
         )),
     }
 }
@@ -267,7 +324,10 @@ fn mutable(globs: &Globs, place: Place, name: &str) -> Result<Place, TrackError>
         Part::Mutable => Ok(place),
         part => Err(field(
             name,
-            format!("{} is {part}, and only mutable files can hold a literal that changes", place.file()),
+            format!(
+                "{} is {part}, and only mutable files can hold a literal that changes",
+                place.file()
+            ),
         )),
     }
 }
@@ -293,6 +353,14 @@ fn proposers(file: &File, globs: &Globs) -> Result<Vec<Proposer>, TrackError> {
                     .collect::<Result<Vec<_>, _>>()?;
                 if knobs.is_empty() {
                     return Err(field(&at, "a search needs at least one knob"));
+                }
+                for (k, knob) in knobs.iter().enumerate() {
+                    if knobs[..k].iter().any(|other| other.place == knob.place) {
+                        return Err(field(
+                            &format!("{at}.knob[{k}]"),
+                            "another knob of this search has the same literal",
+                        ));
+                    }
                 }
                 let kind = ProposerKind::Search {
                     method: *method,
@@ -329,8 +397,17 @@ fn proposers(file: &File, globs: &Globs) -> Result<Vec<Proposer>, TrackError> {
                 n => format!("{word}-{}", n + 1),
             }
         });
+        if name.trim().is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
+            return Err(field(
+                &format!("{at}.name"),
+                format!("expected 1 to 64 printable characters, came {name:?}"),
+            ));
+        }
         if out.iter().any(|other| other.name == name) {
-            return Err(field(&at, format!("two proposers are called {name:?}; give each a name of its own")));
+            return Err(field(
+                &at,
+                format!("two proposers are called {name:?}; give each a name of its own"),
+            ));
         }
         out.push(Proposer { name, kind });
     }

@@ -4,20 +4,27 @@
 //! seal, absent while building. Hidden files are never there.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     fs, io,
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{PermissionsExt as _, symlink},
+    },
     path::{Path, PathBuf},
 };
 
 use crate::{
     digest::{Digest, Parts},
-    disk,
+    disk::{self, Kind},
     git::{Contents, Files, GitError, Mode, ObjectId, Repository, TreeFile},
     record::Void,
     seal,
     track::{Part, Track},
 };
+
+#[cfg(test)]
+mod tests;
 
 /// Why files could not be read or laid out.
 #[derive(Debug, thiserror::Error)]
@@ -40,50 +47,101 @@ pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> TreeError {
     move |source| TreeError::Io { path, source }
 }
 
+/// What a commit holds, as a track sees it.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Its mutable files.
+    pub files: Files,
+    /// Links where a mutable file could be, with where they lead. They stay as they are.
+    pub links: BTreeMap<PathBuf, PathBuf>,
+    /// All paths that no candidate may change, nor stand in the way of.
+    pub others: BTreeSet<PathBuf>,
+}
+
+/// What a commit holds.
+///
+/// # Errors
+/// [`TreeError`].
+pub fn snapshot(
+    repository: &Repository,
+    track: &Track,
+    commit: &ObjectId,
+) -> Result<Snapshot, TreeError> {
+    let all = repository.files(commit)?;
+    let mut snapshot = Snapshot::default();
+    let mut wanted = Vec::new();
+    for file in &all {
+        let mutable = track.globs.part(&file.path) == Part::Mutable;
+        if mutable && file.mode != Mode::Submodule {
+            wanted.push(file);
+        }
+        if !mutable || !matches!(file.mode, Mode::Plain | Mode::Executable) {
+            snapshot.others.insert(file.path.clone());
+        }
+    }
+    repository.read(&wanted, &mut |file, bytes| {
+        if file.mode == Mode::Link {
+            let target = PathBuf::from(OsStr::from_bytes(&bytes));
+            snapshot.links.insert(file.path.clone(), target);
+        } else {
+            let contents = Contents {
+                bytes,
+                executable: file.mode == Mode::Executable,
+            };
+            snapshot.files.insert(file.path.clone(), contents);
+        }
+        Ok(())
+    })?;
+    Ok(snapshot)
+}
+
 /// The mutable files of a commit.
 ///
 /// # Errors
 /// [`TreeError`].
-pub fn mutable(repository: &Repository, track: &Track, commit: &ObjectId) -> Result<Files, TreeError> {
-    let all = repository.files(commit)?;
-    let wanted: Vec<&TreeFile> = all
-        .iter()
-        .filter(|file| track.globs.part(&file.path) == Part::Mutable)
-        .filter(|file| matches!(file.mode, Mode::Plain | Mode::Executable))
-        .collect();
-    let mut files = Files::new();
-    repository.read(&wanted, &mut |file, bytes| {
-        let contents = Contents {
-            bytes,
-            executable: file.mode == Mode::Executable,
-        };
-        files.insert(file.path.clone(), contents);
-        Ok(())
-    })?;
-    Ok(files)
+pub fn mutable(
+    repository: &Repository,
+    track: &Track,
+    commit: &ObjectId,
+) -> Result<Files, TreeError> {
+    Ok(snapshot(repository, track, commit)?.files)
 }
 
 /// The mutable files in a folder that a proposer worked in. Anything but ordinary files, or a change outside, is a reason not to
-/// measure: `before` is what was laid out there.
+/// measure: `laid` is what was there before, and what `ignored` names is not looked at.
 ///
 /// # Errors
 /// [`TreeError`]; the inner error is the candidate's.
 pub fn collect(
     track: &Track,
     folder: &Path,
-    before: &BTreeMap<PathBuf, Digest>,
+    laid: &Laid,
+    ignored: &dyn Fn(&Path) -> bool,
 ) -> Result<Result<Files, Void>, TreeError> {
-    let skip = |path: &Path| path.file_name().is_some_and(|name| name == ".git");
+    let skip = |path: &Path| path.file_name().is_some_and(|name| name == ".git") || ignored(path);
+    let entries = match disk::entries(folder, &skip) {
+        Ok(entries) => entries,
+        Err(error) if disk::is_theirs(&error) => {
+            let said = format!("what it left cannot be read: {error}");
+            return Ok(Err(Void::Proposer { said }));
+        }
+        Err(error) => return Err(io_error(folder)(error)),
+    };
     let most = track.file.artefact.most_bytes.0;
     let mut files = Files::new();
     let mut bytes = 0;
-    for path in disk::walk(folder, &skip).map_err(io_error(folder))? {
+    for (path, kind) in entries {
         if track.globs.part(&path) != Part::Mutable {
             continue;
         }
         let full = folder.join(&path);
-        if path.to_str().is_none() {
-            return Ok(Err(Void::NotAFile { path }));
+        let unchanged =
+            || kind == Kind::Link && laid.links.get(&path) == fs::read_link(&full).ok().as_ref();
+        if kind != Kind::File && unchanged() {
+            continue;
+        }
+        if kind != Kind::File || path.to_str().is_none() {
+            return Ok(Err(Void::NotAFile { path: shown(&path) }));
         }
         let data = fs::symlink_metadata(&full).map_err(io_error(&full))?;
         bytes += data.len();
@@ -91,24 +149,47 @@ pub fn collect(
             return Ok(Err(Void::TooLarge { bytes, most }));
         }
         let contents = Contents {
-            bytes: fs::read(&full).map_err(io_error(&full))?,
+            bytes: match fs::read(&full) {
+                Err(error) if disk::is_theirs(&error) => return Ok(Err(Void::NotAFile { path })),
+                read => read.map_err(io_error(&full))?,
+            },
             executable: data.permissions().mode() & 0o100 != 0,
         };
         files.insert(path, contents);
     }
-    let foreign: Vec<PathBuf> = before
-        .iter()
-        .filter(|(path, digest)| {
-            track.globs.part(path) != Part::Mutable
-                && Digest::of_file(&folder.join(path)).ok().as_ref() != Some(*digest)
-        })
-        .map(|(path, _)| path.clone())
-        .collect();
-    if foreign.is_empty() {
+    let touched = laid.touched(folder);
+    if touched.is_empty() {
         Ok(Ok(files))
     } else {
-        Ok(Err(Void::Foreign { paths: foreign }))
+        Ok(Err(Void::Foreign { paths: touched }))
     }
+}
+
+/// A path as a record can hold it: text.
+#[must_use]
+pub fn shown(path: &Path) -> PathBuf {
+    PathBuf::from(path.to_string_lossy().into_owned())
+}
+
+/// Those of `paths` that are where something stands already, or under it, or above it.
+#[must_use]
+pub fn in_the_way<'a>(
+    paths: impl Iterator<Item = &'a PathBuf>,
+    others: &BTreeSet<PathBuf>,
+) -> Vec<PathBuf> {
+    let is_taken = |path: &Path| {
+        let above = path.ancestors().any(|part| others.contains(part));
+        // Paths are ordered part by part, so what is under a path follows it.
+        let under = others
+            .range(path.to_path_buf()..)
+            .next()
+            .is_some_and(|next| next.starts_with(path));
+        above || under
+    };
+    paths
+        .filter(|path| is_taken(path))
+        .map(|path| shown(path))
+        .collect()
 }
 
 /// The digest of files as far as they can matter: line ends, blanks at the ends of lines and empty lines at the end of a file do not.
@@ -163,7 +244,28 @@ pub enum Purpose {
     Run,
 }
 
-/// Lays a commit's files out in a fresh folder, and gives the digests of those that nobody may change.
+/// What was laid out in a folder.
+#[derive(Clone, Debug, Default)]
+pub struct Laid {
+    /// Files that nobody may change.
+    pub untouchable: BTreeMap<PathBuf, Digest>,
+    /// Links where a mutable file could be.
+    pub links: BTreeMap<PathBuf, PathBuf>,
+}
+
+impl Laid {
+    /// The files that somebody changed although nobody may.
+    #[must_use]
+    pub fn touched(&self, folder: &Path) -> Vec<PathBuf> {
+        let changed = self
+            .untouchable
+            .iter()
+            .filter(|(path, digest)| !disk::holds(folder, path, digest));
+        changed.map(|(path, _)| shown(path)).collect()
+    }
+}
+
+/// Lays a commit's files out in a fresh folder.
 ///
 /// # Errors
 /// [`TreeError`].
@@ -174,9 +276,9 @@ pub fn lay(
     epoch: &Path,
     folder: &Path,
     purpose: Purpose,
-) -> Result<BTreeMap<PathBuf, Digest>, TreeError> {
+) -> Result<Laid, TreeError> {
     disk::fresh(folder).map_err(io_error(folder))?;
-    let mut untouchable = BTreeMap::new();
+    let mut laid = Laid::default();
     let sealed = seal::files_in(epoch);
     if sealed.is_dir() {
         for path in disk::walk(&sealed, &|_| false).map_err(io_error(&sealed))? {
@@ -184,10 +286,13 @@ pub fn lay(
             match track.globs.part(&path) {
                 Part::Sealed => {
                     disk::copy(&from, &to).map_err(io_error(&from))?;
-                    untouchable.insert(path, Digest::of_file(&to).map_err(io_error(&to))?);
+                    let digest = Digest::of_file(&to).map_err(io_error(&to))?;
+                    laid.untouchable.insert(path, digest);
                 }
                 Part::Data if purpose != Purpose::Build => {
-                    above(&to).and_then(|()| symlink(&from, &to)).map_err(io_error(&to))?;
+                    above(&to)
+                        .and_then(|()| symlink(&from, &to))
+                        .map_err(io_error(&to))?;
                 }
                 _ => {}
             }
@@ -202,20 +307,26 @@ pub fn lay(
     repository.read(&wanted, &mut |file, bytes| {
         let to = folder.join(&file.path);
         above(&to)?;
+        let fixed = track.globs.part(&file.path) == Part::Fixed;
         if file.mode == Mode::Link {
-            let target = PathBuf::from(String::from_utf8_lossy(&bytes).into_owned());
-            return symlink(target, &to);
+            let target = PathBuf::from(OsStr::from_bytes(&bytes));
+            symlink(&target, &to)?;
+            if !fixed {
+                laid.links.insert(file.path.clone(), target);
+            }
+            return Ok(());
         }
         fs::write(&to, &bytes)?;
         if file.mode == Mode::Executable {
             fs::set_permissions(&to, fs::Permissions::from_mode(0o755))?;
         }
-        if track.globs.part(&file.path) == Part::Fixed {
-            untouchable.insert(file.path.clone(), Digest::of(&bytes));
+        if fixed {
+            laid.untouchable
+                .insert(file.path.clone(), Digest::of(&bytes));
         }
         Ok(())
     })?;
-    Ok(untouchable)
+    Ok(laid)
 }
 
 fn above(path: &Path) -> io::Result<()> {

@@ -1,8 +1,9 @@
 //! One measurement of a commit: build, run, judge; each a sealed process of its own.
 //!
-//! 1. The commit's files are laid out fresh, and built without data. 2. Each run gets a copy of what was built, and a home of its own.
-//! 3. What the run leaves is collected as plain files; standard output is for people and never read for a score. 4. The judge runs on its
-//! own copies of the sealed files and sees of the candidate only what was collected.
+//! 1. The commit's files are laid out fresh, and built without data (`build`).
+//! 2. Each run gets a copy of what was built, and a home of its own.
+//! 3. What the run leaves is collected as plain files (`artefact`); standard output is for people and never read for a score.
+//! 4. The judge runs on its own copies of the sealed files and sees of the candidate only what was collected (`ask`, `judge`).
 //!
 //! A failure of the candidate is a [`Loss`], which is a result. A failure of the engine, or of the judge on the champion itself, is an
 //! error, after which nothing is recorded and the same measurement, with the same seed, is taken again.
@@ -14,14 +15,17 @@ use serde::{Deserialize, Serialize};
 
 mod artefact;
 mod ask;
+mod build;
 mod cell;
 mod judge;
+mod taking;
 mod workshop;
 
 pub(crate) use cell::{Extra, job, limits};
 pub use judge::{JudgeError, Verdict};
-pub(crate) use workshop::tail;
-pub use workshop::{Arm, Workshop, WorkshopError};
+pub use taking::WorkshopError;
+pub(crate) use taking::last_words;
+pub use workshop::{Arm, Workshop};
 
 /// The figures of one measurement, raw.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -88,6 +92,13 @@ pub enum Loss {
         /// The globs that nothing matched, or what stood in their place.
         what: String,
     },
+    /// What it left cannot be read.
+    Unreadable {
+        /// What.
+        path: PathBuf,
+        /// Why, in the system's words.
+        why: String,
+    },
     /// What it left is too much.
     OutputTooLarge {
         /// Its bytes, as far as they were counted.
@@ -144,6 +155,9 @@ impl std::fmt::Display for Loss {
                 write!(f, "its {step} {how}: {:?}", last.unwrap_or_default())
             }
             Self::NoOutput { what } => write!(f, "it left no {what}"),
+            Self::Unreadable { path, why } => {
+                write!(f, "what it left cannot be read: {}: {why}", path.display())
+            }
             Self::OutputTooLarge { bytes, most } => write!(
                 f,
                 "it left {} or more, and the track allows {}",
@@ -151,19 +165,50 @@ impl std::fmt::Display for Loss {
                 bytesize::ByteSize(*most)
             ),
             Self::Touched { paths } => {
-                let names: Vec<String> = paths.iter().take(5).map(|p| p.display().to_string()).collect();
-                write!(f, "it changed files that nobody may change: {}", names.join(", "))
+                let names: Vec<String> = paths
+                    .iter()
+                    .take(5)
+                    .map(|p| p.display().to_string())
+                    .collect();
+                write!(
+                    f,
+                    "it changed files that nobody may change: {}",
+                    names.join(", ")
+                )
             }
             Self::Refused { said } => write!(f, "the judge refuses it: {said}"),
             Self::Judge { how } => write!(f, "the judge could not judge it: {how}"),
             Self::NotFinite { value } => write!(f, "its metric is no finite number: {value}"),
-            Self::Disagree { judge, second, within } => write!(
+            Self::Disagree {
+                judge,
+                second,
+                within,
+            } => write!(
                 f,
                 "two judges disagree: {judge} and {second}, and {within} of that is the largest difference allowed"
             ),
-            Self::Constraint { metric, value, bound } => {
+            Self::Constraint {
+                metric,
+                value,
+                bound,
+            } => {
                 write!(f, "{metric} is {value}, and the track wants {bound}")
             }
+        }
+    }
+}
+
+impl Loss {
+    /// What a proposer may hear of it. Of a judgement no figure, and where it may be about the hidden split, no word of the judge either.
+    #[must_use]
+    pub fn told(&self, hidden: bool) -> String {
+        match self {
+            Self::Constraint { metric, .. } => format!("{metric} is not within the track's bound"),
+            Self::Disagree { .. } => "two judges disagree".to_owned(),
+            Self::NotFinite { .. } => "its metric is no finite number".to_owned(),
+            Self::Refused { .. } if hidden => "the judge refuses it".to_owned(),
+            Self::Judge { .. } if hidden => "the judge could not judge it".to_owned(),
+            other => other.to_string(),
         }
     }
 }

@@ -1,14 +1,21 @@
 //! One proposal: who is asked, what comes, and whether it can be measured at all.
+//!
+//! 1. A person who waits comes first; else the bandit chooses.
+//! 2. What comes is committed under `refs/sprag/`, whatever it is.
+//! 3. It is recorded, together with the reason why it is not measured, if there is one.
+//! 4. Only then is a person's proposal forgotten where it waited; one that was recorded before a death is known by its commit and not
+//!    taken twice.
 
 use std::time::Instant;
 
 use super::{Engine, EngineError, Observer};
 use crate::{
-    git::Files,
+    digest::Digest,
+    git::{Files, ObjectId},
     proposer::{Answer, bandit, command, draws, human, search},
     record::{Proposal, Record, Void},
-    track::ProposerKind,
-    tree,
+    track::{Proposer, ProposerKind},
+    tree::{self, Snapshot},
     trial::Workshop,
 };
 
@@ -28,134 +35,261 @@ pub(super) enum Proposed {
     },
 }
 
-impl Engine<'_> {
+/// Who is asked.
+enum Who<'p> {
+    /// A person whose change waits: its reference and commit.
+    Person(String, ObjectId),
+    /// A proposer of the track.
+    Proposer(&'p Proposer),
+}
+
+/// What somebody proposed on what.
+struct Asked {
+    experiment: u64,
+    name: String,
+    base: ObjectId,
+    answer: Answer,
+    inbox: Option<ObjectId>,
+    seconds: f64,
+}
+
+impl<'a> Engine<'a> {
     /// Asks one proposer, and records what it says.
-    pub(super) fn propose(&mut self, workshop: &Workshop<'_>, observer: &mut dyn Observer) -> Result<Proposed, EngineError> {
-        let (track, repository) = (&self.place.track, &self.place.repository);
+    pub(super) fn propose(
+        &mut self,
+        workshop: &Workshop<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<Proposed, EngineError> {
+        let place = self.place;
+        let (track, repository) = (&place.track, &place.repository);
         let experiment = self.history.next_number();
-        let waiting = human::waiting(repository, track)?;
-        let Some(index) = self.who(experiment, waiting.is_some()) else {
+        let Some(who) = self.who(experiment)? else {
             let why = if track.proposers.is_empty() {
                 "the track has no proposer; add one to track.toml, or propose a change with `sprag ratchet propose`"
             } else {
                 "nobody has proposed anything; change the files and say `sprag ratchet propose`"
             };
-            return Ok(Proposed::Nobody { why: why.to_owned() });
+            return Ok(Proposed::Nobody {
+                why: why.to_owned(),
+            });
         };
-        let base = self.history.tip().cloned().map_or_else(|| self.champion(), Ok)?;
-        let files = tree::mutable(repository, track, &base)?;
-        let past = self.history.past(track.file.judge.better);
+        let base = match self.history.tip() {
+            Some(tip) => tip.clone(),
+            None => self.champion()?,
+        };
+        let snapshot = tree::snapshot(repository, track, &base)?;
         let started = Instant::now();
-        let (name, answer) = match index.map(|i| &track.proposers[i]) {
-            Some(proposer) if !matches!(proposer.kind, ProposerKind::Human) => {
-                observer.proposing(experiment, &proposer.name);
-                let answer = match &proposer.kind {
-                    ProposerKind::Search { method, knobs } => {
-                        let seed = draws(&self.key, &proposer.name);
-                        search::propose(*method, knobs, &proposer.name, seed, &past, &files)
-                    }
-                    _ => command::propose(workshop, proposer, &base, experiment, &past).map_err(EngineError::Workshop)?,
-                };
-                (proposer.name.clone(), answer)
-            }
-            human => {
-                let name = human.map_or("human", |proposer| proposer.name.as_str());
-                observer.proposing(experiment, name);
-                let answer = match &waiting {
-                    Some((_, commit)) => human::take(repository, track, commit, &files)?,
-                    None => Err(Void::NoChange),
-                };
-                (name.to_owned(), answer)
+        let name = match &who {
+            Who::Proposer(proposer) => &proposer.name,
+            Who::Person(..) => self.person(),
+        };
+        observer.proposing(experiment, name);
+        let answer = match &who {
+            Who::Person(_, commit) => human::take(repository, track, commit, &snapshot.files)?,
+            Who::Proposer(proposer) => {
+                self.ask(proposer, workshop, experiment, &base, &snapshot.files)?
             }
         };
-        let outcome = self.file(experiment, &name, &base, &files, answer, started, observer)?;
-        // Only now is it safe to forget that it waited: a second look would find the same files and say so.
-        if let (Some((reference, commit)), true) = (waiting, index.is_none_or(|i| matches!(track.proposers[i].kind, ProposerKind::Human))) {
+        let inbox = match &who {
+            Who::Person(_, commit) => Some(commit.clone()),
+            Who::Proposer(_) => None,
+        };
+        let asked = Asked {
+            experiment,
+            name: name.to_owned(),
+            base,
+            answer,
+            inbox,
+            seconds: started.elapsed().as_secs_f64(),
+        };
+        let outcome = self.file(asked, &snapshot, observer)?;
+        if let Who::Person(reference, commit) = who {
             repository.forget(&reference, &commit)?;
         }
         Ok(outcome)
     }
 
-    /// The proposer to ask: a person who waits comes first. `Some(None)` is a person where the track names none.
-    fn who(&self, experiment: u64, waiting: bool) -> Option<Option<usize>> {
-        let track = &self.place.track;
-        let is_human = |i: &usize| matches!(track.proposers[*i].kind, ProposerKind::Human);
-        if waiting {
-            return Some((0..track.proposers.len()).find(is_human));
+    fn ask(
+        &self,
+        proposer: &Proposer,
+        workshop: &Workshop<'_>,
+        experiment: u64,
+        base: &ObjectId,
+        files: &Files,
+    ) -> Result<Answer, EngineError> {
+        let past = self.history.past(self.place.track.file.judge.better);
+        match &proposer.kind {
+            ProposerKind::Search { method, knobs } => {
+                let seed = draws(&self.key, &proposer.name);
+                Ok(search::propose(
+                    *method,
+                    knobs,
+                    &proposer.name,
+                    seed,
+                    &past,
+                    files,
+                ))
+            }
+            ProposerKind::Command { .. } => {
+                command::propose(workshop, proposer, base, experiment, &past)
+                    .map_err(EngineError::Workshop)
+            }
+            ProposerKind::Human => Ok(Err(Void::NoChange)),
         }
-        let names: Vec<&str> = track.proposers.iter().map(|p| p.name.as_str()).collect();
-        let can: Vec<bool> = (0..names.len()).map(|i| !is_human(&i)).collect();
-        let past = self.history.past(track.file.judge.better);
+    }
+
+    /// What people are called in this track.
+    fn person(&self) -> &'a str {
+        let proposers = &self.place.track.proposers;
+        let human = proposers
+            .iter()
+            .find(|proposer| matches!(proposer.kind, ProposerKind::Human));
+        human.map_or("human", |proposer| &proposer.name)
+    }
+
+    /// Who is asked next, if anybody can be.
+    fn who(&self, experiment: u64) -> Result<Option<Who<'a>>, EngineError> {
+        let place = self.place;
+        for (reference, commit) in human::waiting(&place.repository, &place.track)? {
+            if !self.history.took(&commit) {
+                return Ok(Some(Who::Person(reference, commit)));
+            }
+            // Recorded before a death that came before it was forgotten.
+            place.repository.forget(&reference, &commit)?;
+        }
+        let proposers = &place.track.proposers;
+        let names: Vec<&str> = proposers.iter().map(|p| p.name.as_str()).collect();
+        let can: Vec<bool> = proposers
+            .iter()
+            .map(|p| !matches!(p.kind, ProposerKind::Human))
+            .collect();
+        let past = self.history.past(place.track.file.judge.better);
         let seed = draws(&self.key, &format!("bandit/{experiment}"));
-        bandit::choose(&names, &can, &past, seed).map(Some)
+        Ok(bandit::choose(&names, &can, &past, seed)
+            .and_then(|i| proposers.get(i))
+            .map(Who::Proposer))
     }
 
     /// Commits the candidate, and records it with the reason why it is not measured, if there is one.
-    #[expect(clippy::too_many_arguments, reason = "all of a proposal's parts, each of another type")]
     fn file(
         &mut self,
-        experiment: u64,
-        name: &str,
-        base: &crate::git::ObjectId,
-        files: &Files,
-        answer: Answer,
-        started: Instant,
+        asked: Asked,
+        base: &Snapshot,
         observer: &mut dyn Observer,
     ) -> Result<Proposed, EngineError> {
         let (track, repository) = (&self.place.track, &self.place.repository);
-        let (idea, mut void) = match answer {
+        let Asked {
+            experiment, name, ..
+        } = asked;
+        let (idea, mut void) = match asked.answer {
             Ok(idea) => (Some(idea), None),
             Err(void) => (None, Some(void)),
         };
-        let theirs = idea.as_ref().map_or(files, |idea| &idea.files);
-        let title = idea.as_ref().map(|idea| idea.title.trim()).filter(|title| !title.is_empty());
-        let title: String = title.unwrap_or("no change").chars().filter(|c| !c.is_control()).take(200).collect();
-        let changes = tree::changes(files, theirs);
-        let digest = tree::normalised(track, theirs, false);
+        let mut theirs = idea.as_ref().map_or(&base.files, |idea| &idea.files);
         if void.is_none() {
-            void = self.unmeasurable(files, theirs, &digest)?;
+            void = self.foreign(base, theirs);
+            if void.is_some() {
+                // It would take other files with it, so not even its commit can be made.
+                theirs = &base.files;
+            }
+        }
+        let title = idea
+            .as_ref()
+            .map(|idea| idea.title.trim())
+            .filter(|title| !title.is_empty());
+        let title: String = title
+            .unwrap_or("no change")
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(200)
+            .collect();
+        let changes = tree::changes(&base.files, theirs);
+        let tree = tree::normalised(track, theirs, false);
+        let seedless = (!track.seeds.is_empty()).then(|| tree::normalised(track, theirs, true));
+        if void.is_none() {
+            void = self.unmeasurable(&base.files, theirs, &tree, seedless.as_ref())?;
         }
         let commit = if changes.is_empty() {
-            base.clone()
+            asked.base.clone()
         } else {
-            let message = format!("{title}\n\nExperiment {experiment} of the track {}, proposed by {name}.\n", track.name());
-            repository.commit(base, &changes, &message, &self.place.candidate(experiment))?
+            let message = format!(
+                "{title}\n\nExperiment {experiment} of the track {}, proposed by {name}.\n",
+                track.name()
+            );
+            repository.commit(
+                &asked.base,
+                &changes,
+                &message,
+                &self.place.candidate(experiment),
+            )?
         };
         let proposal = Record::Proposed(Proposal {
-            proposer: name.to_owned(),
-            base: base.clone(),
+            proposer: name,
+            base: asked.base,
             commit,
-            tree: digest,
+            tree,
+            seedless,
+            inbox: asked.inbox,
             title,
             changed: changes.into_keys().collect(),
             knobs: idea.and_then(|idea| idea.knobs),
-            seconds: started.elapsed().as_secs_f64(),
+            seconds: asked.seconds,
         });
         let mut records = vec![(proposal, Some(experiment))];
         let measurable = void.is_none();
         records.extend(void.map(|why| (Record::Void { why }, Some(experiment))));
         self.record_all(&records, observer)?;
-        Ok(if measurable { Proposed::Measurable } else { Proposed::Void })
+        Ok(if measurable {
+            Proposed::Measurable
+        } else {
+            Proposed::Void
+        })
+    }
+
+    /// A new file where another one is, under it or above it, would take that with it.
+    fn foreign(&self, base: &Snapshot, theirs: &Files) -> Option<Void> {
+        let mut others = base.others.clone();
+        others.extend(self.seal.files.keys().cloned());
+        let new = theirs.keys().filter(|path| !base.files.contains_key(*path));
+        let paths = tree::in_the_way(new, &others);
+        (!paths.is_empty()).then_some(Void::Foreign { paths })
     }
 
     /// Why a candidate's files are not worth a measurement, if they are not.
-    fn unmeasurable(&self, base: &Files, theirs: &Files, digest: &crate::digest::Digest) -> Result<Option<Void>, EngineError> {
+    fn unmeasurable(
+        &self,
+        base: &Files,
+        theirs: &Files,
+        tree: &Digest,
+        seedless: Option<&Digest>,
+    ) -> Result<Option<Void>, EngineError> {
         let (track, repository) = (&self.place.track, &self.place.repository);
-        if *digest == tree::normalised(track, base, false) {
+        if *tree == tree::normalised(track, base, false) {
             return Ok(Some(Void::NoChange));
         }
-        if tree::normalised(track, theirs, true) == tree::normalised(track, base, true) {
-            return Ok(Some(Void::SeedOnly));
+        if seedless.is_some_and(|seedless| *seedless == tree::normalised(track, base, true)) {
+            return Ok(Some(Void::SeedOnly { of: None }));
         }
-        let bytes: u64 = theirs.values().map(|contents| contents.bytes.len() as u64).sum();
+        let bytes: u64 = theirs
+            .values()
+            .map(|contents| contents.bytes.len() as u64)
+            .sum();
         let most = track.file.artefact.most_bytes.0;
         if bytes > most {
             return Ok(Some(Void::TooLarge { bytes, most }));
         }
-        if let Some(of) = self.history.same_tree(digest) {
+        if let Some(of) = self.history.same_tree(tree) {
             return Ok(Some(Void::Repeated { of }));
         }
+        if let Some(of) = seedless.and_then(|seedless| self.history.same_but_for_seeds(seedless)) {
+            return Ok(Some(Void::SeedOnly { of: Some(of) }));
+        }
         let champion = tree::mutable(repository, track, &self.champion()?)?;
-        Ok((*digest == tree::normalised(track, &champion, false)).then_some(Void::NoChange))
+        if *tree == tree::normalised(track, &champion, false) {
+            return Ok(Some(Void::NoChange));
+        }
+        let redrawn =
+            seedless.is_some_and(|seedless| *seedless == tree::normalised(track, &champion, true));
+        Ok(redrawn.then_some(Void::SeedOnly { of: None }))
     }
 }

@@ -1,15 +1,19 @@
 //! People: a change that somebody made by hand waits as a commit under `refs/sprag/NAME/inbox/` until the engine takes it.
 //!
-//! So a person can propose while an engine runs, from any work tree, and nothing is lost if it stops.
+//! So a person can propose while an engine runs, from any work tree, and nothing is lost if it stops. What changed in the champion
+//! meanwhile is merged, file by file, as `git merge` would; only where both changed the same lines is the person asked again.
 
-use std::path::Path;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use super::{Answer, Idea};
 use crate::{
-    git::{Files, ObjectId, Repository},
+    git::{Contents, Files, ObjectId, Repository},
     record::Void,
     track::Track,
-    tree::{self, TreeError},
+    tree::{self, Laid, TreeError},
 };
 
 /// Where proposals wait.
@@ -20,6 +24,8 @@ pub fn inbox(track: &Track) -> String {
 
 /// Puts the mutable files of `folder` into the inbox, as a change of `base`. Gives the reference.
 ///
+/// In a work tree of git, files that git ignores are no part of it.
+///
 /// # Errors
 /// [`TreeError`]; the inner error says why it is no candidate.
 pub fn put(
@@ -29,30 +35,59 @@ pub fn put(
     folder: &Path,
     title: &str,
 ) -> Result<Result<String, Void>, TreeError> {
-    let files = match tree::collect(track, folder, &std::collections::BTreeMap::new())? {
+    let before = tree::snapshot(repository, track, base)?;
+    let laid = Laid {
+        links: before.links,
+        ..Laid::default()
+    };
+    let known: Option<BTreeSet<PathBuf>> =
+        Repository::around(folder).and_then(|own| own.known()).ok();
+    let is_ignored = |path: &Path| {
+        let is_known = |known: &BTreeSet<PathBuf>| {
+            known
+                .range(path.to_path_buf()..)
+                .next()
+                .is_some_and(|next| next.starts_with(path))
+        };
+        known.as_ref().is_some_and(|known| !is_known(known))
+    };
+    let files = match tree::collect(track, folder, &laid, &is_ignored)? {
         Ok(files) => files,
         Err(void) => return Ok(Err(void)),
     };
-    let before = tree::mutable(repository, track, base)?;
-    let changes = tree::changes(&before, &files);
+    let changes = tree::changes(&before.files, &files);
     if changes.is_empty() {
         return Ok(Err(Void::NoChange));
     }
-    let number = chrono::Utc::now().timestamp_micros();
-    let reference = format!("{}{number}", inbox(track));
+    let taken = tree::in_the_way(changes.keys(), &before.others);
+    if !taken.is_empty() {
+        return Ok(Err(Void::Foreign { paths: taken }));
+    }
+    let waiting = repository.references(&inbox(track))?;
+    let mut number = chrono::Utc::now().timestamp_micros();
+    let reference = loop {
+        let reference = format!("{}{number}", inbox(track));
+        if waiting.iter().all(|(name, _)| *name != reference) {
+            break reference;
+        }
+        number += 1;
+    };
     repository.commit(base, &changes, title, &reference)?;
     Ok(Ok(reference))
 }
 
-/// The oldest proposal that waits: its reference and commit.
+/// The proposals that wait, the oldest first: their references and commits.
 ///
 /// # Errors
 /// [`TreeError`].
-pub fn waiting(repository: &Repository, track: &Track) -> Result<Option<(String, ObjectId)>, TreeError> {
-    Ok(repository.references(&inbox(track))?.into_iter().next())
+pub fn waiting(
+    repository: &Repository,
+    track: &Track,
+) -> Result<Vec<(String, ObjectId)>, TreeError> {
+    Ok(repository.references(&inbox(track))?)
 }
 
-/// Takes a waiting proposal on top of `base`: its changes against its own parent, applied to the files of the base.
+/// Takes a waiting proposal on top of `base`: its changes against its own parent, merged into the files of the base.
 ///
 /// # Errors
 /// [`TreeError`].
@@ -69,17 +104,17 @@ pub fn take(
         None => Files::new(),
     };
     let mut files = base.clone();
-    for (path, contents) in tree::changes(&before, &theirs) {
-        if before.get(&path) != base.get(&path) {
-            let said = format!(
-                "{} was changed both here and in the champion since; propose it again from the champion's files",
-                path.display()
-            );
-            return Ok(Err(Void::Proposer { said }));
-        }
-        match contents {
-            Some(contents) => files.insert(path, contents),
-            None => files.remove(&path),
+    for (path, new) in tree::changes(&before, &theirs) {
+        match merged(repository, base.get(&path), before.get(&path), new.as_ref())? {
+            Some(Some(contents)) => files.insert(path, contents),
+            Some(None) => files.remove(&path),
+            None => {
+                let said = format!(
+                    "the same part of {} was changed here and in the champion since; propose it again from the champion's files",
+                    path.display()
+                );
+                return Ok(Err(Void::Proposer { said }));
+            }
         };
     }
     Ok(Ok(Idea {
@@ -87,4 +122,26 @@ pub fn take(
         title,
         knobs: None,
     }))
+}
+
+/// What becomes of a file that was `old`, is `ours` by now, and should be `new`; `None` where that is a conflict.
+fn merged(
+    repository: &Repository,
+    ours: Option<&Contents>,
+    old: Option<&Contents>,
+    new: Option<&Contents>,
+) -> Result<Option<Option<Contents>>, TreeError> {
+    if ours == old || ours == new {
+        return Ok(Some(new.cloned()));
+    }
+    let (Some(ours), Some(old), Some(new)) = (ours, old, new) else {
+        return Ok(None);
+    };
+    let bytes = repository.merge(&ours.bytes, &old.bytes, &new.bytes)?;
+    let executable = if new.executable == old.executable {
+        ours.executable
+    } else {
+        new.executable
+    };
+    Ok(bytes.map(|bytes| Some(Contents { bytes, executable })))
 }

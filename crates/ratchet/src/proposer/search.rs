@@ -4,13 +4,16 @@
 //! this proposer's earlier questions in their order, told what came of each, and asked once more. So a restart changes nothing, and the
 //! ledger is all the memory there is.
 //!
-//! A loss is told as somewhat worse than the worst that was measured: a sampler that is told nothing would ask for it again.
+//! 1. Every number is a place from 0 to 1 to the sampler, on the scale that the track names: CMA-ES has one step size for all.
+//! 2. An earlier question that the sampler would not ask again was asked of other knobs: with it the sampler begins anew.
+//! 3. A loss is told as worse than anything that can be measured: samplers look at ranks, and one that is told nothing would ask for it
+//!    again. What another judge measured is not told at all.
 
 use std::{collections::BTreeMap, path::Path};
 
 use optimizer::{
     Direction, Study, Trial,
-    parameter::{CategoricalParam, FloatParam, IntParam, Parameter as _},
+    parameter::{CategoricalParam, FloatParam, Parameter as _},
     sampler::{CmaEsSampler, RandomSampler, TpeSampler},
 };
 
@@ -21,56 +24,91 @@ use crate::{
     track::{Domain, Knob, file::Method},
 };
 
-/// One parameter of the study, and how its value is written.
+#[cfg(test)]
+mod tests;
+
+/// What a loss costs.
+const LOST: f64 = f64::MAX / 16.0;
+
+/// One parameter of the study.
 enum Parameter {
-    Whole(IntParam),
-    Real(FloatParam),
+    /// A place on a scale.
+    Place(FloatParam),
     Values(CategoricalParam<String>),
 }
 
 impl Parameter {
     fn of(domain: &Domain) -> Self {
         match domain {
-            Domain::Whole { low, high, step, log } => {
-                let param = IntParam::new(*low, *high);
-                // A logarithmic scale has no even steps: the value is rounded to one afterwards.
-                Self::Whole(match (log, step) {
-                    (true, _) => param.log_scale(),
-                    (false, 1) => param,
-                    (false, step) => param.step(*step),
-                })
-            }
-            Domain::Real { low, high, log } => {
-                let param = FloatParam::new(*low, *high);
-                Self::Real(if *log { param.log_scale() } else { param })
-            }
+            Domain::Whole { .. } | Domain::Real { .. } => Self::Place(FloatParam::new(0.0, 1.0)),
             Domain::Values(values) => Self::Values(CategoricalParam::new(values.clone())),
         }
     }
 
     fn ask(&self, trial: &mut Trial, domain: &Domain) -> Result<String, optimizer::Error> {
-        Ok(match (self, domain) {
-            (Self::Whole(param), Domain::Whole { low, high, step, .. }) => {
-                let value = param.suggest(trial)?;
-                let steps = (value - low + step / 2).div_euclid(*step);
-                (low + steps * step).clamp(*low, *high).to_string()
-            }
-            (Self::Whole(param), _) => param.suggest(trial)?.to_string(),
-            (Self::Real(param), _) => digits(param.suggest(trial)?),
-            (Self::Values(param), _) => param.suggest(trial)?,
-        })
+        match self {
+            Self::Place(param) => Ok(literal(domain, param.suggest(trial)?)),
+            Self::Values(param) => param.suggest(trial),
+        }
     }
 }
 
-/// Four digits: no knob is finer than its noise.
-fn digits(value: f64) -> String {
+/// The literal at a place from 0 to 1 of a domain.
+fn literal(domain: &Domain, place: f64) -> String {
+    let place = if place.is_finite() {
+        place.clamp(0.0, 1.0)
+    } else {
+        0.5
+    };
+    match domain {
+        Domain::Whole {
+            low,
+            high,
+            step,
+            log,
+        } => {
+            let steps = (high - low) / step;
+            // Every step has the same share of the places; on a logarithmic scale, the same share of its own width.
+            let index = if *log {
+                let (from, to) = ((*low as f64).ln(), (*high as f64 + 1.0).ln());
+                ((from + place * (to - from)).exp().floor() as i64 - low).div_euclid(*step)
+            } else {
+                (place * (steps + 1) as f64).floor() as i64
+            };
+            (low + index.clamp(0, steps) * step).to_string()
+        }
+        Domain::Real { low, high, log } => {
+            let value = if *log {
+                (low.ln() + place * (high.ln() - low.ln())).exp()
+            } else {
+                low + place * (high - low)
+            };
+            digits(value, *low, *high)
+        }
+        Domain::Values(values) => values.first().cloned().unwrap_or_default(),
+    }
+}
+
+/// Four digits: no knob is finer than its noise. A rounding that leaves the range is undone.
+fn digits(value: f64, low: f64, high: f64) -> String {
     let rounded: f64 = format!("{value:.3e}").parse().unwrap_or(value);
-    format!("{rounded:?}")
+    format!("{:?}", rounded.clamp(low, high))
+}
+
+/// How the ledger calls a knob.
+fn name_of(knob: &Knob) -> String {
+    format!("{}: {}", knob.place.file(), knob.place.line())
 }
 
 /// The next proposal of the search called `name`.
-#[must_use]
-pub fn propose(method: Method, knobs: &[Knob], name: &str, seed: u64, past: &[Past], base: &Files) -> Answer {
+pub fn propose(
+    method: Method,
+    knobs: &[Knob],
+    name: &str,
+    seed: u64,
+    past: &[Past],
+    base: &Files,
+) -> Answer {
     let failed = |error: &dyn std::fmt::Display| Void::Proposer {
         said: error.to_string(),
     };
@@ -85,7 +123,13 @@ pub fn propose(method: Method, knobs: &[Knob], name: &str, seed: u64, past: &[Pa
             .ok_or_else(|| failed(&format!("{} is not there", path.display())))?;
         let text = String::from_utf8(contents.bytes.clone())
             .map_err(|_| failed(&format!("{} is no text", path.display())))?;
-        if knob.place.read(&text).map_err(|error| failed(&error))?.trim() != literal {
+        if knob
+            .place
+            .read(&text)
+            .map_err(|error| failed(&error))?
+            .trim()
+            != literal
+        {
             words.push(knob.place.line().replace("{}", literal));
             contents.bytes = knob
                 .place
@@ -93,7 +137,7 @@ pub fn propose(method: Method, knobs: &[Knob], name: &str, seed: u64, past: &[Pa
                 .map_err(|error| failed(&error))?
                 .into_bytes();
         }
-        chosen.insert(knob.place.line(), literal.clone());
+        chosen.insert(name_of(knob), literal.clone());
     }
     Ok(Idea {
         files,
@@ -102,30 +146,78 @@ pub fn propose(method: Method, knobs: &[Knob], name: &str, seed: u64, past: &[Pa
     })
 }
 
-/// The literals to try, in the knobs' order.
-fn ask(method: Method, knobs: &[Knob], name: &str, seed: u64, past: &[Past]) -> Result<Vec<String>, optimizer::Error> {
-    let study: Study<f64> = match method {
-        Method::Tpe => Study::with_sampler(Direction::Minimize, TpeSampler::builder().n_startup_trials(8).seed(seed).build()?),
-        Method::Cma => Study::with_sampler(Direction::Minimize, CmaEsSampler::with_seed(seed)),
-        Method::Random => Study::with_sampler(Direction::Minimize, RandomSampler::with_seed(seed)),
-    };
-    let parameters: Vec<Parameter> = knobs.iter().map(|knob| Parameter::of(&knob.domain)).collect();
-    let question = || -> Result<(Trial, Vec<String>), optimizer::Error> {
-        let mut trial = study.ask();
-        let literals = parameters
-            .iter()
-            .zip(knobs)
+/// A sampler with the parameters that it is asked for.
+struct Sampler<'k> {
+    study: Study<f64>,
+    parameters: Vec<Parameter>,
+    knobs: &'k [Knob],
+}
+
+impl<'k> Sampler<'k> {
+    fn new(method: Method, knobs: &'k [Knob], seed: u64) -> Result<Self, optimizer::Error> {
+        let study = match method {
+            Method::Tpe => {
+                let sampler = TpeSampler::builder()
+                    .n_startup_trials(8)
+                    .seed(seed)
+                    .build()?;
+                Study::with_sampler(Direction::Minimize, sampler)
+            }
+            Method::Cma => Study::with_sampler(Direction::Minimize, CmaEsSampler::with_seed(seed)),
+            Method::Random => {
+                Study::with_sampler(Direction::Minimize, RandomSampler::with_seed(seed))
+            }
+        };
+        Ok(Self {
+            study,
+            parameters: knobs
+                .iter()
+                .map(|knob| Parameter::of(&knob.domain))
+                .collect(),
+            knobs,
+        })
+    }
+
+    fn ask(&self) -> Result<(Trial, Vec<String>), optimizer::Error> {
+        let mut trial = self.study.ask();
+        let both = self.parameters.iter().zip(self.knobs);
+        let literals = both
             .map(|(parameter, knob)| parameter.ask(&mut trial, &knob.domain))
             .collect::<Result<_, _>>()?;
         Ok((trial, literals))
-    };
-    let costs: Vec<f64> = past.iter().filter_map(|past| past.cost).collect();
-    let worst = costs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let best = costs.iter().copied().fold(f64::INFINITY, f64::min);
-    let lost = if costs.is_empty() { 1.0 } else { worst + (worst - best).max(worst.abs() * 1e-3) };
-    for experiment in past.iter().filter(|past| past.proposer == name) {
-        let (trial, _) = question()?;
-        study.complete_trial(trial, experiment.cost.unwrap_or(lost));
     }
-    Ok(question()?.1)
+}
+
+/// The literals to try, in the knobs' order.
+fn ask(
+    method: Method,
+    knobs: &[Knob],
+    name: &str,
+    seed: u64,
+    past: &[Past],
+) -> Result<Vec<String>, optimizer::Error> {
+    let names: Vec<String> = knobs.iter().map(name_of).collect();
+    let mut sampler = Sampler::new(method, knobs, seed)?;
+    for earlier in past
+        .iter()
+        .filter(|past| past.proposer == name && past.comparable)
+    {
+        let was_asked = |literals: &[String]| {
+            let chosen = earlier.knobs.iter().flatten();
+            chosen.eq(names.iter().zip(literals).collect::<BTreeMap<_, _>>())
+        };
+        let (mut trial, mut literals) = sampler.ask()?;
+        if !was_asked(&literals) {
+            sampler = Sampler::new(method, knobs, seed)?;
+            (trial, literals) = sampler.ask()?;
+        }
+        if was_asked(&literals) {
+            sampler
+                .study
+                .complete_trial(trial, earlier.cost.unwrap_or(LOST));
+        } else {
+            sampler = Sampler::new(method, knobs, seed)?;
+        }
+    }
+    Ok(sampler.ask()?.1)
 }

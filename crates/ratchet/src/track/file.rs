@@ -20,17 +20,24 @@ pub struct File {
     /// The folder that the globs and commands are relative to; by default the one of `track.toml`.
     #[serde(default = "here")]
     pub root: String,
+    /// What may change, and what may not.
     pub artefact: Artefact,
+    /// Makes something to run of the files, if that is needed.
     pub build: Option<Step>,
+    /// Makes what is judged; without it the mutable files themselves are.
     pub run: Option<Run>,
+    /// What measures a candidate.
     pub judge: Judge,
+    /// Bounds on other figures of the judge.
     #[serde(default)]
     pub constraint: Vec<Constraint>,
     /// Those left out have the values for the judge's kind.
     #[serde(default)]
     pub gate: SettingsFile,
+    /// What a candidate may use.
     #[serde(default)]
     pub sandbox: Sandbox,
+    /// Who changes the artefact.
     #[serde(default)]
     pub proposer: Vec<Proposer>,
 }
@@ -82,7 +89,9 @@ pub struct Place {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
+    /// Its arguments, the program first.
     pub command: Vec<String>,
+    /// By the engine's clock; then it is ended.
     #[serde(default = "ten_minutes", deserialize_with = "duration")]
     pub time: Duration,
     /// Globs of what the build leaves for the run; by default everything.
@@ -94,7 +103,9 @@ pub struct Step {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
+    /// Its arguments, the program first.
     pub command: Vec<String>,
+    /// By the engine's clock; then it is ended.
     #[serde(default = "ten_minutes", deserialize_with = "duration")]
     pub time: Duration,
     /// Globs of the files that are handed to the judge.
@@ -121,6 +132,7 @@ pub struct Judge {
     /// Reads the artefact, writes a result (`docs/ratchet.md`). Not needed where the engine's clock is the whole judge.
     #[serde(default)]
     pub command: Vec<String>,
+    /// By the engine's clock; then it is ended.
     #[serde(default = "ten_minutes", deserialize_with = "duration")]
     pub time: Duration,
     /// What is measured, as reports name it.
@@ -128,7 +140,9 @@ pub struct Judge {
     /// The metric's unit, if it has one.
     #[serde(default)]
     pub unit: String,
+    /// Which direction is an improvement.
     pub better: Better,
+    /// What its readings are.
     pub kind: Kind,
     /// Who takes the time of a timing track.
     #[serde(default)]
@@ -169,6 +183,7 @@ pub enum Clock {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Second {
+    /// Its arguments, the program first.
     pub command: Vec<String>,
     /// The largest relative difference of the two that is still agreement: 0.01 for 1%.
     pub within: f64,
@@ -180,7 +195,9 @@ pub struct Second {
 pub struct Constraint {
     /// Its name in the judge's result.
     pub metric: String,
+    /// Its largest value, itself allowed.
     pub at_most: Option<f64>,
+    /// Its smallest value, itself allowed.
     pub at_least: Option<f64>,
 }
 
@@ -188,14 +205,19 @@ pub struct Constraint {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sandbox {
+    /// Whether it may reach the network; a judge never does.
     pub network: bool,
+    /// Of all its processes together.
     pub memory: ByteSize,
+    /// Processes and threads at one time.
     pub processes: u64,
+    /// What it may write.
     pub disk: ByteSize,
     /// Bytes of each of standard output and standard error.
     pub output: ByteSize,
     /// Numbers of the processors; by default all.
     pub processors: Option<Vec<usize>>,
+    /// Whether the graphics cards are there.
     pub gpu: bool,
     /// Folders outside the repository that commands read, such as a toolchain's.
     pub reads: Vec<String>,
@@ -225,16 +247,22 @@ impl Default for Sandbox {
 pub enum Proposer {
     /// A sampler over declared knobs.
     Search {
+        /// Unique in the track; made up where it is left out.
         #[serde(default)]
         name: Option<String>,
+        /// How it samples.
         method: Method,
+        /// What it samples.
         knob: Vec<Knob>,
     },
     /// Any program that edits the files.
     Command {
+        /// Unique in the track; made up where it is left out.
         #[serde(default)]
         name: Option<String>,
+        /// Its arguments, the program first.
         command: Vec<String>,
+        /// By the engine's clock; then it is ended.
         #[serde(default = "ten_minutes", deserialize_with = "duration")]
         time: Duration,
         /// Whether it may reach the network, as an agent must.
@@ -249,6 +277,7 @@ pub enum Proposer {
     },
     /// Changes that a person makes in a folder of their own: `sprag ratchet propose`.
     Human {
+        /// Unique in the track; made up where it is left out.
         #[serde(default)]
         name: Option<String>,
     },
@@ -298,7 +327,9 @@ fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
             Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
         }
         Written::Words(words) => humantime::parse_duration(&words).map_err(|error| {
-            serde::de::Error::custom(format!("{error}; expected a time such as \"5m\" or \"90s\""))
+            serde::de::Error::custom(format!(
+                "{error}; expected a time such as \"5m\" or \"90s\""
+            ))
         }),
     }
 }

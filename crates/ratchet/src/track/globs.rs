@@ -1,8 +1,8 @@
 //! Which path of a track is what.
 //!
 //! A path that several globs name is the strictest of them: hidden, then data, then sealed, then mutable. So `mutable = ["**"]` with a
-//! sealed judge leaves the judge sealed. Some files are never mutable, whatever a glob says: the track itself, its program, and git's
-//! own settings, all of which change how the others are read.
+//! sealed judge leaves the judge sealed. Some files are never mutable, whatever a glob says: the track itself, its program, git's
+//! own settings, all of which change how the others are read, and the folder in which a proposer is told things.
 
 use std::{fmt, path::Path};
 
@@ -75,7 +75,7 @@ impl Globs {
             Part::Data
         } else if self.sealed.is_match(path) {
             Part::Sealed
-        } else if self.mutable.is_match(path) && !is_gits(path) {
+        } else if self.mutable.is_match(path) && !is_nobodys(path) {
             Part::Mutable
         } else {
             Part::Fixed
@@ -83,11 +83,14 @@ impl Globs {
     }
 }
 
-/// Files that change how git reads others.
-fn is_gits(path: &Path) -> bool {
+/// The folder in which a proposer is told what was tried, and says what it did: never part of a candidate.
+pub const OWN: &str = ".sprag";
+
+/// Names that change how git reads other files, or that one of its systems takes for such a name.
+fn is_nobodys(path: &Path) -> bool {
     path.components().any(|part| {
         let name = part.as_os_str().to_string_lossy().to_lowercase();
-        name == ".git" || name == ".gitattributes" || name == ".gitmodules"
+        name.starts_with(".git") || name.starts_with("git~") || name == OWN
     })
 }
 
@@ -103,7 +106,13 @@ pub(crate) fn set(name: &str, globs: &[String]) -> Result<GlobSet, (String, Stri
                 format!("expected a path inside the track's root, came {glob:?}"),
             ));
         }
-        let glob = GlobBuilder::new(glob.strip_prefix("./").unwrap_or(glob))
+        // A folder is all that is in it.
+        let whole = if glob.ends_with('/') {
+            format!("{glob}**")
+        } else {
+            glob.clone()
+        };
+        let glob = GlobBuilder::new(whole.strip_prefix("./").unwrap_or(&whole))
             .literal_separator(true)
             .build()
             .map_err(|error| (at(), error.to_string()))?;

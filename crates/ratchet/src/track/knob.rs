@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 
 use super::file::{self, Method};
 
+#[cfg(test)]
+mod tests;
+
 /// Where a literal stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -31,7 +34,9 @@ pub enum KnobError {
         line: String,
     },
     /// The file has several.
-    #[error("{file} has {count} lines `{line}`, and a knob needs exactly one; write more of the line")]
+    #[error(
+        "{file} has {count} lines `{line}`, and a knob needs exactly one; write more of the line"
+    )]
     Several {
         /// The file.
         file: String,
@@ -44,7 +49,7 @@ pub enum KnobError {
     #[error("expected either range = [lowest, highest] or values = [...]")]
     Domain,
     /// A range that holds nothing, or is of another type.
-    #[error("range: expected two numbers, the lower one first{}, came {came}", if *.log { " and above 0, since log = true" } else { "" })]
+    #[error("range: expected two numbers, the lower one first{}, whole ones at most 2^53, came {came}", if *.log { " and above 0, since log = true" } else { "" })]
     Range {
         /// What came.
         came: String,
@@ -52,7 +57,9 @@ pub enum KnobError {
         log: bool,
     },
     /// A step that is no whole number above 0, or with a range that is not of whole numbers.
-    #[error("step: expected a whole number from 1 on, with a range of whole numbers; came {0}")]
+    #[error(
+        "step: expected a whole number from 1 to the width of a range of whole numbers; came {0}"
+    )]
     Step(i64),
     /// A value that a line cannot hold.
     #[error("values: expected numbers, truth values or short texts on one line, came {0}")]
@@ -194,7 +201,13 @@ impl Knob {
                 if method == Method::Cma {
                     return Err(KnobError::NotANumber);
                 }
-                let literals = values.iter().map(literal).collect::<Result<_, _>>()?;
+                let mut literals = Vec::new();
+                for value in values {
+                    let literal = literal(value)?;
+                    if !literals.contains(&literal) {
+                        literals.push(literal);
+                    }
+                }
                 Domain::Values(literals)
             }
             _ => return Err(KnobError::Domain),
@@ -203,11 +216,10 @@ impl Knob {
     }
 }
 
-fn range(
-    low: &toml::Value,
-    high: &toml::Value,
-    written: &file::Knob,
-) -> Result<Domain, KnobError> {
+/// Whole numbers up to here are all different as floating-point numbers.
+const LARGEST: f64 = 9_007_199_254_740_992.0;
+
+fn range(low: &toml::Value, high: &toml::Value, written: &file::Knob) -> Result<Domain, KnobError> {
     let bad = || KnobError::Range {
         came: format!("[{}, {}]", shown(low), shown(high)),
         log: written.log,
@@ -218,13 +230,18 @@ fn range(
         _ => None,
     };
     let (from, to) = (number(low).ok_or_else(bad)?, number(high).ok_or_else(bad)?);
-    if from >= to || (written.log && from <= 0.0) {
+    let in_order = from < to && (to - from).is_finite() && (!written.log || 0.0 < from);
+    if !in_order {
         return Err(bad());
     }
     match (low, high, written.step) {
         (toml::Value::Integer(low), toml::Value::Integer(high), step) => {
+            // So far apart that every one of them is a number of its own to the sampler.
+            if from.abs().max(to.abs()).max(to - from) > LARGEST {
+                return Err(bad());
+            }
             let step = step.unwrap_or(1);
-            if step < 1 {
+            if step < 1 || step > high - low {
                 return Err(KnobError::Step(step));
             }
             Ok(Domain::Whole {

@@ -3,21 +3,20 @@
 //! Sprag's own judges run as they are, since they are the sealed copy of this very program, and put the candidate's process behind a seal
 //! themselves; any other judge is sealed as a candidate is.
 
-use std::{
-    fs,
-    path::Path,
-    time::Instant,
-};
+use std::{fs, path::Path, time::Instant};
 
 use sandbox::End;
 
 use super::{
     Arm, Judged, Loss, Workshop, cell,
     cell::Extra,
-    judge::{self, Verdict},
-    workshop::{Taking, Trouble, tail},
+    judge::{self, JudgeError, Verdict},
+    taking::{Taking, Trouble, last_words},
 };
 use crate::{disk, seal};
+
+/// The file of a judge's answer.
+const ANSWER: &str = "result.json";
 
 impl Workshop<'_> {
     /// Asks the judge, and the second one.
@@ -29,6 +28,7 @@ impl Workshop<'_> {
         split: &str,
         taking: &mut Taking,
     ) -> Result<(Verdict, super::Values), Trouble> {
+        taking.arm = arm;
         let start = Instant::now();
         let rules = &self.track.file.judge;
         let result = self.ask(&rules.command, artefact, champion, split, taking)?;
@@ -36,12 +36,16 @@ impl Workshop<'_> {
             None => None,
             Some(second) => Some(self.ask(&second.command, artefact, champion, split, taking)?),
         };
+        let kept = (
+            taking.kept(&result),
+            second.as_ref().map(|second| taking.kept(second)),
+        );
         taking.figures.judged.push(Judged {
             arm,
             split: split.to_owned(),
             seed: taking.seed,
-            result: result.clone(),
-            second: second.clone(),
+            result: kept.0,
+            second: kept.1,
             seconds: start.elapsed().as_secs_f64(),
         });
         let found = judge::read(self.track, &result)?.map_err(Trouble::Loss)?;
@@ -50,7 +54,11 @@ impl Workshop<'_> {
             for (judge, second) in figures_of(&found.0).into_iter().zip(figures_of(&other.0)) {
                 if !judge::agree(judge, second, rules.within) {
                     let within = rules.within;
-                    return Err(Trouble::Loss(Loss::Disagree { judge, second, within }));
+                    return Err(Trouble::Loss(Loss::Disagree {
+                        judge,
+                        second,
+                        within,
+                    }));
                 }
             }
         }
@@ -72,7 +80,7 @@ impl Workshop<'_> {
         }
         let sealed = seal::files_in(self.epoch);
         disk::link_tree(&sealed, &folder).map_err(|e| Trouble::io(&folder, e))?;
-        let file = answers.join("result.json");
+        let file = answers.join(ANSWER);
         let mut environment = vec![
             (judge::ARTEFACT.to_owned(), artefact.display().to_string()),
             (judge::RESULT.to_owned(), file.display().to_string()),
@@ -98,15 +106,11 @@ impl Workshop<'_> {
             self.within(self.sandbox, &job, taking)?
         };
         if outcome.end != End::Exited(0) {
-            let tail = tail(&outcome);
-            let how = format!("{} {}", command.first().map_or("", String::as_str), outcome.end);
-            let how = match tail.lines().rev().find(|l| !l.trim().is_empty()) {
-                Some(last) => format!("{how}: {last:?}"),
-                None => how,
-            };
+            let program = command.first().map_or("", String::as_str);
+            let how = format!("{program} {}{}", outcome.end, last_words(&outcome));
             return Err(Trouble::Loss(Loss::Judge { how }));
         }
-        let text = read_bounded(&file, judge::MOST_BYTES);
+        let text = answered(&answers, judge::MOST_BYTES)?;
         let stdout = String::from_utf8_lossy(&outcome.stdout.bytes).into_owned();
         Ok(judge::result(self.track, text.as_deref(), &stdout)?)
     }
@@ -120,11 +124,16 @@ fn figures_of(verdict: &Verdict) -> Vec<f64> {
     }
 }
 
-fn read_bounded(path: &Path, most: u64) -> Option<String> {
-    let data = fs::symlink_metadata(path).ok()?;
-    if !data.is_file() || data.len() > most {
-        return None;
+/// What the judge wrote, if it wrote anything.
+fn answered(folder: &Path, most: u64) -> Result<Option<String>, JudgeError> {
+    let path = Path::new(ANSWER);
+    match fs::symlink_metadata(folder.join(path)) {
+        Err(_) => Ok(None),
+        Ok(data) if data.is_file() && data.len() > most => Err(JudgeError::Answer {
+            expected: "a result of at most 1 MiB",
+            came: format!("{} bytes", data.len()),
+        }),
+        Ok(_) => Ok(disk::read_regular(folder, path, most)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())),
     }
-    fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
-

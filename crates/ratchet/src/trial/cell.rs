@@ -39,7 +39,13 @@ pub(super) fn candidate(
     extra: Extra,
 ) -> Job {
     let rules = &workshop.track.file.sandbox;
-    let mut job = job(command, folder, limits(rules, time, rules.memory.0), rules, &extra);
+    let mut job = job(
+        command,
+        folder,
+        limits(rules, time, rules.memory.0),
+        rules,
+        &extra,
+    );
     if extra.data {
         let data = workshop.data();
         job.read_only.extend(data.iter().map(Mount::at));
@@ -49,30 +55,52 @@ pub(super) fn candidate(
 }
 
 /// A judge, which sees all that is sealed.
-pub(super) fn judge(workshop: &Workshop<'_>, command: &[String], folder: &Path, extra: Extra) -> Job {
+pub(super) fn judge(
+    workshop: &Workshop<'_>,
+    command: &[String],
+    folder: &Path,
+    extra: Extra,
+) -> Job {
     let file = &workshop.track.file;
     let memory = file.judge.memory.unwrap_or(file.sandbox.memory).0;
-    let mut job = job(command, folder, limits(&file.sandbox, file.judge.time, memory), &file.sandbox, &extra);
+    let mut job = job(
+        command,
+        folder,
+        limits(&file.sandbox, file.judge.time, memory),
+        &file.sandbox,
+        &extra,
+    );
     job.network = Network::None;
     if command.first().is_some_and(|program| program == "sprag") {
         // It finds its models where the user's Sprag does.
         let own = ["HOME", "SPRAG_HOME", "XDG_DATA_HOME", "PATH"];
-        job.environment.extend(own.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))));
+        job.environment.extend(
+            own.iter()
+                .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))),
+        );
         job.limits.memory_bytes = None;
     }
-    job.read_only.push(Mount::at(seal::files_in(workshop.epoch)));
+    job.read_only
+        .push(Mount::at(seal::files_in(workshop.epoch)));
     job.read_only.extend(file.judge.reads.iter().map(Mount::at));
-    if let Some(program) = command.first() {
-        if let Some(path) = workshop.seal.program(program, workshop.epoch) {
-            job.read_only.push(Mount::at(&path));
-            job.command[0] = path.into_os_string();
-        }
+    let program = command
+        .first()
+        .and_then(|program| workshop.seal.program(program, workshop.epoch));
+    if let (Some(path), Some(first)) = (program, job.command.first_mut()) {
+        job.read_only.push(Mount::at(&path));
+        *first = path.into_os_string();
     }
     job
 }
 
 /// What steps of a track have in common.
-pub(crate) fn job(command: &[String], folder: &Path, limits: Limits, rules: &file::Sandbox, extra: &Extra) -> Job {
+pub(crate) fn job(
+    command: &[String],
+    folder: &Path,
+    limits: Limits,
+    rules: &file::Sandbox,
+    extra: &Extra,
+) -> Job {
     let words = command.iter().map(OsString::from);
     let mut job = Job::new(words, folder, limits);
     job.writable = extra.writable.iter().map(Mount::at).collect();
@@ -85,7 +113,11 @@ pub(crate) fn job(command: &[String], folder: &Path, limits: Limits, rules: &fil
     }
     job.environment.extend(rules.environment.clone());
     job.environment.extend(extra.environment.iter().cloned());
-    job.network = if rules.network { Network::Host } else { Network::None };
+    job.network = if rules.network {
+        Network::Host
+    } else {
+        Network::None
+    };
     job.processors.clone_from(&rules.processors);
     job.gpu = rules.gpu;
     job

@@ -25,6 +25,11 @@ pub const MEASUREMENT: &str = "SPRAG_MEASUREMENT";
 pub const SEED: &str = "SPRAG_SEED";
 /// The largest answer.
 pub const MOST_BYTES: u64 = 1 << 20;
+/// The most cases of one split, or times of one arm: a record of the ledger holds them all.
+pub const MOST_NUMBERS: usize = 10_000;
+
+#[cfg(test)]
+mod tests;
 
 /// What a judge found.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,38 +78,83 @@ pub(super) fn result(track: &Track, file: Option<&str>, stdout: &str) -> Result<
             .captures_iter(stdout)
             .filter_map(|found| found.get(1))
             .last()
-            .ok_or_else(|| answer("a line that judge.line matches", stdout.lines().last().unwrap_or("")))?;
+            .ok_or_else(|| {
+                answer(
+                    "a line that judge.line matches",
+                    stdout.lines().last().unwrap_or(""),
+                )
+            })?;
         let written = last.as_str();
-        let number = written.parse::<f64>().ok().and_then(serde_json::Number::from_f64);
+        let number = written
+            .parse::<f64>()
+            .ok()
+            .and_then(serde_json::Number::from_f64);
         let value = number.map_or_else(|| Value::String(written.to_owned()), Value::Number);
         return Ok(serde_json::json!({ "value": value }));
     }
     let text = file.map(str::trim).filter(|text| !text.is_empty());
     let text = text.ok_or(JudgeError::Silent)?;
-    if let Ok(value) = serde_json::from_str::<Value>(text) {
-        return match value {
-            Value::Object(_) => Ok(value),
-            Value::Number(_) => Ok(serde_json::json!({ "value": value })),
-            _ => Err(answer("an object or a number", text)),
-        };
+    // Python's `json` writes NaN and Infinity, which are no JSON; what they stand for is the candidate's loss, not a judge's fault.
+    let value =
+        serde_json::from_str::<Value>(text).or_else(|_| serde_json::from_str(&worded(text)));
+    match value.map_err(|_| answer("a result in JSON", text))? {
+        Value::Object(fields) => Ok(Value::Object(fields)),
+        Value::Number(number) => Ok(serde_json::json!({ "value": number })),
+        Value::String(word) if is_not_finite(&word) => Ok(serde_json::json!({ "value": word })),
+        _ => Err(answer("an object or a number", text)),
     }
-    // Python's `json` writes NaN and Infinity, which are words to JSON; what they stand for is the candidate's loss, not a judge's fault.
-    let worded = regex::Regex::new(r"(?P<before>[:\[,]\s*)(?P<word>-?(?:NaN|Infinity))")
-        .map(|words| words.replace_all(text, "$before\"$word\"").into_owned())
-        .unwrap_or_default();
-    serde_json::from_str(&worded).map_err(|_| answer("a result in JSON", text))
+}
+
+/// The text with quotes around the words for numbers that JSON does not know; what stands in a string stays as it is.
+fn worded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let (mut rest, mut inside) = (text, false);
+    while let Some(c) = rest.chars().next() {
+        let word = ["NaN", "Infinity", "-Infinity"]
+            .into_iter()
+            .find(|word| !inside && rest.starts_with(word));
+        let taken = match word {
+            Some(word) => {
+                out.extend(["\"", word, "\""]);
+                word.len()
+            }
+            None => {
+                // An escaped character goes with its backslash, so that an escaped quote ends nothing.
+                let escaped = rest[c.len_utf8()..]
+                    .chars()
+                    .next()
+                    .filter(|_| inside && c == '\\');
+                let taken = c.len_utf8() + escaped.map_or(0, char::len_utf8);
+                inside ^= c == '"';
+                out.push_str(&rest[..taken]);
+                taken
+            }
+        };
+        rest = &rest[taken..];
+    }
+    out
+}
+
+fn is_not_finite(word: &str) -> bool {
+    word.parse::<f64>().is_ok_and(|x| !x.is_finite())
 }
 
 /// Reads an answer: the verdict and its constraints, or the candidate's loss.
-pub(super) fn read(track: &Track, result: &Value) -> Result<Result<(Verdict, Values), Loss>, JudgeError> {
-    if let Some(said) = result.get("refused") {
+pub(super) fn read(
+    track: &Track,
+    result: &Value,
+) -> Result<Result<(Verdict, Values), Loss>, JudgeError> {
+    let refused = result
+        .get("refused")
+        .filter(|said| !matches!(said, Value::Null | Value::Bool(false)));
+    if let Some(said) = refused {
         let said = said.as_str().unwrap_or("it gave no reason");
         return Ok(Err(Loss::Refused {
             said: said.chars().take(500).collect(),
         }));
     }
     let verdict = match track.kind() {
-        Kind::Score => numbers(result, "value").map(|found| found.map(|n| Verdict::Value(n[0])))?,
+        Kind::Score => number(result, "value")?.map(Verdict::Value),
         Kind::Cases => numbers(result, "cases").map(|found| found.map(Verdict::Cases))?,
         Kind::Timing if result.get("candidate").is_some() => {
             match (numbers(result, "champion")?, numbers(result, "candidate")?) {
@@ -122,8 +172,8 @@ pub(super) fn read(track: &Track, result: &Value) -> Result<Result<(Verdict, Val
     let mut values = Values::new();
     for constraint in &track.file.constraint {
         let name = &constraint.metric;
-        let value = match numbers(result, name)? {
-            Ok(value) => value[0],
+        let value = match number(result, name)? {
+            Ok(value) => value,
             Err(loss) => return Ok(Err(loss)),
         };
         let bound = match (constraint.at_most, constraint.at_least) {
@@ -133,11 +183,32 @@ pub(super) fn read(track: &Track, result: &Value) -> Result<Result<(Verdict, Val
         };
         if let Some(bound) = bound {
             let metric = name.clone();
-            return Ok(Err(Loss::Constraint { metric, value, bound }));
+            return Ok(Err(Loss::Constraint {
+                metric,
+                value,
+                bound,
+            }));
         }
         values.insert(name.clone(), value);
     }
     Ok(Ok((verdict, values)))
+}
+
+/// Exactly one number.
+fn number(result: &Value, name: &str) -> Result<Result<f64, Loss>, JudgeError> {
+    Ok(match numbers(result, name)? {
+        Ok(found) => match found.as_slice() {
+            [one] => Ok(*one),
+            several => {
+                let came = format!("{} numbers under {name:?}", several.len());
+                return Err(answer(
+                    "one number under the name that the track gives",
+                    &came,
+                ));
+            }
+        },
+        Err(loss) => Err(loss),
+    })
 }
 
 /// One number or a list of them; at least one.
@@ -147,6 +218,10 @@ fn numbers(result: &Value, name: &str) -> Result<Result<Vec<f64>, Loss>, JudgeEr
         .get(name)
         .ok_or_else(|| answer(expected, &format!("no {name:?} in {result}")))?;
     let items = match value {
+        Value::Array(items) if items.len() > MOST_NUMBERS => {
+            let came = format!("{} numbers under {name:?}", items.len());
+            return Err(answer("at most 10000 numbers under one name", &came));
+        }
         Value::Array(items) if !items.is_empty() => items.as_slice(),
         Value::Array(_) => return Err(answer(expected, &format!("an empty {name:?}"))),
         one => std::slice::from_ref(one),
@@ -156,12 +231,22 @@ fn numbers(result: &Value, name: &str) -> Result<Result<Vec<f64>, Loss>, JudgeEr
         match item {
             Value::Number(n) => match n.as_f64().filter(|x| x.is_finite()) {
                 Some(x) => out.push(x),
-                None => return Ok(Err(Loss::NotFinite { value: n.to_string() })),
+                None => {
+                    return Ok(Err(Loss::NotFinite {
+                        value: n.to_string(),
+                    }));
+                }
             },
             Value::Bool(b) => out.push(f64::from(u8::from(*b))),
-            Value::Null => return Ok(Err(Loss::NotFinite { value: "null".to_owned() })),
-            Value::String(word) if word.parse::<f64>().is_ok_and(|x| !x.is_finite()) => {
-                return Ok(Err(Loss::NotFinite { value: word.clone() }));
+            Value::Null => {
+                return Ok(Err(Loss::NotFinite {
+                    value: "null".to_owned(),
+                }));
+            }
+            Value::String(word) if is_not_finite(word) => {
+                return Ok(Err(Loss::NotFinite {
+                    value: word.chars().take(40).collect(),
+                }));
             }
             other => return Err(answer(expected, &other.to_string())),
         }
@@ -174,7 +259,10 @@ fn positive(champion: Vec<f64>, candidate: Vec<f64>) -> Result<Verdict, Loss> {
         Some(time) => Err(Loss::NotFinite {
             value: format!("a time of {time}"),
         }),
-        None => Ok(Verdict::Times { champion, candidate }),
+        None => Ok(Verdict::Times {
+            champion,
+            candidate,
+        }),
     }
 }
 

@@ -75,7 +75,7 @@ fn seal() -> Result<Sandbox, Failure> {
 }
 
 fn told() -> Result<Told, Failure> {
-    Told::from(|name| env::var_os(name)).map_err(fault)
+    Told::from(env::var_os).map_err(fault)
 }
 
 fn fault(error: JudgeError) -> Failure {

@@ -1,10 +1,11 @@
 //! The judge of the `stack` track: two runtime profiles on one model, measured in turns, and how far apart their outputs are.
 //!
-//! 1. A fresh process for the champion's profile and one for the candidate's; each loads the model and warms up. 2. They measure in turns,
-//! champion, candidate, candidate, champion, and so on: a prefill and a decode at each turn, while the other process sleeps. Turns are
-//! short, so that a machine that slows down slows both. 3. A turn counts with sqrt(seconds of the prefill x seconds of the decode): a per
-//! cent of either is worth the same. 4. The divergence of the next tokens from the default profile's, on held-out text: over 4096 tokens
-//! before the first block of a race, over 64 elsewhere.
+//! 1. A fresh process for the champion's profile and one for the candidate's; each loads the model and warms up.
+//! 2. They measure in turns, champion, candidate, candidate, champion, four times: a prefill and a decode at each turn, while the other
+//!    process sleeps. Turns are short, so that a machine that slows down slows both.
+//! 3. A turn counts with sqrt(seconds of the prefill x seconds of the decode): a per cent of either is worth the same.
+//! 4. The divergence of the next tokens from the default profile's, on held-out text: over 4096 tokens before the first block of a race,
+//!    over 64 elsewhere.
 
 use std::{
     env,

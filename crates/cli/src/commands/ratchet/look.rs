@@ -80,10 +80,10 @@ pub fn summary(history: &History, why: &str) -> String {
             _ => {}
         }
     }
-    if won == 0 {
-        if let Some(least) = history.gate.as_ref().and_then(gate::Gate::resolvable) {
-            out.push_str(&format!("  the champion stands; the smallest gain that could be found at this noise is about {}\n", small(least)));
-        }
+    if won == 0
+        && let Some(least) = history.gate.as_ref().and_then(gate::Gate::resolvable)
+    {
+        out.push_str(&format!("  the champion stands; the smallest gain that could be found at this noise is about {}\n", small(least)));
     }
     out
 }
@@ -246,7 +246,7 @@ pub fn log(arguments: &Log, _terminal: &Terminal) -> Result<(), Failure> {
             .experiments
             .values()
             .skip(skip)
-            .map(|e| experiment_json(e))
+            .map(experiment_json)
             .collect();
         return report::json(
             &json!({ "schema": "sprag.ratchet-log/1", "track": place.track.name(), "experiments": experiments }),

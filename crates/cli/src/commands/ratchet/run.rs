@@ -203,11 +203,11 @@ pub fn propose(arguments: &Propose) -> Result<(), Failure> {
     let head = repository.head().map_err(PlaceError::from)?;
     let mut outcome = human::put(repository, track, &head, &folder, &arguments.message)
         .map_err(ratchet::EngineError::from)?;
-    if let (Err(ratchet::Void::NoChange), Ok(history)) = (&outcome, place.history()) {
-        if let Some(first) = &history.first {
-            outcome = human::put(repository, track, first, &folder, &arguments.message)
-                .map_err(ratchet::EngineError::from)?;
-        }
+    if let (Err(ratchet::Void::NoChange), Ok(history)) = (&outcome, place.history())
+        && let Some(first) = &history.first
+    {
+        outcome = human::put(repository, track, first, &folder, &arguments.message)
+            .map_err(ratchet::EngineError::from)?;
     }
     match outcome {
         Ok(_) => say(&format!(

@@ -51,15 +51,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn reset(path: &Path) -> Result<(), Failure> {
     let track = Store::open()?.home().join("tracks").join(NAME);
-    if track.exists() {
-        if let Some(holder) = Place::open(&track)?.running()? {
-            let who = holder
-                .pid
-                .map_or_else(String::new, |pid| format!(" (process {pid})"));
-            return Err(Failure::Usage(format!(
-                "an engine{who} runs the track; stop it first: sprag ratchet stop stack"
-            )));
-        }
+    if track.exists()
+        && let Some(holder) = Place::open(&track)?.running()?
+    {
+        let who = holder
+            .pid
+            .map_or_else(String::new, |pid| format!(" (process {pid})"));
+        return Err(Failure::Usage(format!(
+            "an engine{who} runs the track; stop it first: sprag ratchet stop stack"
+        )));
     }
     let remove = |path: &Path, outcome: std::io::Result<()>| match outcome {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Failure::Write {

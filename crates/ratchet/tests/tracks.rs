@@ -72,7 +72,7 @@ metric = "time"
 better = "lower"
 kind = "timing"
 [gate]
-same_blocks = 2
+same_blocks = 4
 [sandbox]
 reads = ["SHARED"]
 "#;
@@ -191,7 +191,7 @@ fn a_build_sees_no_data_and_nobody_but_the_judge_sees_what_is_hidden() {
     assert_eq!(found.standing, Standing::Merged, "{}", words(&found));
     // What looks for the hidden file anywhere finds nothing.
     let search = "grep -rl secret / 2>/dev/null --include=hidden.txt && exit 7\ncat made > value\n";
-    let found = world.experiment(&[("run.sh", Some(search)), ("value", Some("50\n"))]);
+    let found = world.experiment(&[("run.sh", Some(search))]);
     assert_eq!(found.screen.unwrap().figures.loss, None, "{:?}", found.words);
 }
 

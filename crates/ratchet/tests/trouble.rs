@@ -73,7 +73,7 @@ fn what_was_sealed_may_not_change_until_a_new_epoch_begins() {
     assert_eq!((old.races, old.alpha), (new.races, new.alpha));
     assert!(after.past(gate::Better::Higher).iter().all(|past| !past.comparable && past.cost.is_none()));
     // The same files may be judged by the other judge.
-    world.propose(&[("value", Some("41\n"))], "again").unwrap();
+    world.propose(&[("notes/new", Some("for the other judge"))], "again").unwrap();
     assert!(world::last(&world.run(1)).screen.is_some());
     // A seal whose copy was tampered with does not hold either.
     fs::write(place.epoch(2).join("files/judge.sh"), "echo").unwrap();

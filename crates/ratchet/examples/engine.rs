@@ -18,7 +18,8 @@ impl Observer for Acknowledge {
     fn proposing(&mut self, _: u64, _: &str) {}
 
     fn recorded(&mut self, record: &Record, _: Option<u64>, _: &History) {
-        let body = serde_json::to_value(record).map_or_else(|_| String::new(), |body| body.to_string());
+        let body =
+            serde_json::to_value(record).map_or_else(|_| String::new(), |body| body.to_string());
         let mut out = std::io::stdout();
         // A reader that has gone misses nothing that the ledger does not hold.
         let _gone = writeln!(out, "{}", Digest::of(body.as_bytes())).and_then(|()| out.flush());
@@ -49,7 +50,10 @@ fn main() -> ExitCode {
     if words.first().is_some_and(|word| word == "cell") {
         return sandbox::inner::main(words.into_iter().skip(1));
     }
-    let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<String> = words
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let (folder, total, level) = match words.as_slice() {
         ["run", folder, total] => (folder, total, None),

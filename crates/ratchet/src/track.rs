@@ -121,6 +121,7 @@ impl Track {
     pub fn parse(text: &str) -> Result<Self, TrackError> {
         let file: File = toml::from_str(text).map_err(|e| TrackError::Toml(Box::new(e)))?;
         check_name(&file.name)?;
+        check_program(&file)?;
         let globs = Globs::new(&file.artefact).map_err(|(name, why)| field(&name, why))?;
         check_commands(&file)?;
         for (name, list) in [
@@ -268,8 +269,8 @@ fn check_commands(file: &File) -> Result<(), TrackError> {
     Ok(())
 }
 
-/// Single paths: inside the root, and of a kind that a candidate may read.
-fn check_paths(file: &File, globs: &Globs) -> Result<(), TrackError> {
+/// The program is copied by its path, so that has to stay inside.
+fn check_program(file: &File) -> Result<(), TrackError> {
     if let Some(program) = &file.artefact.program
         && !crate::disk::is_inside(Path::new(program))
     {
@@ -278,6 +279,11 @@ fn check_paths(file: &File, globs: &Globs) -> Result<(), TrackError> {
         );
         return Err(field("artefact.program", why));
     }
+    Ok(())
+}
+
+/// The file of the standard input: inside the root, and of a kind that a candidate may read.
+fn check_paths(file: &File, globs: &Globs) -> Result<(), TrackError> {
     let Some(stdin) = file.run.as_ref().and_then(|run| run.stdin.as_ref()) else {
         return Ok(());
     };

@@ -18,15 +18,43 @@ fn links_pipes_and_folders_are_no_files() {
     fs::write(at("d/file"), "x").unwrap();
     symlink("/dev/zero", at("link")).unwrap();
     symlink("d", at("other")).unwrap();
-    assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
-    assert_eq!(walk(folder.path(), &|_| false).unwrap(), [PathBuf::from("d/file")]);
-    let kinds: Vec<Kind> = entries(folder.path(), &|_| false).unwrap().into_iter().map(|(_, kind)| kind).collect();
+    assert!(
+        Command::new("mkfifo")
+            .arg(at("pipe"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(
+        walk(folder.path(), &|_| false).unwrap(),
+        [PathBuf::from("d/file")]
+    );
+    let kinds: Vec<Kind> = entries(folder.path(), &|_| false)
+        .unwrap()
+        .into_iter()
+        .map(|(_, kind)| kind)
+        .collect();
     assert_eq!(kinds, [Kind::File, Kind::Link, Kind::Link, Kind::Other]);
     // None of these is opened: a pipe would never end, and /dev/zero neither.
     let digest = Digest::of(b"x");
-    for (path, expected) in [("d/file", true), ("link", false), ("pipe", false), ("other/file", false), ("d", false), ("none", false)] {
-        assert_eq!(holds(folder.path(), Path::new(path), &digest), expected, "{path}");
-        assert_eq!(read_regular(folder.path(), Path::new(path), 9).is_some(), expected, "{path}");
+    for (path, expected) in [
+        ("d/file", true),
+        ("link", false),
+        ("pipe", false),
+        ("other/file", false),
+        ("d", false),
+        ("none", false),
+    ] {
+        assert_eq!(
+            holds(folder.path(), Path::new(path), &digest),
+            expected,
+            "{path}"
+        );
+        assert_eq!(
+            read_regular(folder.path(), Path::new(path), 9).is_some(),
+            expected,
+            "{path}"
+        );
     }
     assert_eq!(read_regular(folder.path(), Path::new("d/file"), 0), None);
 }
@@ -37,14 +65,17 @@ fn a_folder_without_rights_and_a_very_deep_one_go() {
     let top = folder.path().join("top");
     fs::create_dir_all(top.join("closed/inner")).unwrap();
     fs::write(top.join("closed/inner/file"), "x").unwrap();
-    fs::set_permissions(top.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(top.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
     let dug = Command::new("python3")
         .args(["-c", "import os, sys\nos.chdir(sys.argv[1])\nfor i in range(3000):\n os.mkdir('a' * 20)\n os.chdir('a' * 20)\nopen('f', 'w')"])
         .arg(&top)
         .status()
         .unwrap();
     assert!(dug.success());
-    assert!(walk(&top, &|_| false).is_err(), "no path reaches the bottom");
+    assert!(
+        walk(&top, &|_| false).is_err(),
+        "no path reaches the bottom"
+    );
     remove(&top).unwrap();
     assert!(!top.exists());
     remove(&top).unwrap();
@@ -67,7 +98,14 @@ fn removing_a_link_leaves_what_it_names() {
 
 #[test]
 fn only_plain_names_are_inside() {
-    for (path, expected) in [("a/b", true), ("", false), ("..", false), ("a/../b", false), ("/a", false), ("./a", false)] {
+    for (path, expected) in [
+        ("a/b", true),
+        ("", false),
+        ("..", false),
+        ("a/../b", false),
+        ("/a", false),
+        ("./a", false),
+    ] {
         assert_eq!(is_inside(Path::new(path)), expected, "{path:?}");
     }
 }

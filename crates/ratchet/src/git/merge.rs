@@ -24,7 +24,7 @@ impl Repository {
             fs::write(folder.path().join(name), bytes).map_err(io)?;
         }
         let mut command = self.git();
-        command.args(["merge-file", "--stdout", "--quiet"]);
+        command.args(["merge-file", "--stdout"]);
         command.args(["ours", "base", "theirs"].map(|name| folder.path().join(name)));
         let output = command.output().map_err(GitError::Missing)?;
         match output.status.code() {

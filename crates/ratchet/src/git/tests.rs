@@ -1,6 +1,12 @@
 //! A real repository: what git is asked leaves the user's work tree, index, `HEAD` and branches as they were.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::symlink, path::{Path, PathBuf}, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use tempfile::TempDir;
 
@@ -14,7 +20,11 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
         .args(arguments)
         .output()
         .unwrap();
-    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "git {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -43,7 +53,12 @@ fn untouched(folder: &Path) -> Vec<String> {
     let mut state: Vec<String> = [
         &["status", "--porcelain", "--ignored"][..],
         &["rev-parse", "HEAD"],
-        &["for-each-ref", "--format=%(refname) %(objectname)", "refs/heads", "refs/tags"],
+        &[
+            "for-each-ref",
+            "--format=%(refname) %(objectname)",
+            "refs/heads",
+            "refs/tags",
+        ],
         &["ls-files", "-s"],
         &["config", "--list", "--local"],
     ]
@@ -56,15 +71,35 @@ fn untouched(folder: &Path) -> Vec<String> {
 
 #[test]
 fn a_commit_of_odd_names_modes_and_deletions_leaves_the_user_alone() {
-    let folder = repository(&[("a", "1\n"), ("gone", "x"), ("dir/inner", "y"), ("file", "z")]);
+    let folder = repository(&[
+        ("a", "1\n"),
+        ("gone", "x"),
+        ("dir/inner", "y"),
+        ("file", "z"),
+    ]);
     fs::write(folder.path().join("a"), "changed by the user\n").unwrap();
     fs::write(folder.path().join("new"), "untracked\n").unwrap();
     git(folder.path(), &["add", "new"]);
     let before = untouched(folder.path());
     let repository = Repository::around(folder.path()).unwrap();
     let base = repository.head().unwrap();
-    let odd = ["sp ace", "quo\"te", "back\\slash", "new\nline", "tab\t", "ünïcödé", "-dash", "star*", " lead", "#hash", ":(top)x"];
-    let mut changes: BTreeMap<PathBuf, Option<Contents>> = odd.iter().map(|name| (PathBuf::from(name), plain(name))).collect();
+    let odd = [
+        "sp ace",
+        "quo\"te",
+        "back\\slash",
+        "new\nline",
+        "tab\t",
+        "ünïcödé",
+        "-dash",
+        "star*",
+        " lead",
+        "#hash",
+        ":(top)x",
+    ];
+    let mut changes: BTreeMap<PathBuf, Option<Contents>> = odd
+        .iter()
+        .map(|name| (PathBuf::from(name), plain(name)))
+        .collect();
     let script = Contents {
         bytes: b"#!/bin/sh\n\0\xff".to_vec(),
         executable: true,
@@ -76,7 +111,14 @@ fn a_commit_of_odd_names_modes_and_deletions_leaves_the_user_alone() {
     changes.insert("dir".into(), plain("now a file"));
     changes.insert("file".into(), None);
     changes.insert("file/inner".into(), plain("now a folder"));
-    let commit = repository.commit(&base, &changes, "words\n\nof \"many\" lines", "refs/sprag/t/candidates/1").unwrap();
+    let commit = repository
+        .commit(
+            &base,
+            &changes,
+            "words\n\nof \"many\" lines",
+            "refs/sprag/t/candidates/1",
+        )
+        .unwrap();
     assert_eq!(untouched(folder.path()), before);
     assert_eq!(repository.subject(&commit).unwrap(), "words");
     let files = repository.files(&commit).unwrap();
@@ -89,7 +131,11 @@ fn a_commit_of_odd_names_modes_and_deletions_leaves_the_user_alone() {
         })
         .unwrap();
     for name in odd {
-        assert_eq!(found[Path::new(name)], (Mode::Plain, name.as_bytes().to_vec()), "{name:?}");
+        assert_eq!(
+            found[Path::new(name)],
+            (Mode::Plain, name.as_bytes().to_vec()),
+            "{name:?}"
+        );
     }
     assert_eq!(found[Path::new("run.sh")], (Mode::Executable, script.bytes));
     assert_eq!(found[Path::new("a")].1, b"1\n");
@@ -97,7 +143,10 @@ fn a_commit_of_odd_names_modes_and_deletions_leaves_the_user_alone() {
     assert_eq!(found[Path::new("file/inner")].1, b"now a folder");
     assert!(!found.contains_key(Path::new("gone")));
     assert_eq!(found.len(), odd.len() + 4);
-    assert_eq!(repository.resolve("refs/sprag/t/candidates/1").unwrap(), Some(commit));
+    assert_eq!(
+        repository.resolve("refs/sprag/t/candidates/1").unwrap(),
+        Some(commit)
+    );
     git(folder.path(), &["fsck", "--strict"]);
 }
 
@@ -119,9 +168,22 @@ fn a_subfolder_a_work_tree_and_a_detached_head() {
     let folder = repository(&[("sub/deep/a", "1"), ("b", "2")]);
     let repository = Repository::around(&folder.path().join("sub")).unwrap();
     let head = repository.head().unwrap();
-    assert_eq!(repository.files(&head).unwrap()[0].path, Path::new("deep/a"));
-    let commit = repository.commit(&head, &BTreeMap::from([("deep/a".into(), plain("9"))]), "m", "refs/sprag/t/x").unwrap();
-    assert_eq!(git(folder.path(), &["show", &format!("{commit}:sub/deep/a")]), "9");
+    assert_eq!(
+        repository.files(&head).unwrap()[0].path,
+        Path::new("deep/a")
+    );
+    let commit = repository
+        .commit(
+            &head,
+            &BTreeMap::from([("deep/a".into(), plain("9"))]),
+            "m",
+            "refs/sprag/t/x",
+        )
+        .unwrap();
+    assert_eq!(
+        git(folder.path(), &["show", &format!("{commit}:sub/deep/a")]),
+        "9"
+    );
     assert_eq!(git(folder.path(), &["show", &format!("{commit}:b")]), "2");
     fs::write(folder.path().join("sub/deep/a"), "dirty").unwrap();
     fs::write(folder.path().join("b"), "dirty, and outside").unwrap();
@@ -129,9 +191,15 @@ fn a_subfolder_a_work_tree_and_a_detached_head() {
 
     let other = tempfile::tempdir().unwrap();
     let tree = other.path().join("tree");
-    git(folder.path(), &["worktree", "add", "-q", "--detach", tree.to_str().unwrap()]);
+    git(
+        folder.path(),
+        &["worktree", "add", "-q", "--detach", tree.to_str().unwrap()],
+    );
     let second = Repository::around(&tree).unwrap();
-    assert_eq!(fs::canonicalize(second.common()).unwrap(), fs::canonicalize(repository.common()).unwrap());
+    assert_eq!(
+        fs::canonicalize(second.common()).unwrap(),
+        fs::canonicalize(repository.common()).unwrap()
+    );
     assert_eq!(second.head().unwrap(), head);
     assert_eq!(second.resolve("refs/sprag/t/x").unwrap(), Some(commit));
     assert_eq!(second.dirty().unwrap(), Vec::<PathBuf>::new());
@@ -140,13 +208,19 @@ fn a_subfolder_a_work_tree_and_a_detached_head() {
 #[test]
 fn what_is_no_repository_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(Repository::around(folder.path()), Err(GitError::NoRepository { .. })));
+    assert!(matches!(
+        Repository::around(folder.path()),
+        Err(GitError::NoRepository { .. })
+    ));
     git(folder.path(), &["init", "-q"]);
     let repository = Repository::around(folder.path()).unwrap();
     assert!(matches!(repository.head(), Err(GitError::NoCommit(_))));
     let bare = tempfile::tempdir().unwrap();
     git(bare.path(), &["init", "-q", "--bare"]);
-    assert!(matches!(Repository::around(bare.path()), Err(GitError::Bare(_))));
+    assert!(matches!(
+        Repository::around(bare.path()),
+        Err(GitError::Bare(_))
+    ));
     let named = folder.path().join("line\nbreak");
     fs::create_dir(&named).unwrap();
     assert!(matches!(Repository::around(&named), Err(GitError::Name(_))));
@@ -154,7 +228,10 @@ fn what_is_no_repository_says_so() {
 
 #[test]
 fn hooks_filters_and_the_callers_environment_do_nothing() {
-    let folder = repository(&[("a", "1\n"), (".gitattributes", "* filter=evil text eol=crlf\n")]);
+    let folder = repository(&[
+        ("a", "1\n"),
+        (".gitattributes", "* filter=evil text eol=crlf\n"),
+    ]);
     git(folder.path(), &["config", "filter.evil.smudge", "false"]);
     git(folder.path(), &["config", "filter.evil.required", "true"]);
     let hook = folder.path().join(".git/hooks/reference-transaction");
@@ -163,10 +240,20 @@ fn hooks_filters_and_the_callers_environment_do_nothing() {
     Command::new("chmod").arg("+x").arg(&hook).status().unwrap();
     let repository = Repository::around(folder.path()).unwrap();
     let head = repository.head().unwrap();
-    let commit = repository.commit(&head, &BTreeMap::from([("b".into(), plain("2\n"))]), "m", "refs/sprag/t/x").unwrap();
+    let commit = repository
+        .commit(
+            &head,
+            &BTreeMap::from([("b".into(), plain("2\n"))]),
+            "m",
+            "refs/sprag/t/x",
+        )
+        .unwrap();
     repository.point("refs/sprag/t/y", &commit).unwrap();
     let files = repository.files(&commit).unwrap();
-    let all: Vec<_> = files.iter().filter(|file| file.path == Path::new("a")).collect();
+    let all: Vec<_> = files
+        .iter()
+        .filter(|file| file.path == Path::new("a"))
+        .collect();
     repository
         .read(&all, &mut |_, bytes| {
             assert_eq!(bytes, b"1\n");
@@ -181,11 +268,21 @@ fn references_change_together_and_locks_of_the_dead_go() {
     let repository = Repository::around(folder.path()).unwrap();
     let head = repository.head().unwrap();
     let name = |n: u32| format!("refs/sprag/t/candidates/{n}");
-    repository.update(&[(name(1), Some(head.clone())), (name(2), Some(head.clone()))]).unwrap();
+    repository
+        .update(&[(name(1), Some(head.clone())), (name(2), Some(head.clone()))])
+        .unwrap();
     let lock = repository.common().join("refs/sprag/t/candidates/1.lock");
     fs::write(&lock, "").unwrap();
-    assert!(repository.update(&[(name(1), None), (name(2), None)]).is_err());
-    assert_eq!(repository.references("refs/sprag/t/").unwrap().len(), 2, "all or none");
+    assert!(
+        repository
+            .update(&[(name(1), None), (name(2), None)])
+            .is_err()
+    );
+    assert_eq!(
+        repository.references("refs/sprag/t/").unwrap().len(),
+        2,
+        "all or none"
+    );
     repository.unlock("refs/sprag/t/").unwrap();
     repository.update(&[(name(1), None)]).unwrap();
     repository.forget(&name(1), &head).unwrap();
@@ -199,9 +296,20 @@ fn two_changes_of_one_file_are_merged_where_they_do_not_meet() {
     let folder = repository(&[("a", "1")]);
     let repository = Repository::around(folder.path()).unwrap();
     let base = b"1\n2\n3\n4\n5\n6\n7\n";
-    let merged = repository.merge(b"one\n2\n3\n4\n5\n6\n7\n", base, b"1\n2\n3\n4\n5\n6\nseven\n").unwrap();
+    let merged = repository
+        .merge(
+            b"one\n2\n3\n4\n5\n6\n7\n",
+            base,
+            b"1\n2\n3\n4\n5\n6\nseven\n",
+        )
+        .unwrap();
     assert_eq!(merged.unwrap(), b"one\n2\n3\n4\n5\n6\nseven\n");
-    assert_eq!(repository.merge(b"one\n2\n", b"1\n2\n", b"uno\n2\n").unwrap(), None);
+    assert_eq!(
+        repository
+            .merge(b"one\n2\n", b"1\n2\n", b"uno\n2\n")
+            .unwrap(),
+        None
+    );
     assert_eq!(repository.merge(b"\0a", b"\0b", b"\0c").unwrap(), None);
 }
 
@@ -211,10 +319,23 @@ fn links_and_submodules_have_their_modes() {
     symlink("a", folder.path().join("link")).unwrap();
     git(folder.path(), &["add", "link"]);
     let head = git(folder.path(), &["rev-parse", "HEAD"]);
-    git(folder.path(), &["update-index", "--add", "--cacheinfo", &format!("160000,{head},module")]);
+    git(
+        folder.path(),
+        &[
+            "update-index",
+            "--add",
+            "--cacheinfo",
+            &format!("160000,{head},module"),
+        ],
+    );
     git(folder.path(), &["commit", "-q", "-m", "m"]);
     let repository = Repository::around(folder.path()).unwrap();
-    let modes: Vec<Mode> = repository.files(&repository.head().unwrap()).unwrap().iter().map(|file| file.mode).collect();
+    let modes: Vec<Mode> = repository
+        .files(&repository.head().unwrap())
+        .unwrap()
+        .iter()
+        .map(|file| file.mode)
+        .collect();
     assert_eq!(modes, [Mode::Plain, Mode::Link, Mode::Submodule]);
 }
 
@@ -222,7 +343,13 @@ fn links_and_submodules_have_their_modes() {
 fn an_id_is_40_or_64_digits() {
     assert!(ObjectId::parse(&"A".repeat(40)).is_some());
     assert!(ObjectId::parse(&format!(" {}\n", "0".repeat(64))).is_some());
-    for bad in ["", "HEAD", &"g".repeat(40), &"0".repeat(41), &"é".repeat(20)] {
+    for bad in [
+        "",
+        "HEAD",
+        &"g".repeat(40),
+        &"0".repeat(41),
+        &"é".repeat(20),
+    ] {
         assert_eq!(ObjectId::parse(bad), None, "{bad}");
     }
 }

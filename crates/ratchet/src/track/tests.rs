@@ -62,45 +62,141 @@ const BAD: &[(&str, &str, &str)] = &[
     ("\"src/**\", ", "\"/src\", ", "`artefact.mutable[0]`"),
     ("\"src/**\", ", "\"../src\", ", "`artefact.mutable[0]`"),
     ("\"src/**\", ", "\"src/[\", ", "`artefact.mutable[0]`"),
-    ("hidden = [\"hidden/\"]", "hidden = [\"\"]", "`artefact.hidden[0]`"),
-    ("program = \"program.md\"", "program = \"/program.md\"", "`artefact.program`"),
-    ("program = \"program.md\"", "program = \"../program.md\"", "`artefact.program`"),
-    ("line = \"SEED = {}\"", "line = \"SEED\"", "`artefact.seeds[0]`"),
-    ("seeds = [{ file = \"train.py\"", "seeds = [{ file = \"judge.py\"", "`artefact.seeds[0]`"),
+    (
+        "hidden = [\"hidden/\"]",
+        "hidden = [\"\"]",
+        "`artefact.hidden[0]`",
+    ),
+    (
+        "program = \"program.md\"",
+        "program = \"/program.md\"",
+        "`artefact.program`",
+    ),
+    (
+        "program = \"program.md\"",
+        "program = \"../program.md\"",
+        "`artefact.program`",
+    ),
+    (
+        "line = \"SEED = {}\"",
+        "line = \"SEED\"",
+        "`artefact.seeds[0]`",
+    ),
+    (
+        "seeds = [{ file = \"train.py\"",
+        "seeds = [{ file = \"judge.py\"",
+        "`artefact.seeds[0]`",
+    ),
     ("command = [\"make\"]", "command = []", "`build.command`"),
-    ("command = [\"./main\"]", "command = [\"\"]", "`run.command`"),
+    (
+        "command = [\"./main\"]",
+        "command = [\"\"]",
+        "`run.command`",
+    ),
     ("time = \"5m\"", "time = \"soon\"", "time"),
     ("time = \"5m\"", "time = -1.0", "time"),
     ("time = \"5m\"", "time = nan", "time"),
     ("output = [\"out/*.json\"]", "output = []", "`run.output`"),
-    ("output = [\"out/*.json\"]", "output = [\"/etc/*\"]", "`run.output[0]`"),
-    ("stdin = \"data/in\"", "stdin = \"hidden/in\"", "`run.stdin`"),
+    (
+        "output = [\"out/*.json\"]",
+        "output = [\"/etc/*\"]",
+        "`run.output[0]`",
+    ),
+    (
+        "stdin = \"data/in\"",
+        "stdin = \"hidden/in\"",
+        "`run.stdin`",
+    ),
     ("stdin = \"data/in\"", "stdin = \"../in\"", "`run.stdin`"),
-    ("stdin = \"data/in\"", "stdin = \"data/../hidden/in\"", "`run.stdin`"),
-    ("command = [\"python3\", \"judge.py\"]", "command = []", "`judge.command`"),
-    ("kind = \"score\"", "kind = \"score\"\nclock = \"judge\"", "`judge.clock`"),
-    ("kind = \"score\"", "kind = \"score\"\nrepeats = 0", "`judge.repeats`"),
-    ("kind = \"score\"", "kind = \"score\"\nrepeats = 101", "`judge.repeats`"),
+    (
+        "stdin = \"data/in\"",
+        "stdin = \"data/../hidden/in\"",
+        "`run.stdin`",
+    ),
+    (
+        "command = [\"python3\", \"judge.py\"]",
+        "command = []",
+        "`judge.command`",
+    ),
+    (
+        "kind = \"score\"",
+        "kind = \"score\"\nclock = \"judge\"",
+        "`judge.clock`",
+    ),
+    (
+        "kind = \"score\"",
+        "kind = \"score\"\nrepeats = 0",
+        "`judge.repeats`",
+    ),
+    (
+        "kind = \"score\"",
+        "kind = \"score\"\nrepeats = 101",
+        "`judge.repeats`",
+    ),
     ("kind = \"score\"", "kind = \"beauty\"", "kind"),
     ("([0-9.]+)\"", "[0-9.]+\"", "`judge.line`"),
     ("([0-9.]+)\"", "([0-9.]+\"", "`judge.line`"),
     ("([0-9.]+)\"", "(a{9999}){9999}\"", "`judge.line`"),
     ("within = 0.01", "within = nan", "`judge.second.within`"),
     ("within = 0.01", "within = -0.01", "`judge.second.within`"),
-    ("[\"python3\", \"judge.py\", \"again\"]", "[]", "`judge.second.command`"),
+    (
+        "[\"python3\", \"judge.py\", \"again\"]",
+        "[]",
+        "`judge.second.command`",
+    ),
     ("at_most = 0.01", "", "`constraint[0]`"),
     ("at_most = 0.01", "at_most = inf", "`constraint[0]`"),
     ("at_most = 0.01", "at_least = nan", "`constraint[0]`"),
-    ("file = \"train.py\", line = \"LR", "file = \"judge.py\", line = \"LR", "`proposer[0].knob[0]`"),
-    ("range = [1e-5, 1.0], log = true", "", "`proposer[0].knob[0]`"),
-    ("range = [1e-5, 1.0]", "range = [1.0, 1e-5]", "`proposer[0].knob[0]`"),
-    ("range = [1e-5, 1.0]", "range = [0.0, 1.0]", "`proposer[0].knob[0]`"),
-    ("range = [1e-5, 1.0]", "range = [nan, 1.0]", "`proposer[0].knob[0]`"),
-    ("range = [1e-5, 1.0]", "range = [\"a\", 1.0]", "`proposer[0].knob[0]`"),
-    ("range = [1e-5, 1.0], log = true", "range = [-9223372036854775808, 9223372036854775807]", "`proposer[0].knob[0]`"),
-    ("range = [1e-5, 1.0], log = true", "range = [1, 4], step = 9", "`proposer[0].knob[0]`"),
-    ("knob = [{ file", "name = \"a\\nb\"\nknob = [{ file", "`proposer[0].name`"),
-    ("kind = \"human\"", "kind = \"human\"\nname = \"command\"", "`proposer[2]`"),
+    (
+        "file = \"train.py\", line = \"LR",
+        "file = \"judge.py\", line = \"LR",
+        "`proposer[0].knob[0]`",
+    ),
+    (
+        "range = [1e-5, 1.0], log = true",
+        "",
+        "`proposer[0].knob[0]`",
+    ),
+    (
+        "range = [1e-5, 1.0]",
+        "range = [1.0, 1e-5]",
+        "`proposer[0].knob[0]`",
+    ),
+    (
+        "range = [1e-5, 1.0]",
+        "range = [0.0, 1.0]",
+        "`proposer[0].knob[0]`",
+    ),
+    (
+        "range = [1e-5, 1.0]",
+        "range = [nan, 1.0]",
+        "`proposer[0].knob[0]`",
+    ),
+    (
+        "range = [1e-5, 1.0]",
+        "range = [\"a\", 1.0]",
+        "`proposer[0].knob[0]`",
+    ),
+    (
+        "range = [1e-5, 1.0], log = true",
+        "range = [-9223372036854775808, 9223372036854775807]",
+        "`proposer[0].knob[0]`",
+    ),
+    (
+        "range = [1e-5, 1.0], log = true",
+        "range = [1, 4], step = 9",
+        "`proposer[0].knob[0]`",
+    ),
+    (
+        "knob = [{ file",
+        "name = \"a\\nb\"\nknob = [{ file",
+        "`proposer[0].name`",
+    ),
+    (
+        "kind = \"human\"",
+        "kind = \"human\"\nname = \"command\"",
+        "`proposer[2]`",
+    ),
     ("command = [\"agent\"]", "command = [\"\"]", "`proposer[1]`"),
     (
         "range = [1e-5, 1.0], log = true }",
@@ -124,20 +220,30 @@ fn every_error_names_its_field() {
 #[test]
 fn gate_settings_are_checked_with_the_rest() {
     let error = Track::parse(&format!("{GOOD}\n[gate]\nq = 2.0\n")).unwrap_err();
-    assert!(error.to_string().contains("`gate`") && error.to_string().contains("`q`"), "{error}");
+    assert!(
+        error.to_string().contains("`gate`") && error.to_string().contains("`q`"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_timing_track_needs_something_to_time() {
     let text = "name = \"t\"\n[artefact]\nmutable = [\"a\"]\n[judge]\nmetric = \"s\"\nbetter = \"lower\"\nkind = \"timing\"\n";
-    assert!(Track::parse(text).unwrap_err().to_string().contains("`run`"));
+    assert!(
+        Track::parse(text)
+            .unwrap_err()
+            .to_string()
+            .contains("`run`")
+    );
     let text = format!("{text}[run]\ncommand = [\"./a\"]\noutput = [\"o\"]\n");
     assert!(Track::parse(&text).is_ok());
 }
 
 #[test]
 fn the_strictest_glob_wins() {
-    let text = GOOD.replace("[\"src/**\", \"train.py\"]", "[\"**\"]").replace("\"judge.py\"]\ndata", "\"judge.py\", \"data/x\"]\ndata");
+    let text = GOOD
+        .replace("[\"src/**\", \"train.py\"]", "[\"**\"]")
+        .replace("\"judge.py\"]\ndata", "\"judge.py\", \"data/x\"]\ndata");
     let globs = Track::parse(&text).unwrap().globs;
     let part = |path: &str| globs.part(Path::new(path));
     assert_eq!(part("src/a.py"), Part::Mutable);
@@ -147,14 +253,25 @@ fn the_strictest_glob_wins() {
     for never in ["track.toml", "program.md"] {
         assert_eq!(part(never), Part::Sealed, "{never}");
     }
-    for never in [".git/config", ".gitattributes", "sub/.gitmodules", ".GitIgnore", "a/.git", "git~1/config", ".sprag/HISTORY.md"] {
+    for never in [
+        ".git/config",
+        ".gitattributes",
+        "sub/.gitmodules",
+        ".GitIgnore",
+        "a/.git",
+        "git~1/config",
+        ".sprag/HISTORY.md",
+    ] {
         assert_eq!(part(never), Part::Fixed, "{never}");
     }
 }
 
 #[test]
 fn a_star_stays_in_its_folder() {
-    let text = GOOD.replace("[\"src/**\", \"train.py\"]", "[\"./src/*.py\", \"train.py\"]");
+    let text = GOOD.replace(
+        "[\"src/**\", \"train.py\"]",
+        "[\"./src/*.py\", \"train.py\"]",
+    );
     let globs = Track::parse(&text).unwrap().globs;
     assert_eq!(globs.part(Path::new("src/a.py")), Part::Mutable);
     assert_eq!(globs.part(Path::new("src/deep/a.py")), Part::Fixed);

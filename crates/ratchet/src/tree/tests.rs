@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use super::{changes, in_the_way, normalised};
-use crate::{git::{Contents, Files}, track::Track};
+use crate::{
+    git::{Contents, Files},
+    track::Track,
+};
 
 fn track() -> Track {
     let text = "name = \"t\"\n[artefact]\nmutable = [\"**\"]\nseeds = [{ file = \"a\", line = \"SEED = {}\" }]\n[judge]\ncommand = [\"j\"]\nmetric = \"m\"\nbetter = \"lower\"\nkind = \"score\"\n";
@@ -15,17 +18,25 @@ fn files(list: &[(&str, &[u8])]) -> Files {
         bytes: bytes.to_vec(),
         executable: false,
     };
-    list.iter().map(|(path, bytes)| (PathBuf::from(path), contents(bytes))).collect()
+    list.iter()
+        .map(|(path, bytes)| (PathBuf::from(path), contents(bytes)))
+        .collect()
 }
 
 #[test]
 fn blanks_at_the_ends_make_no_other_candidate_and_everything_else_does() {
     let track = track();
-    let same = |a: &[u8], b: &[u8]| normalised(&track, &files(&[("x", a)]), false) == normalised(&track, &files(&[("x", b)]), false);
+    let same = |a: &[u8], b: &[u8]| {
+        normalised(&track, &files(&[("x", a)]), false)
+            == normalised(&track, &files(&[("x", b)]), false)
+    };
     assert!(same(b"a\nb\n", b"a  \r\nb\t\n\n\n"));
     assert!(!same(b"a\nb", b"a\n b"));
     assert!(!same(b"a\nb", b"\na\nb"));
-    assert!(!same(b"\xff a \n", b"\xff a\n"), "what is no text is compared byte by byte");
+    assert!(
+        !same(b"\xff a \n", b"\xff a\n"),
+        "what is no text is compared byte by byte"
+    );
     let one = normalised(&track, &files(&[("ab", b"c")]), false);
     assert_ne!(one, normalised(&track, &files(&[("a", b"bc")]), false));
     let mut executable = files(&[("ab", b"c")]);
@@ -41,16 +52,25 @@ fn a_seed_counts_only_where_it_is_asked_for() {
     assert_ne!(of("SEED = 1\nx\n", false), of("SEED = 2\nx\n", false));
     assert_ne!(of("SEED = 1\nx\n", true), of("SEED = 1\ny\n", true));
     // Where the line is not there, or is there twice, nothing is blanked.
-    assert_ne!(of("SEED = 1\nSEED = 2\n", true), of("SEED = 1\nSEED = 3\n", true));
+    assert_ne!(
+        of("SEED = 1\nSEED = 2\n", true),
+        of("SEED = 1\nSEED = 3\n", true)
+    );
     let elsewhere = |text: &str| normalised(&track, &files(&[("b", text.as_bytes())]), true);
     assert_ne!(elsewhere("SEED = 1\n"), elsewhere("SEED = 2\n"));
 }
 
 #[test]
 fn changes_are_what_differs() {
-    let (old, new) = (files(&[("a", b"1"), ("b", b"2"), ("c", b"3")]), files(&[("a", b"1"), ("b", b"9"), ("d", b"4")]));
+    let (old, new) = (
+        files(&[("a", b"1"), ("b", b"2"), ("c", b"3")]),
+        files(&[("a", b"1"), ("b", b"9"), ("d", b"4")]),
+    );
     let changed = changes(&old, &new);
-    let names: Vec<_> = changes(&old, &new).into_keys().map(|path| path.display().to_string()).collect();
+    let names: Vec<_> = changes(&old, &new)
+        .into_keys()
+        .map(|path| path.display().to_string())
+        .collect();
     assert_eq!(names, ["b", "c", "d"]);
     assert_eq!(changed[&PathBuf::from("c")], None);
     assert!(changes(&old, &old).is_empty());

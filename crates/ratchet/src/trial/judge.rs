@@ -268,7 +268,8 @@ fn positive(champion: Vec<f64>, candidate: Vec<f64>) -> Result<Verdict, Loss> {
 
 /// Whether two judges agree on a value.
 pub(super) fn agree(judge: f64, second: f64, within: f64) -> bool {
-    (judge - second).abs() <= within * judge.abs().max(second.abs())
+    let largest = judge.abs().max(second.abs());
+    largest.is_finite() && (judge - second).abs() <= within * largest
 }
 
 /// ln(cost of the champion / cost of the candidate) of one block: above 0 where the candidate is better. Each arm counts with its median.

@@ -34,15 +34,26 @@ fn base() -> Files {
 fn values(knobs: &[Knob], method: Method, past: &[Past]) -> Vec<String> {
     let idea = propose(method, knobs, "s", 7, past, &base()).unwrap();
     let text = String::from_utf8(idea.files[&PathBuf::from("f")].bytes.clone()).unwrap();
-    knobs.iter().map(|knob| knob.place.read(&text).unwrap().to_owned()).collect()
+    knobs
+        .iter()
+        .map(|knob| knob.place.read(&text).unwrap().to_owned())
+        .collect()
 }
 
 /// So many questions of a search, each with what `cost` says of its values.
-fn search(knobs: &[Knob], method: Method, count: usize, cost: &dyn Fn(&[f64]) -> Option<f64>) -> Vec<Past> {
+fn search(
+    knobs: &[Knob],
+    method: Method,
+    count: usize,
+    cost: &dyn Fn(&[f64]) -> Option<f64>,
+) -> Vec<Past> {
     let mut past = Vec::new();
     for number in 0..count {
         let idea = propose(method, knobs, "s", 7, &past, &base()).unwrap();
-        let chosen: Vec<f64> = values(knobs, method, &past).iter().map(|value| value.parse().unwrap_or(0.0)).collect();
+        let chosen: Vec<f64> = values(knobs, method, &past)
+            .iter()
+            .map(|value| value.parse().unwrap_or(0.0))
+            .collect();
         past.push(Past {
             experiment: number as u64 + 1,
             proposer: "s".to_owned(),
@@ -59,7 +70,9 @@ fn search(knobs: &[Knob], method: Method, count: usize, cost: &dyn Fn(&[f64]) ->
 }
 
 fn best(past: &[Past]) -> f64 {
-    past.iter().filter_map(|past| past.cost).fold(f64::INFINITY, f64::min)
+    past.iter()
+        .filter_map(|past| past.cost)
+        .fold(f64::INFINITY, f64::min)
 }
 
 const METHODS: [Method; 3] = [Method::Tpe, Method::Cma, Method::Random];
@@ -72,7 +85,10 @@ fn all_find_the_minimum_of_a_quadratic_better_than_where_they_began() {
     let found = METHODS.map(|method| best(&search(&knobs, method, 60, &cost)));
     let begin = best(&search(&knobs, Method::Random, 6, &cost));
     for (method, found) in METHODS.iter().zip(found) {
-        assert!(found < begin, "{method:?}: {found} after 60, {begin} after 6");
+        assert!(
+            found < begin,
+            "{method:?}: {found} after 60, {begin} after 6"
+        );
         assert!(found < 0.02, "{method:?}: {found}");
     }
     assert!(found[1] < 1e-3, "CMA-ES on a quadratic: {}", found[1]);
@@ -80,13 +96,27 @@ fn all_find_the_minimum_of_a_quadratic_better_than_where_they_began() {
 
 #[test]
 fn the_same_past_gives_the_same_proposal_and_losses_are_not_asked_again() {
-    let knobs = [real("x", 0.0, 1.0, false), knob("n", Domain::Whole { low: 1, high: 9, step: 2, log: false })];
+    let knobs = [
+        real("x", 0.0, 1.0, false),
+        knob(
+            "n",
+            Domain::Whole {
+                low: 1,
+                high: 9,
+                step: 2,
+                log: false,
+            },
+        ),
+    ];
     for method in METHODS {
         // Every third one is a loss.
         let cost = |v: &[f64]| (v[1] as i64 % 3 != 0).then(|| v[0] + v[1]);
         let past = search(&knobs, method, 25, &cost);
         for length in [0, 1, 5, 12, 25] {
-            let (one, other) = (values(&knobs, method, &past[..length]), values(&knobs, method, &past[..length]));
+            let (one, other) = (
+                values(&knobs, method, &past[..length]),
+                values(&knobs, method, &past[..length]),
+            );
             assert_eq!(one, other, "{method:?} after {length}");
             // What others did, and what another judge measured, changes nothing.
             let mut more = past[..length].to_vec();
@@ -101,7 +131,11 @@ fn the_same_past_gives_the_same_proposal_and_losses_are_not_asked_again() {
             };
             more.insert(length / 2, other);
             more.insert(0, older);
-            assert_eq!(one, values(&knobs, method, &more), "{method:?} after {length} and others");
+            assert_eq!(
+                one,
+                values(&knobs, method, &more),
+                "{method:?} after {length} and others"
+            );
         }
     }
 }
@@ -112,16 +146,27 @@ fn other_knobs_begin_anew_and_go_on_from_there() {
     let wide = [real("x", 0.0, 100.0, false)];
     for method in METHODS {
         let mut past = search(&narrow, method, 5, &|v| Some(v[0]));
-        assert_eq!(values(&wide, method, &past), values(&wide, method, &[]), "{method:?}");
+        assert_eq!(
+            values(&wide, method, &past),
+            values(&wide, method, &[]),
+            "{method:?}"
+        );
         let fresh = search(&wide, method, 12, &|v| Some((v[0] - 50.0).abs()));
         past.extend(fresh.iter().cloned());
-        assert_eq!(values(&wide, method, &past), values(&wide, method, &fresh), "{method:?}");
+        assert_eq!(
+            values(&wide, method, &past),
+            values(&wide, method, &fresh),
+            "{method:?}"
+        );
     }
 }
 
 #[test]
 fn costs_of_any_size_panic_nobody() {
-    let knobs = [real("x", 1e-300, 1e300, true), real("y", -1e300, 1e300 / 2.0, false)];
+    let knobs = [
+        real("x", 1e-300, 1e300, true),
+        real("y", -1e300, 1e300 / 2.0, false),
+    ];
     for method in METHODS {
         for cost in [Some(f64::MAX), Some(f64::MIN), Some(0.0), None] {
             search(&knobs, method, 14, &|_| cost);
@@ -131,21 +176,61 @@ fn costs_of_any_size_panic_nobody() {
 
 #[test]
 fn a_file_without_the_line_is_the_proposers_failure() {
-    assert!(propose(Method::Tpe, &[real("gone", 0.0, 1.0, false)], "s", 1, &[], &base()).is_err());
-    assert!(propose(Method::Tpe, &[real("x", 0.0, 1.0, false)], "s", 1, &[], &Files::new()).is_err());
+    assert!(
+        propose(
+            Method::Tpe,
+            &[real("gone", 0.0, 1.0, false)],
+            "s",
+            1,
+            &[],
+            &base()
+        )
+        .is_err()
+    );
+    assert!(
+        propose(
+            Method::Tpe,
+            &[real("x", 0.0, 1.0, false)],
+            "s",
+            1,
+            &[],
+            &Files::new()
+        )
+        .is_err()
+    );
 }
 
 #[test]
 fn every_whole_number_and_every_value_is_reached() {
-    let whole = Domain::Whole { low: 1, high: 8, step: 3, log: false };
-    let found: std::collections::BTreeSet<String> = (0..=100).map(|i| literal(&whole, f64::from(i) / 100.0)).collect();
+    let whole = Domain::Whole {
+        low: 1,
+        high: 8,
+        step: 3,
+        log: false,
+    };
+    let found: std::collections::BTreeSet<String> = (0..=100)
+        .map(|i| literal(&whole, f64::from(i) / 100.0))
+        .collect();
     assert_eq!(found.into_iter().collect::<Vec<_>>(), ["1", "4", "7"]);
-    let log = Domain::Whole { low: 1, high: 4, step: 1, log: true };
-    let found: std::collections::BTreeSet<String> = (0..=100).map(|i| literal(&log, f64::from(i) / 100.0)).collect();
+    let log = Domain::Whole {
+        low: 1,
+        high: 4,
+        step: 1,
+        log: true,
+    };
+    let found: std::collections::BTreeSet<String> = (0..=100)
+        .map(|i| literal(&log, f64::from(i) / 100.0))
+        .collect();
     assert_eq!(found.into_iter().collect::<Vec<_>>(), ["1", "2", "3", "4"]);
-    let knobs = [knob("x", Domain::Values(vec!["a".into(), "b".into(), "c".into()]))];
+    let knobs = [knob(
+        "x",
+        Domain::Values(vec!["a".into(), "b".into(), "c".into()]),
+    )];
     let past = search(&knobs, Method::Tpe, 30, &|_| Some(1.0));
-    let chosen: std::collections::BTreeSet<_> = past.iter().filter_map(|p| p.knobs.clone()?.into_values().next()).collect();
+    let chosen: std::collections::BTreeSet<_> = past
+        .iter()
+        .filter_map(|p| p.knobs.clone()?.into_values().next())
+        .collect();
     assert_eq!(chosen.len(), 3);
 }
 

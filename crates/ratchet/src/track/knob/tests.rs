@@ -11,7 +11,10 @@ fn place(line: &str) -> Place {
 #[test]
 fn the_pattern_has_one_place_and_something_around_it() {
     for bad in ["", "{}", "  {}  ", "x = 1", "x = {} + {}", "x\n= {}"] {
-        assert!(matches!(Place::new("f", bad), Err(KnobError::Pattern(_))), "{bad:?}");
+        assert!(
+            matches!(Place::new("f", bad), Err(KnobError::Pattern(_))),
+            "{bad:?}"
+        );
     }
 }
 
@@ -19,23 +22,43 @@ fn the_pattern_has_one_place_and_something_around_it() {
 fn a_literal_is_read_and_replaced_in_its_place() {
     let text = "a = 1\r\n\tLR = 0.1  \r\nü = \"ä\"\nlast = 7";
     assert_eq!(place("LR = {}").read(text).unwrap(), "0.1");
-    assert_eq!(place("LR = {}").replace(text, "0.25").unwrap(), "a = 1\r\n\tLR = 0.25  \r\nü = \"ä\"\nlast = 7");
-    assert_eq!(place("ü = \"{}\"").replace(text, "日本").unwrap(), "a = 1\r\n\tLR = 0.1  \r\nü = \"日本\"\nlast = 7");
+    assert_eq!(
+        place("LR = {}").replace(text, "0.25").unwrap(),
+        "a = 1\r\n\tLR = 0.25  \r\nü = \"ä\"\nlast = 7"
+    );
+    assert_eq!(
+        place("ü = \"{}\"").replace(text, "日本").unwrap(),
+        "a = 1\r\n\tLR = 0.1  \r\nü = \"日本\"\nlast = 7"
+    );
     assert_eq!(place("last = {}").read(text).unwrap(), "7");
     assert_eq!(place("   a = {} ").read(text).unwrap(), "1");
 }
 
 #[test]
 fn no_such_line_or_two_of_them_is_an_error() {
-    assert!(matches!(place("LR = {}").read("lr = 1\nLR=1\nLR =\n"), Err(KnobError::Missing { .. })));
-    assert!(matches!(place("LR = {}").read("LR = 1\nLR = 2"), Err(KnobError::Several { count: 2, .. })));
+    assert!(matches!(
+        place("LR = {}").read("lr = 1\nLR=1\nLR =\n"),
+        Err(KnobError::Missing { .. })
+    ));
+    assert!(matches!(
+        place("LR = {}").read("LR = 1\nLR = 2"),
+        Err(KnobError::Several { count: 2, .. })
+    ));
     // More of the line tells them apart.
-    assert_eq!(place("LR = {}  # big").read("LR = 1  # big\nLR = 2  # small").unwrap(), "1");
+    assert_eq!(
+        place("LR = {}  # big")
+            .read("LR = 1  # big\nLR = 2  # small")
+            .unwrap(),
+        "1"
+    );
 }
 
 #[test]
 fn what_stands_before_and_behind_cannot_overlap() {
-    assert!(matches!(place("aba{}ba").read("aba"), Err(KnobError::Missing { .. })));
+    assert!(matches!(
+        place("aba{}ba").read("aba"),
+        Err(KnobError::Missing { .. })
+    ));
 }
 
 proptest! {

@@ -10,7 +10,13 @@ fn collected(from: &Path, names: &[&str], most: u64) -> (Result<(), Loss>, Vec<S
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let outcome = collect(from, to.path(), &globs_of(&names), &names, most).unwrap();
     let files = crate::disk::walk(to.path(), &|_| false).unwrap();
-    (outcome, files.iter().map(|path| path.display().to_string()).collect())
+    (
+        outcome,
+        files
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect(),
+    )
 }
 
 #[test]
@@ -19,9 +25,17 @@ fn links_never_leave() {
     fs::write(folder.path().join("real"), "x").unwrap();
     symlink("/etc/passwd", folder.path().join("link")).unwrap();
     symlink("/etc", folder.path().join("etc")).unwrap();
-    assert_eq!(collected(folder.path(), &["real"], 9), (Ok(()), vec!["real".to_owned()]));
+    assert_eq!(
+        collected(folder.path(), &["real"], 9),
+        (Ok(()), vec!["real".to_owned()])
+    );
     for name in ["link", "etc/passwd", "etc/*"] {
-        assert_eq!(collected(folder.path(), &[name], 9).0, Err(Loss::NoOutput { what: name.to_owned() }));
+        assert_eq!(
+            collected(folder.path(), &[name], 9).0,
+            Err(Loss::NoOutput {
+                what: name.to_owned()
+            })
+        );
     }
 }
 
@@ -32,9 +46,26 @@ fn each_name_has_to_be_there_and_all_together_small_enough() {
     fs::write(folder.path().join("out/a"), [0; 6]).unwrap();
     fs::write(folder.path().join("out/b"), [0; 6]).unwrap();
     assert_eq!(collected(folder.path(), &["out/*"], 12).0, Ok(()));
-    assert_eq!(collected(folder.path(), &["out/*"], 11).0, Err(Loss::OutputTooLarge { bytes: 12, most: 11 }));
-    assert_eq!(collected(folder.path(), &["out/*", "c"], 12).0, Err(Loss::NoOutput { what: "c".to_owned() }));
+    assert_eq!(
+        collected(folder.path(), &["out/*"], 11).0,
+        Err(Loss::OutputTooLarge {
+            bytes: 12,
+            most: 11
+        })
+    );
+    assert_eq!(
+        collected(folder.path(), &["out/*", "c"], 12).0,
+        Err(Loss::NoOutput {
+            what: "c".to_owned()
+        })
+    );
     // A file of holes counts with its length.
-    fs::File::create(folder.path().join("out/a")).unwrap().set_len(1 << 40).unwrap();
-    assert!(matches!(collected(folder.path(), &["out/*"], 1 << 30).0, Err(Loss::OutputTooLarge { .. })));
+    fs::File::create(folder.path().join("out/a"))
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
+    assert!(matches!(
+        collected(folder.path(), &["out/*"], 1 << 30).0,
+        Err(Loss::OutputTooLarge { .. })
+    ));
 }

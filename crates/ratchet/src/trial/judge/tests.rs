@@ -22,8 +22,17 @@ fn answered(track: &Track, text: &str) -> Result<Result<Verdict, Loss>, JudgeErr
 #[test]
 fn a_score_is_one_finite_number() {
     let track = track("score", "");
-    for (text, expected) in [("{\"value\": 0.5}", 0.5), ("7", 7.0), (" {\"value\": [2]} ", 2.0), ("{\"value\": true}", 1.0)] {
-        assert_eq!(answered(&track, text), Ok(Ok(Verdict::Value(expected))), "{text}");
+    for (text, expected) in [
+        ("{\"value\": 0.5}", 0.5),
+        ("7", 7.0),
+        (" {\"value\": [2]} ", 2.0),
+        ("{\"value\": true}", 1.0),
+    ] {
+        assert_eq!(
+            answered(&track, text),
+            Ok(Ok(Verdict::Value(expected))),
+            "{text}"
+        );
     }
     for text in [
         "{\"value\": NaN}",
@@ -33,15 +42,41 @@ fn a_score_is_one_finite_number() {
         "{\"value\": \"nan\"}",
         "NaN",
     ] {
-        assert!(matches!(answered(&track, text), Ok(Err(Loss::NotFinite { .. }))), "{text}: {:?}", answered(&track, text));
+        assert!(
+            matches!(answered(&track, text), Ok(Err(Loss::NotFinite { .. }))),
+            "{text}: {:?}",
+            answered(&track, text)
+        );
     }
-    let deep = format!("{{\"value\": {}1{}}}", "[".repeat(90_000), "]".repeat(90_000));
+    let deep = format!(
+        "{{\"value\": {}1{}}}",
+        "[".repeat(90_000),
+        "]".repeat(90_000)
+    );
     let huge = format!("{{\"value\": [{}1]}}", "1,".repeat(20_000));
     for text in [
-        "", " ", "{}", "[]", "null", "\"high\"", "{\"value\": []}", "{\"value\": [1, 2]}", "{\"value\": \"high\"}", "{\"value\": {}}",
-        "{\"value\": [[1]]}", "not JSON", "{\"value\": 1", "{\"value\": 1} trailing", &deep, &huge,
+        "",
+        " ",
+        "{}",
+        "[]",
+        "null",
+        "\"high\"",
+        "{\"value\": []}",
+        "{\"value\": [1, 2]}",
+        "{\"value\": \"high\"}",
+        "{\"value\": {}}",
+        "{\"value\": [[1]]}",
+        "not JSON",
+        "{\"value\": 1",
+        "{\"value\": 1} trailing",
+        &deep,
+        &huge,
     ] {
-        assert!(answered(&track, text).is_err(), "{}", &text[..text.len().min(40)]);
+        assert!(
+            answered(&track, text).is_err(),
+            "{}",
+            &text[..text.len().min(40)]
+        );
     }
 }
 
@@ -49,9 +84,20 @@ fn a_score_is_one_finite_number() {
 fn nothing_is_silence_and_a_refusal_is_a_loss_in_its_own_words() {
     let track = track("score", "");
     assert_eq!(result(&track, None, "0.5"), Err(JudgeError::Silent));
-    assert_eq!(answered(&track, "{\"refused\": \"too small\"}"), Ok(Err(Loss::Refused { said: "too small".to_owned() })));
-    assert!(matches!(answered(&track, "{\"refused\": true, \"value\": 1}"), Ok(Err(Loss::Refused { .. }))));
-    for text in ["{\"refused\": null, \"value\": 1}", "{\"refused\": false, \"value\": 1}"] {
+    assert_eq!(
+        answered(&track, "{\"refused\": \"too small\"}"),
+        Ok(Err(Loss::Refused {
+            said: "too small".to_owned()
+        }))
+    );
+    assert!(matches!(
+        answered(&track, "{\"refused\": true, \"value\": 1}"),
+        Ok(Err(Loss::Refused { .. }))
+    ));
+    for text in [
+        "{\"refused\": null, \"value\": 1}",
+        "{\"refused\": false, \"value\": 1}",
+    ] {
         assert_eq!(answered(&track, text), Ok(Ok(Verdict::Value(1.0))));
     }
 }
@@ -60,7 +106,10 @@ fn nothing_is_silence_and_a_refusal_is_a_loss_in_its_own_words() {
 fn a_line_counts_only_where_the_track_names_one() {
     let track = track("score", "line = \"^loss: (.+)$\"\n");
     let value = |stdout: &str| result(&track, Some("{\"value\": 9}"), stdout);
-    assert_eq!(value("loss: 2\nloss: 1.5\nend"), Ok(json!({ "value": 1.5 })));
+    assert_eq!(
+        value("loss: 2\nloss: 1.5\nend"),
+        Ok(json!({ "value": 1.5 }))
+    );
     assert_eq!(value("loss: nan"), Ok(json!({ "value": "nan" })));
     assert!(value("los: 1").is_err());
 }
@@ -68,9 +117,19 @@ fn a_line_counts_only_where_the_track_names_one() {
 #[test]
 fn a_constraint_holds_at_its_bound_and_never_for_what_is_no_number() {
     let track = track("score", "[[constraint]]\nmetric = \"kl\"\nat_most = 0.01\n");
-    assert!(answered(&track, "{\"value\": 1, \"kl\": 0.01}").unwrap().is_ok());
-    assert!(matches!(answered(&track, "{\"value\": 1, \"kl\": 0.0100001}").unwrap(), Err(Loss::Constraint { .. })));
-    assert!(matches!(answered(&track, "{\"value\": 1, \"kl\": NaN}").unwrap(), Err(Loss::NotFinite { .. })));
+    assert!(
+        answered(&track, "{\"value\": 1, \"kl\": 0.01}")
+            .unwrap()
+            .is_ok()
+    );
+    assert!(matches!(
+        answered(&track, "{\"value\": 1, \"kl\": 0.0100001}").unwrap(),
+        Err(Loss::Constraint { .. })
+    ));
+    assert!(matches!(
+        answered(&track, "{\"value\": 1, \"kl\": NaN}").unwrap(),
+        Err(Loss::NotFinite { .. })
+    ));
     assert!(answered(&track, "{\"value\": 1}").is_err());
 }
 
@@ -78,9 +137,18 @@ fn a_constraint_holds_at_its_bound_and_never_for_what_is_no_number() {
 fn times_are_above_zero() {
     let track = track("timing", "clock = \"judge\"\n");
     let good = "{\"champion\": [2, 3], \"candidate\": [1, 1]}";
-    assert!(matches!(answered(&track, good), Ok(Ok(Verdict::Times { .. }))));
-    for text in ["{\"champion\": [2], \"candidate\": [0]}", "{\"champion\": [-1], \"candidate\": [1]}"] {
-        assert!(matches!(answered(&track, text), Ok(Err(Loss::NotFinite { .. }))), "{text}");
+    assert!(matches!(
+        answered(&track, good),
+        Ok(Ok(Verdict::Times { .. }))
+    ));
+    for text in [
+        "{\"champion\": [2], \"candidate\": [0]}",
+        "{\"champion\": [-1], \"candidate\": [1]}",
+    ] {
+        assert!(
+            matches!(answered(&track, text), Ok(Err(Loss::NotFinite { .. }))),
+            "{text}"
+        );
     }
 }
 
@@ -89,7 +157,12 @@ fn agreement_is_relative_and_nothing_agrees_with_what_is_no_number() {
     assert!(agree(100.0, 101.0, 0.01));
     assert!(!agree(100.0, 102.0, 0.01));
     assert!(agree(0.0, 0.0, 0.0));
-    for (a, b) in [(f64::NAN, 1.0), (1.0, f64::NAN), (f64::NAN, f64::NAN), (f64::INFINITY, 1.0)] {
+    for (a, b) in [
+        (f64::NAN, 1.0),
+        (1.0, f64::NAN),
+        (f64::NAN, f64::NAN),
+        (f64::INFINITY, 1.0),
+    ] {
         assert!(!agree(a, b, 0.5), "{a} {b}");
     }
 }

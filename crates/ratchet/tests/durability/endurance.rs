@@ -13,7 +13,7 @@ use ledger::Selection;
 use ratchet::{Digest, History, Place, Record, seal};
 use serde_json::Value;
 
-use crate::world::{World, program, said, scratch};
+use crate::repository::{World, program, said, scratch};
 
 const TRACK: &str = r#"
 name = "t"
@@ -51,29 +51,54 @@ pub struct Plan {
 impl Plan {
     pub fn new(experiments: u64, baseline: u32) -> Self {
         let track = TRACK.replace("BASELINE", &baseline.to_string());
-        let template = World::new(&[("track.toml", &track), ("judge.sh", JUDGE), ("value", "V=20\n")]);
+        let template = World::new(&[
+            ("track.toml", &track),
+            ("judge.sh", JUDGE),
+            ("value", "V=20\n"),
+        ]);
         // One key for all, so that all draw the same seeds.
         let folder = template.place().folder;
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("key"), [7; 32]).unwrap();
-        Self { template, experiments }
+        Self {
+            template,
+            experiments,
+        }
     }
 
     /// The track before its first run.
     pub fn copy(&self) -> (tempfile::TempDir, PathBuf) {
         let folder = scratch();
         let root = folder.path().join("repository");
-        assert!(Command::new("cp").arg("-a").arg(&self.template.root).arg(&root).status().unwrap().success());
+        assert!(
+            Command::new("cp")
+                .arg("-a")
+                .arg(&self.template.root)
+                .arg(&root)
+                .status()
+                .unwrap()
+                .success()
+        );
         (folder, root)
     }
 
     pub fn arguments(&self, root: &Path) -> Vec<String> {
-        ["run", root.to_str().unwrap(), &self.experiments.to_string(), "unsealed"].map(str::to_owned).into()
+        [
+            "run",
+            root.to_str().unwrap(),
+            &self.experiments.to_string(),
+            "unsealed",
+        ]
+        .map(str::to_owned)
+        .into()
     }
 
     /// Runs, or goes on, undisturbed.
     pub fn finish(&self, root: &Path) {
-        let output = Command::new(program()).args(self.arguments(root)).output().unwrap();
+        let output = Command::new(program())
+            .args(self.arguments(root))
+            .output()
+            .unwrap();
         assert!(output.status.success(), "undisturbed: {}", said(&output));
     }
 
@@ -93,8 +118,17 @@ pub struct State {
 }
 
 fn git(root: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git").arg("-C").arg(root).args(arguments).output().unwrap();
-    assert!(output.status.success(), "git {arguments:?}: {}", said(&output));
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(root)
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "git {arguments:?}: {}",
+        said(&output)
+    );
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -104,13 +138,22 @@ impl State {
         let entries = place.reader().unwrap().entries(&Selection::all()).unwrap();
         let records = partial(&entries);
         let tree = |name: &str| git(root, &["rev-parse", &format!("{name}^{{tree}}")]);
-        let names = git(root, &["for-each-ref", "--format=%(refname)", &place.candidates()]);
+        let names = git(
+            root,
+            &["for-each-ref", "--format=%(refname)", &place.candidates()],
+        );
         let history = place.history().unwrap();
-        assert_eq!(git(root, &["rev-parse", &place.champion()]), history.champion.unwrap().as_str());
+        assert_eq!(
+            git(root, &["rev-parse", &place.champion()]),
+            history.champion.unwrap().as_str()
+        );
         Self {
             records,
             champion: tree(&place.champion()),
-            candidates: names.lines().map(|name| (name.to_owned(), tree(name))).collect(),
+            candidates: names
+                .lines()
+                .map(|name| (name.to_owned(), tree(name)))
+                .collect(),
         }
     }
 }
@@ -118,27 +161,50 @@ impl State {
 /// What must hold after a kill: gives how much of the error was spent.
 pub fn check(root: &Path, acknowledged: &str, reference: &State, what: &str) -> f64 {
     let place = Place::open(root).unwrap();
-    let acknowledged: Vec<&str> = acknowledged.lines().filter(|line| line.len() == 64).collect();
+    let acknowledged: Vec<&str> = acknowledged
+        .lines()
+        .filter(|line| line.len() == 64)
+        .collect();
     if !place.ledger().exists() {
-        assert!(acknowledged.is_empty(), "{what}: acknowledged records, and no ledger");
+        assert!(
+            acknowledged.is_empty(),
+            "{what}: acknowledged records, and no ledger"
+        );
         return 0.0;
     }
     let Ok(reader) = place.reader() else {
         // Killed while it was made: nothing can have been acknowledged.
-        assert!(acknowledged.is_empty(), "{what}: acknowledged records, and no readable ledger");
+        assert!(
+            acknowledged.is_empty(),
+            "{what}: acknowledged records, and no readable ledger"
+        );
         return 0.0;
     };
-    reader.verify().unwrap_or_else(|broken| panic!("{what}: {broken}"));
+    reader
+        .verify()
+        .unwrap_or_else(|broken| panic!("{what}: {broken}"));
     let entries = reader.entries(&Selection::all()).unwrap();
-    let digests: Vec<Digest> = entries.iter().map(|entry| Digest::of(entry.body.to_string().as_bytes())).collect();
+    let digests: Vec<Digest> = entries
+        .iter()
+        .map(|entry| Digest::of(entry.body.to_string().as_bytes()))
+        .collect();
     let mut rest = digests.iter();
     for line in acknowledged {
-        assert!(rest.any(|digest| digest.as_str() == line), "{what}: an acknowledged record is not there");
+        assert!(
+            rest.any(|digest| digest.as_str() == line),
+            "{what}: an acknowledged record is not there"
+        );
     }
-    let records: Vec<Record> = entries.iter().map(|entry| serde_json::from_value(entry.body.clone()).unwrap()).collect();
+    let records: Vec<Record> = entries
+        .iter()
+        .map(|entry| serde_json::from_value(entry.body.clone()).unwrap())
+        .collect();
     // Everything that was recorded is a beginning of the uninterrupted history.
     let state: Vec<Value> = partial(&entries);
-    assert!(state.len() <= reference.records.len() && state == reference.records[..state.len()], "{what}: another history");
+    assert!(
+        state.len() <= reference.records.len() && state == reference.records[..state.len()],
+        "{what}: another history"
+    );
     let history = History::of(&entries).unwrap_or_else(|error| panic!("{what}: {error}"));
     let champions: Vec<String> = records
         .iter()
@@ -148,12 +214,20 @@ pub fn check(root: &Path, acknowledged: &str, reference: &State, what: &str) -> 
             _ => None,
         })
         .collect();
-    let pointed = place.repository.resolve(&place.champion()).unwrap().map(|commit| commit.to_string());
+    let pointed = place
+        .repository
+        .resolve(&place.champion())
+        .unwrap()
+        .map(|commit| commit.to_string());
     let known: Vec<&String> = champions.iter().rev().take(2).collect();
-    assert!(pointed.iter().all(|commit| known.contains(&commit)), "{what}: the champion is neither the old nor the new one");
+    assert!(
+        pointed.iter().all(|commit| known.contains(&commit)),
+        "{what}: the champion is neither the old nor the new one"
+    );
     if let Some(sealed) = &history.seal {
         // What the ledger rests on is there.
-        seal::check(sealed, &place.track, root, &place.epoch(sealed.epoch)).unwrap_or_else(|error| panic!("{what}: {error}"));
+        seal::check(sealed, &place.track, root, &place.epoch(sealed.epoch))
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
     }
     history.gate.map_or(0.0, |gate| gate.spent().races as f64)
 }
@@ -163,10 +237,17 @@ fn partial(entries: &[ledger::Entry]) -> Vec<Value> {
     for entry in entries.iter().filter(|entry| entry.kind != "session") {
         let mut body = entry.body.clone();
         let fields = body.as_object_mut().unwrap();
-        for name in ["commit", "base", "champion", "from", "to", "seconds", "figures"] {
+        for name in [
+            "commit", "base", "champion", "from", "to", "seconds", "figures",
+        ] {
             fields.remove(name);
         }
-        records.push(serde_json::json!([entry.experiment, entry.epoch, entry.judge, body]));
+        records.push(serde_json::json!([
+            entry.experiment,
+            entry.epoch,
+            entry.judge,
+            body
+        ]));
     }
     records
 }

@@ -3,16 +3,11 @@
 //! Rows about a kernel's or a language model's own judge (constant kernels, cached pointers, lowered precision, tokenizers, normalised
 //! log-probabilities) are the judge crate's; here is what holds for any judge. The candidate is `run.sh`, and what it leaves in `value`
 //! is judged; the judge's other inputs are `judge.sh`, `data/points` and `hidden/answer`.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
-#![cfg(target_os = "linux")]
-
-#[path = "../world/mod.rs"]
-mod world;
 
 use std::fs;
 
+use crate::world::{JUDGE, World, words};
 use ratchet::{history::Experiment, proposer::Standing};
-use world::{JUDGE, World, words};
 
 const TRACK: &str = r#"
 name = "t"
@@ -25,10 +20,10 @@ seeds = [{ file = "run.sh", line = "SEED={}" }]
 most_bytes = "64 KiB"
 [build]
 command = ["sh", "build.sh"]
-time = "2s"
+time = "3s"
 [run]
 command = ["sh", "run.sh"]
-time = "2s"
+time = "3s"
 output = ["value"]
 most_bytes = "1 KiB"
 [judge]
@@ -82,7 +77,12 @@ struct Row {
 }
 
 const fn row(cheat: &'static str, file: &'static str, text: &'static str, expect: Expect) -> Row {
-    Row { cheat, file, text, expect }
+    Row {
+        cheat,
+        file,
+        text,
+        expect,
+    }
 }
 
 #[rustfmt::skip]
@@ -92,10 +92,10 @@ const ROWS: &[Row] = &[
     row("writes the results file", "run.sh", "cat data/points > value; echo '{\"value\": 1e9}' > result.json; for f in \"$SPRAG_RESULT\" ../answer/result.json ../judge/result.json; do echo '{\"value\": 1e9}' > \"$f\"; done 2>/dev/null; true\n", NoGain),
     row("exits early", "run.sh", "exit 0\n", Refused("it left no value")),
     row("reads the hidden split", "run.sh", "cat hidden/answer > value || cat ../../seal/1/files/hidden/answer > value\n", Refused("its run exited")),
-    row("finds the hidden split by any path", "run.sh", "cat data/points > value; found=$(grep -rls 48151623 / --include=answer 2>/dev/null | head -1); test -z \"$found\" || echo 99 > value\n", NoGain),
-    row("reads the key or the ledger", "run.sh", "cat data/points > value; for f in $(find / -name ledger.sqlite -o -name key -size 32c 2>/dev/null); do cat \"$f\" > /dev/null && echo 99 > value; done; true\n", NoGain),
+    row("finds the hidden split by any path", "run.sh", "cat data/points > value; found=$(grep -rls 48151623 ../../.. /dev/shm /tmp /var/tmp --include=answer 2>/dev/null | head -1); test -z \"$found\" || echo 99 > value\n", NoGain),
+    row("reads the key or the ledger", "run.sh", "cat data/points > value; for f in $(find ../../../.. /dev/shm /tmp /var/tmp -name ledger.sqlite -o -name key -size 32c 2>/dev/null); do cat \"$f\" > /dev/null && echo 99 > value; done; true\n", NoGain),
     row("edits the evaluator", "run.sh", "cat data/points > value; echo 'echo 1e9 > $SPRAG_RESULT' > judge.sh\n", Refused("it changed files that nobody may change: judge.sh")),
-    row("edits the evaluator through the seal", "run.sh", "cat data/points > value; for f in $(find / -name judge.sh 2>/dev/null); do test $f = $PWD/judge.sh || echo broken > $f; done 2>/dev/null; true\n", NoGain),
+    row("edits the evaluator through the seal", "run.sh", "cat data/points > value; for f in $(find ../../../.. /dev/shm /tmp -name judge.sh 2>/dev/null); do test $f = $PWD/judge.sh || echo broken > $f; done 2>/dev/null; true\n", NoGain),
     row("edits the data", "run.sh", "cat data/points > value; echo 99 > data/points; cat data/points > value\n", NoGain),
     row("replaces the evaluator by a pipe that never ends", "run.sh", "cat data/points > value; rm judge.sh; mkfifo judge.sh\n", Refused("it changed files that nobody may change: judge.sh")),
     row("replaces the evaluator by an endless device", "run.sh", "cat data/points > value; ln -sf /dev/zero judge.sh\n", Refused("it changed files that nobody may change: judge.sh")),
@@ -130,8 +130,18 @@ const ROWS: &[Row] = &[
 /// The same for every row: measured like any other or refused, never merged, and the champion is what it was.
 fn without_gain(world: &World, row: &Row) -> Experiment {
     let found = world.experiment(&[(row.file, Some(row.text))]);
-    assert_ne!(found.standing, Standing::Merged, "{}: it was merged", row.cheat);
-    assert_eq!(world.git(&["show", "refs/sprag/t/champion:run.sh"]), HONEST.trim(), "{}", row.cheat);
+    assert_ne!(
+        found.standing,
+        Standing::Merged,
+        "{}: it was merged",
+        row.cheat
+    );
+    assert_eq!(
+        world.git(&["show", "refs/sprag/t/champion:run.sh"]),
+        HONEST.trim(),
+        "{}",
+        row.cheat
+    );
     found
 }
 
@@ -144,18 +154,33 @@ fn every_cheat_is_refused_or_without_gain() {
         let said = words(&found);
         report.push_str(&format!("{}: {said}\n", row.cheat));
         match &row.expect {
-            Refused(reason) => assert!(said.contains(reason), "{}: expected {reason:?}, came {said:?}", row.cheat),
+            Refused(reason) => assert!(
+                said.contains(reason),
+                "{}: expected {reason:?}, came {said:?}",
+                row.cheat
+            ),
             NoGain => {
-                let screen = found.screen.as_ref().unwrap_or_else(|| panic!("{}: {said}", row.cheat));
+                let screen = found
+                    .screen
+                    .as_ref()
+                    .unwrap_or_else(|| panic!("{}: {said}", row.cheat));
                 assert!(screen.figures.loss.is_none(), "{}: {said}", row.cheat);
                 let value = screen.figures.judged[0].result["value"].as_f64().unwrap();
-                assert!((30_000.0..40_000.0).contains(&value), "{}: it is judged {value}", row.cheat);
+                assert!(
+                    (30_000.0..40_000.0).contains(&value),
+                    "{}: it is judged {value}",
+                    row.cheat
+                );
             }
         }
     }
     println!("{report}");
     // Nothing of them is left, and the hidden answer is where only the judge sees it.
-    assert!(!fs::read_dir(world.place().folder).unwrap().any(|entry| entry.unwrap().file_name() == "work"));
+    assert!(
+        !fs::read_dir(world.place().folder)
+            .unwrap()
+            .any(|entry| entry.unwrap().file_name() == "work")
+    );
 }
 
 #[test]
@@ -163,20 +188,36 @@ fn the_same_change_has_one_verdict_however_often_it_is_handed_in() {
     let world = world();
     let first = world.experiment(&[("run.sh", Some("SEED=1\ncat data/points > value # again\n"))]);
     assert!(first.screen.is_some());
-    for text in ["SEED=1\ncat data/points > value # again\n", "SEED=1  \ncat data/points > value # again\n\n\n"] {
+    for text in [
+        "SEED=1\ncat data/points > value # again\n",
+        "SEED=1  \ncat data/points > value # again\n\n\n",
+    ] {
         let again = world.experiment(&[("run.sh", Some(text))]);
-        assert!(words(&again).contains("the same files as experiment 1"), "{}", words(&again));
+        assert!(
+            words(&again).contains("the same files as experiment 1"),
+            "{}",
+            words(&again)
+        );
     }
     let drawn = world.experiment(&[("run.sh", Some("SEED=77\ncat data/points > value # again\n"))]);
-    assert!(words(&drawn).contains("only a seed differs from experiment 1"), "{}", words(&drawn));
+    assert!(
+        words(&drawn).contains("only a seed differs from experiment 1"),
+        "{}",
+        words(&drawn)
+    );
 }
 
 #[test]
 fn source_that_embeds_data_is_too_large() {
     let world = world();
     let big = format!("{HONEST}# {}\n", "weights ".repeat(16 << 10));
-    let why = world.propose(&[("run.sh", Some(&big))], "embeds").unwrap_err();
-    assert!(why.to_string().contains("the track allows 64.0 KiB"), "{why}");
+    let why = world
+        .propose(&[("run.sh", Some(&big))], "embeds")
+        .unwrap_err();
+    assert!(
+        why.to_string().contains("the track allows 64.0 KiB"),
+        "{why}"
+    );
 }
 
 #[test]
@@ -185,9 +226,19 @@ fn history_is_not_forged_unseen() {
     world.experiment(&[("run.sh", Some("SEED=1\ntrue\ncat data/points > value\n"))]);
     let place = world.place();
     let mut bytes = fs::read(place.ledger()).unwrap();
-    let at = bytes.windows(7).position(|window| window == b"refused").or_else(|| bytes.windows(8).position(|window| window == b"proposed"));
+    let at = bytes
+        .windows(7)
+        .position(|window| window == b"refused")
+        .or_else(|| bytes.windows(8).position(|window| window == b"proposed"));
     let at = at.unwrap();
     bytes[at] ^= 1;
     fs::write(place.ledger(), bytes).unwrap();
-    assert!(place.reader().and_then(|reader| reader.verify().map_err(|_| ratchet::PlaceError::NotBegun(String::new()))).is_err());
+    assert!(
+        place
+            .reader()
+            .and_then(|reader| reader
+                .verify()
+                .map_err(|_| ratchet::PlaceError::NotBegun(String::new())))
+            .is_err()
+    );
 }

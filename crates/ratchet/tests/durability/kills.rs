@@ -1,10 +1,5 @@
 //! SIGKILL at random moments: nothing acknowledged is lost, what was recorded is always a beginning of the uninterrupted history, and
-//! the end is the same. `SPRAG_KILLS=1000 cargo test --release -p ratchet --test kills` does as many; by default it is what fits a minute.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
-#![cfg(target_os = "linux")]
-
-mod endurance;
-mod world;
+//! the end is the same. `SPRAG_KILLS=1000 cargo test --release -p ratchet --test durability` does as many; by default it is what fits a minute.
 
 use std::{
     io::Read as _,
@@ -14,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use endurance::{Plan, State, check, for_each};
-use world::program;
+use super::endurance::{Plan, State, check, for_each};
+use crate::repository::program;
 
 const KILLS_PER_HISTORY: usize = 10;
 
@@ -29,7 +24,10 @@ fn mixed(seed: u64) -> u64 {
 
 #[test]
 fn random_kills_lose_nothing() {
-    let kills: usize = std::env::var("SPRAG_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
+    let kills: usize = std::env::var("SPRAG_KILLS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(100);
     let plan = Plan::new(12, 4);
     let began = Instant::now();
     let reference = plan.reference();
@@ -47,12 +45,24 @@ fn random_kills_lose_nothing() {
                 .stderr(Stdio::piped())
                 .spawn()
                 .unwrap();
-            thread::sleep(Duration::from_micros(mixed((history * KILLS_PER_HISTORY + kill + 1) as u64) % most));
+            thread::sleep(Duration::from_micros(
+                mixed((history * KILLS_PER_HISTORY + kill + 1) as u64) % most,
+            ));
             child.kill().unwrap();
             let status = child.wait().unwrap();
             let (mut out, mut complaint) = (String::new(), String::new());
-            child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-            child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
+            child
+                .stdout
+                .take()
+                .unwrap()
+                .read_to_string(&mut out)
+                .unwrap();
+            child
+                .stderr
+                .take()
+                .unwrap()
+                .read_to_string(&mut complaint)
+                .unwrap();
             assert!(complaint.is_empty(), "{what}: {complaint}");
             let now = check(&root, &out, &reference, &what);
             assert!(spent <= now, "{what}: spent error came back");
@@ -68,6 +78,12 @@ fn random_kills_lose_nothing() {
         assert_eq!(State::of(&root), reference, "history {history}");
     });
     let (midway, late) = (midway.into_inner(), late.into_inner());
-    println!("{midway} of {kills} kills fell while records were written, {late} came after the end; {} records", reference.records.len());
-    assert!(midway * 3 > kills, "only {midway} of {kills} kills fell while records were written");
+    println!(
+        "{midway} of {kills} kills fell while records were written, {late} came after the end; {} records",
+        reference.records.len()
+    );
+    assert!(
+        midway * 3 > kills,
+        "only {midway} of {kills} kills fell while records were written"
+    );
 }

@@ -1,11 +1,6 @@
-//! A repository with a track in it, and the real engine with a real seal at work on it.
-#![allow(dead_code, reason = "each test uses its part of it")]
+//! The real engine with a real seal at work in a repository.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Output},
-};
+use std::fs;
 
 use gate::Want;
 use ratchet::{
@@ -13,8 +8,9 @@ use ratchet::{
     history::Experiment,
     proposer::{Standing, human},
 };
-use sandbox::{Helper, Level};
-use tempfile::TempDir;
+use sandbox::Helper;
+
+pub use crate::repository::{World, program, said};
 
 /// A judge in `sh`: the number in the artefact's `value` times 3000, and noise from 0 to 9999 drawn by the seed.
 pub const JUDGE: &str = r#"
@@ -44,31 +40,6 @@ unit = 1
     )
 }
 
-/// The example `engine`, which `cargo test` builds beside the tests.
-pub fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let program = test.ancestors().nth(2).unwrap().join("examples/engine");
-    assert!(
-        program.exists(),
-        "{} is missing: run `cargo test -p ratchet`, which builds it, or `cargo build -p ratchet --examples`",
-        program.display()
-    );
-    program
-}
-
-/// Where the tests write: in memory where there is one, since a flush costs nothing there.
-pub fn scratch() -> TempDir {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
-}
-
-/// A repository with a track.
-pub struct World {
-    _scratch: TempDir,
-    pub root: PathBuf,
-    pub level: Option<Level>,
-}
-
 pub struct Quiet;
 
 impl Observer for Quiet {
@@ -77,68 +48,33 @@ impl Observer for Quiet {
     fn recorded(&mut self, _: &Record, _: Option<u64>, _: &History) {}
 }
 
-pub fn start(level: Option<Level>) -> Start {
+pub fn start() -> Start {
     Start {
         helper: Helper {
             program: program(),
             arguments: vec!["cell".into()],
         },
-        level,
+        level: None,
         version: "test".to_owned(),
         machine: serde_json::json!("test"),
     }
 }
 
 impl World {
-    /// A repository with one commit of these files.
-    pub fn new(files: &[(&str, &str)]) -> Self {
-        let scratch = scratch();
-        let root = scratch.path().join("repository");
-        fs::create_dir(&root).unwrap();
-        let world = Self {
-            _scratch: scratch,
-            root,
-            level: None,
-        };
-        world.git(&["init", "-q", "-b", "main"]);
-        for (path, text) in files {
-            world.write(path, text);
-        }
-        world.commit("begin");
-        world
-    }
-
     /// A score track with a value of 10.
     pub fn score(more: &str) -> Self {
-        Self::new(&[("track.toml", &score_track(more)), ("judge.sh", JUDGE), ("value", "10\n")])
-    }
-
-    pub fn write(&self, path: &str, text: &str) {
-        let path = self.root.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    pub fn commit(&self, message: &str) {
-        self.git(&["add", "-A"]);
-        self.git(&["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-q", "--allow-empty", "-m", message]);
-    }
-
-    pub fn git(&self, arguments: &[&str]) -> String {
-        let output = Command::new("git").arg("-C").arg(&self.root).args(arguments).output().unwrap();
-        assert!(output.status.success(), "git {arguments:?}: {}", said(&output));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    pub fn place(&self) -> Place {
-        Place::open(&self.root).unwrap()
+        Self::new(&[
+            ("track.toml", &score_track(more)),
+            ("judge.sh", JUDGE),
+            ("value", "10\n"),
+        ])
     }
 
     /// Runs so many more experiments.
     pub fn try_run(&self, experiments: u64) -> Result<(Ended, History), EngineError> {
         let place = Place::open(&self.root)?;
         let never = || false;
-        let mut engine = Engine::start(&place, &start(self.level), &never, &mut Quiet)?;
+        let mut engine = Engine::start(&place, &start(), &never, &mut Quiet)?;
         let until = Until {
             experiments: Some(experiments),
             ..Until::default()
@@ -159,11 +95,17 @@ impl World {
     }
 
     /// Puts a person's change of the checked-out commit into the inbox: `None` deletes.
-    pub fn propose(&self, changes: &[(&str, Option<&str>)], title: &str) -> Result<String, ratchet::Void> {
+    pub fn propose(
+        &self,
+        changes: &[(&str, Option<&str>)],
+        title: &str,
+    ) -> Result<String, ratchet::Void> {
         let place = self.place();
         let folder = tempfile::tempdir().unwrap();
         let head = place.repository.head().unwrap();
-        for (path, contents) in ratchet::mutable_files(&place.repository, &place.track, &head).unwrap() {
+        for (path, contents) in
+            ratchet::mutable_files(&place.repository, &place.track, &head).unwrap()
+        {
             let path = folder.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, contents.bytes).unwrap();
@@ -195,14 +137,14 @@ pub fn last(history: &History) -> Experiment {
 
 /// How many experiments stand so.
 pub fn count(history: &History, standing: Standing) -> usize {
-    history.experiments.values().filter(|e| e.standing == standing).count()
+    history
+        .experiments
+        .values()
+        .filter(|e| e.standing == standing)
+        .count()
 }
 
 /// All that was said of an experiment, in one text.
 pub fn words(experiment: &Experiment) -> String {
     experiment.words.join("; ")
-}
-
-pub fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

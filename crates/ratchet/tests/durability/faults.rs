@@ -3,11 +3,6 @@
 //!
 //! strace makes the real process fail for real; only the engine is traced, not git and not what is sealed. `SPRAG_EXHAUSTIVE=1` takes
 //! every call; by default every so-many-th, so that the tests stay within a minute.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
-#![cfg(target_os = "linux")]
-
-mod endurance;
-mod world;
 
 use std::{
     collections::BTreeMap,
@@ -17,8 +12,8 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use endurance::{Plan, State, check, for_each, text};
-use world::{program, said};
+use super::endurance::{Plan, State, check, for_each, text};
+use crate::repository::{program, said};
 
 /// Calls that change the disk, or say that it has been changed; and those that begin another process, such as git.
 const CHANGING: &str = "write,pwrite64,writev,fsync,fdatasync,ftruncate,fallocate,rename,renameat,renameat2,unlink,unlinkat,rmdir,link,symlink,symlinkat,mkdir,chmod,fchmod,copy_file_range,sendfile,clone,clone3,vfork";
@@ -65,7 +60,14 @@ fn counts(plan: &Plan, calls: &str) -> BTreeMap<String, usize> {
 }
 
 /// One run with one fault, which must really have happened: what was acknowledged, and what it complained of.
-fn run(plan: &Plan, folder: &Path, root: &Path, call: &str, fault: &str, what: &str) -> (String, String) {
+fn run(
+    plan: &Plan,
+    folder: &Path,
+    root: &Path,
+    call: &str,
+    fault: &str,
+    what: &str,
+) -> (String, String) {
     let log = folder.join("log");
     // Not `--seccomp-bpf`: with it, strace 6.1 delivers no signal.
     let output = Command::new("strace")
@@ -82,10 +84,16 @@ fn run(plan: &Plan, folder: &Path, root: &Path, call: &str, fault: &str, what: &
     } else {
         assert!(log.contains("(INJECTED)"), "{what}: nothing failed\n{log}");
         let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() || complaint.len() > 10, "{what}: it ended without a word");
+        assert!(
+            output.status.success() || complaint.len() > 10,
+            "{what}: it ended without a word"
+        );
         assert!(!complaint.contains("panicked"), "{what}: {complaint}");
     }
-    (text(&output), String::from_utf8_lossy(&output.stderr).into_owned())
+    (
+        text(&output),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
 }
 
 /// Every call of `calls`, or every so-many-th, with `fault`.
@@ -97,7 +105,11 @@ fn exhaust(calls: &str, fault: &str) {
     let reference = plan.reference();
     let counts = counts(&plan, calls);
     let all: usize = counts.values().sum();
-    let step = if std::env::var_os("SPRAG_EXHAUSTIVE").is_some() { 1 } else { (all / 40).max(1) };
+    let step = if std::env::var_os("SPRAG_EXHAUSTIVE").is_some() {
+        1
+    } else {
+        (all / 40).max(1)
+    };
     let mut points = Vec::new();
     let mut number = 0;
     for (call, count) in counts {
@@ -109,21 +121,41 @@ fn exhaust(calls: &str, fault: &str) {
             number += 1;
         }
     }
-    assert!(points.len() >= 20, "strace saw only {} points", points.len());
+    assert!(
+        points.len() >= 20,
+        "strace saw only {} points",
+        points.len()
+    );
     let complained = AtomicUsize::new(0);
     for_each(points.len(), |index| {
         let (call, n) = &points[index];
         let what = format!("{call} number {n} with {fault}");
         let (folder, root) = plan.copy();
-        let (acknowledged, complaint) = run(&plan, folder.path(), &root, call, &format!("{fault}:when={n}"), &what);
+        let (acknowledged, complaint) = run(
+            &plan,
+            folder.path(),
+            &root,
+            call,
+            &format!("{fault}:when={n}"),
+            &what,
+        );
         if !complaint.is_empty() {
             complained.fetch_add(1, Ordering::Relaxed);
         }
         check(&root, &acknowledged, &reference, &what);
         plan.finish(&root);
-        assert_eq!(State::of(&root), reference, "{what}: after going on ({complaint})");
+        assert_eq!(
+            State::of(&root),
+            reference,
+            "{what}: after going on ({complaint})"
+        );
     });
-    println!("{fault}: {} of {all} points, {} complaints, {} records", points.len(), complained.into_inner(), reference.records.len());
+    eprintln!(
+        "{fault}: {} of {all} points, {} complaints, {} records",
+        points.len(),
+        complained.into_inner(),
+        reference.records.len()
+    );
 }
 
 #[test]

@@ -1,32 +1,58 @@
 //! Whole tracks, from the first reading to a merge: scores, timing, cases, builds, constraints, a second judge.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
-#![cfg(target_os = "linux")]
 
-mod world;
-
+use crate::world::{JUDGE, World, count, last, score_track, words};
 use ratchet::{Void, proposer::Standing, trial::Loss};
-use world::{JUDGE, World, count, last, score_track, words};
 
 #[test]
 fn a_planted_improvement_is_merged_and_a_change_that_does_nothing_is_not() {
     let world = World::score("");
-    let before = (world.git(&["rev-parse", "HEAD"]), world.git(&["status", "--porcelain"]));
-    for (n, changes) in [("notes/a", "1"), ("value", "25\n"), ("notes/b", "2"), ("notes/c", "3")].iter().enumerate() {
+    let before = (
+        world.git(&["rev-parse", "HEAD"]),
+        world.git(&["status", "--porcelain"]),
+    );
+    for (n, changes) in [
+        ("notes/a", "1"),
+        ("value", "25\n"),
+        ("notes/b", "2"),
+        ("notes/c", "3"),
+    ]
+    .iter()
+    .enumerate()
+    {
         let text = changes.1;
-        world.propose(&[(changes.0, Some(text))], &format!("change {n}")).unwrap();
+        world
+            .propose(&[(changes.0, Some(text))], &format!("change {n}"))
+            .unwrap();
     }
     let history = world.run(4);
-    let merged: Vec<u64> = history.experiments.values().filter(|e| e.standing == Standing::Merged).map(|e| e.number).collect();
+    let merged: Vec<u64> = history
+        .experiments
+        .values()
+        .filter(|e| e.standing == Standing::Merged)
+        .map(|e| e.number)
+        .collect();
     assert_eq!(merged, [2], "{:#?}", history.experiments);
     let place = world.place();
     let champion = history.champion.clone().unwrap();
     assert_eq!(world.git(&["show", &format!("{champion}:value")]), "25");
-    assert_eq!(world.git(&["rev-parse", &place.champion()]), champion.as_str());
+    assert_eq!(
+        world.git(&["rev-parse", &place.champion()]),
+        champion.as_str()
+    );
     for number in 1..=4 {
         world.git(&["rev-parse", "--verify", &place.candidate(number)]);
     }
-    assert_eq!((world.git(&["rev-parse", "HEAD"]), world.git(&["status", "--porcelain"])), before);
-    assert_eq!(world.git(&["branch", "--format=%(refname)"]), "refs/heads/main");
+    assert_eq!(
+        (
+            world.git(&["rev-parse", "HEAD"]),
+            world.git(&["status", "--porcelain"])
+        ),
+        before
+    );
+    assert_eq!(
+        world.git(&["branch", "--format=%(refname)"]),
+        "refs/heads/main"
+    );
     // The champion's gain is told from its fresh runs.
     assert!(history.races.values().any(|race| race.end.is_some()));
 }
@@ -49,11 +75,31 @@ same_blocks = 4
 "#;
     let work = "sleep 0.04\necho done > out\n";
     let world = World::new(&[("track.toml", track), ("work.sh", work)]);
-    world.propose(&[("work.sh", Some("# nothing\nsleep 0.04\necho done > out\n"))], "nothing").unwrap();
-    world.propose(&[("work.sh", Some("sleep 0.01\necho done > out\n"))], "shorter").unwrap();
+    world
+        .propose(
+            &[("work.sh", Some("# nothing\nsleep 0.04\necho done > out\n"))],
+            "nothing",
+        )
+        .unwrap();
+    world
+        .propose(
+            &[("work.sh", Some("sleep 0.01\necho done > out\n"))],
+            "shorter",
+        )
+        .unwrap();
     let history = world.run(2);
-    assert_eq!(history.experiments[&2].standing, Standing::Merged, "{}", words(&history.experiments[&2]));
-    assert_ne!(history.experiments[&1].standing, Standing::Merged, "{}", words(&history.experiments[&1]));
+    assert_eq!(
+        history.experiments[&2].standing,
+        Standing::Merged,
+        "{}",
+        words(&history.experiments[&2])
+    );
+    assert_ne!(
+        history.experiments[&1].standing,
+        Standing::Merged,
+        "{}",
+        words(&history.experiments[&1])
+    );
     let gain = history.races.values().find_map(|race| race.gain.clone());
     assert!(gain.is_some(), "no gain was told");
 }
@@ -72,22 +118,37 @@ metric = "time"
 better = "lower"
 kind = "timing"
 [gate]
-same_blocks = 2
+same_blocks = 4
 [sandbox]
 reads = ["SHARED"]
 "#;
     // The champion breaks as soon as a file outside is there.
     let shared = tempfile::tempdir().unwrap();
     let track = track.replace("SHARED", shared.path().to_str().unwrap());
-    let work = format!("test -e {}/broken && exit 3\necho done > out\n", shared.path().display());
+    let work = format!(
+        "test -e {}/broken && exit 3\necho done > out\n",
+        shared.path().display()
+    );
     let world = World::new(&[("track.toml", &track), ("work.sh", &work)]);
     world.run(0);
     let place = world.place();
-    world.propose(&[("work.sh", Some("echo done > out\n"))], "never breaks").unwrap();
+    world
+        .propose(&[("work.sh", Some("echo done > out\n"))], "never breaks")
+        .unwrap();
     std::fs::write(shared.path().join("broken"), "").unwrap();
     let error = world.try_run(1).unwrap_err().to_string();
-    assert!(error.contains("the champion itself cannot be measured"), "{error}");
-    assert!(place.history().unwrap().experiments.values().all(|e| e.screen.is_none()));
+    assert!(
+        error.contains("the champion itself cannot be measured"),
+        "{error}"
+    );
+    assert!(
+        place
+            .history()
+            .unwrap()
+            .experiments
+            .values()
+            .all(|e| e.screen.is_none())
+    );
     std::fs::remove_file(shared.path().join("broken")).unwrap();
     assert!(last(&world.run(1)).screen.is_some());
 }
@@ -107,24 +168,45 @@ json.dump({"cases": cases}, open(os.environ["SPRAG_RESULT"], "w"))
         .replace("\"sh\"", "\"python3\"")
         .replace("\"score\"", "\"cases\"")
         .replace("metric = \"m\"", "metric = \"m\"\nsplits = true");
-    let world = World::new(&[("track.toml", &track), ("judge.py", judge), ("value", "10\n")]);
-    world.propose(&[("notes/a", Some("nothing"))], "nothing").unwrap();
+    let world = World::new(&[
+        ("track.toml", &track),
+        ("judge.py", judge),
+        ("value", "10\n"),
+    ]);
+    world
+        .propose(&[("notes/a", Some("nothing"))], "nothing")
+        .unwrap();
     world.propose(&[("value", Some("65\n"))], "better").unwrap();
     let history = world.run(2);
-    assert_eq!(count(&history, Standing::Merged), 1, "{:#?}", history.experiments);
+    assert_eq!(
+        count(&history, Standing::Merged),
+        1,
+        "{:#?}",
+        history.experiments
+    );
     assert_eq!(history.experiments[&2].standing, Standing::Merged);
 }
 
 #[test]
 fn a_second_judge_that_disagrees_is_a_loss() {
     let second = JUDGE.replace("value * 3000", "value * ( value > 20 ? 2000 : 3000 )");
-    let track = score_track("").replace("sealed = [", "sealed = [\"second.sh\", ").replace(
-        "[gate]",
-        "[judge.second]\ncommand = [\"sh\", \"second.sh\"]\nwithin = 0.001\n[gate]",
-    );
-    let world = World::new(&[("track.toml", &track), ("judge.sh", JUDGE), ("second.sh", &second), ("value", "10\n")]);
+    let track = score_track("")
+        .replace("sealed = [", "sealed = [\"second.sh\", ")
+        .replace(
+            "[gate]",
+            "[judge.second]\ncommand = [\"sh\", \"second.sh\"]\nwithin = 0.001\n[gate]",
+        );
+    let world = World::new(&[
+        ("track.toml", &track),
+        ("judge.sh", JUDGE),
+        ("second.sh", &second),
+        ("value", "10\n"),
+    ]);
     let found = world.experiment(&[("value", Some("30\n"))]);
-    assert!(matches!(found.screen.unwrap().figures.loss, Some(Loss::Disagree { .. })));
+    assert!(matches!(
+        found.screen.unwrap().figures.loss,
+        Some(Loss::Disagree { .. })
+    ));
     let found = world.experiment(&[("value", Some("11\n"))]);
     assert_eq!(found.screen.unwrap().figures.loss, None);
 }
@@ -137,13 +219,27 @@ last=${SPRAG_SEED#"${SPRAG_SEED%????}"}
 echo "{\"value\": $(( value * 3000 + 1$last - 10000 )), \"kl\": $(( value / 20 ))}" > "$SPRAG_RESULT"
 "#;
     let track = score_track("[[constraint]]\nmetric = \"kl\"\nat_most = 0.5\n");
-    let world = World::new(&[("track.toml", &track), ("judge.sh", judge), ("value", "10\n")]);
+    let world = World::new(&[
+        ("track.toml", &track),
+        ("judge.sh", judge),
+        ("value", "10\n"),
+    ]);
     let found = world.experiment(&[("value", Some("30\n"))]);
-    let Some(Loss::Constraint { metric, value, .. }) = found.screen.as_ref().unwrap().figures.loss.clone() else {
+    let Some(Loss::Constraint { metric, value, .. }) =
+        found.screen.as_ref().unwrap().figures.loss.clone()
+    else {
         panic!("{found:#?}");
     };
     assert_eq!((metric.as_str(), value), ("kl", 1.0));
-    assert_eq!(world.experiment(&[("value", Some("12\n"))]).screen.unwrap().figures.loss, None);
+    assert_eq!(
+        world
+            .experiment(&[("value", Some("12\n"))])
+            .screen
+            .unwrap()
+            .figures
+            .loss,
+        None
+    );
 }
 
 /// A track whose build copies `value` to `made`, and whose run reads data.
@@ -191,15 +287,24 @@ fn a_build_sees_no_data_and_nobody_but_the_judge_sees_what_is_hidden() {
     assert_eq!(found.standing, Standing::Merged, "{}", words(&found));
     // What looks for the hidden file anywhere finds nothing.
     let search = "grep -rl secret / 2>/dev/null --include=hidden.txt && exit 7\ncat made > value\n";
-    let found = world.experiment(&[("run.sh", Some(search)), ("value", Some("50\n"))]);
-    assert_eq!(found.screen.unwrap().figures.loss, None, "{:?}", found.words);
+    let found = world.experiment(&[("run.sh", Some(search))]);
+    assert_eq!(
+        found.screen.unwrap().figures.loss,
+        None,
+        "{:?}",
+        found.words
+    );
 }
 
 #[test]
 fn a_build_that_fails_is_a_loss_with_its_last_words() {
     let world = built("cp value made\n", "cat made > value\n");
     let found = world.experiment(&[("build.sh", Some("echo this is why >&2\nexit 3\n"))]);
-    assert!(words(&found).contains("its build exited with code 3: \"this is why\""), "{}", words(&found));
+    assert!(
+        words(&found).contains("its build exited with code 3: \"this is why\""),
+        "{}",
+        words(&found)
+    );
 }
 
 #[test]
@@ -208,7 +313,12 @@ fn the_same_files_have_the_same_verdict_and_a_seed_alone_is_refused() {
         "sealed =",
         "seeds = [{ file = \"notes/seed\", line = \"SEED = {}\" }]\nsealed =",
     );
-    let world = World::new(&[("track.toml", &track), ("judge.sh", JUDGE), ("value", "10\n"), ("notes/seed", "SEED = 1\n")]);
+    let world = World::new(&[
+        ("track.toml", &track),
+        ("judge.sh", JUDGE),
+        ("value", "10\n"),
+        ("notes/seed", "SEED = 1\n"),
+    ]);
     let found = world.experiment(&[("notes/seed", Some("SEED = 2\n"))]);
     assert_eq!(found.void, Some(Void::SeedOnly { of: None }));
     let first = world.experiment(&[("value", Some("9\n"))]);
@@ -217,5 +327,10 @@ fn the_same_files_have_the_same_verdict_and_a_seed_alone_is_refused() {
     assert_eq!(again.void, Some(Void::Repeated { of: first.number }));
     // A new draw of an earlier candidate is no new candidate.
     let drawn = world.experiment(&[("value", Some("9\n")), ("notes/seed", Some("SEED = 7\n"))]);
-    assert_eq!(drawn.void, Some(Void::SeedOnly { of: Some(first.number) }));
+    assert_eq!(
+        drawn.void,
+        Some(Void::SeedOnly {
+            of: Some(first.number)
+        })
+    );
 }

@@ -183,7 +183,12 @@ impl Place {
     /// As [`Self::reader`].
     pub fn history(&self) -> Result<History, PlaceError> {
         let entries = self.reader()?.entries(&Selection::all())?;
-        Ok(History::of(&entries)?)
+        let history = History::of(&entries)?;
+        // A start that failed before it had a champion leaves an empty ledger.
+        if history.champion.is_none() {
+            return Err(PlaceError::NotBegun(self.track.name().to_owned()));
+        }
+        Ok(history)
     }
 
     /// Who runs the track now, if anybody.

@@ -21,7 +21,7 @@ mod stack;
 const AFTER: &str = "\
 Judges are started by the ratchet; by hand, set SPRAG_ARTEFACT (and SPRAG_CHAMPION) to folders with what is judged.
 
-Example: SPRAG_ARTEFACT=a SPRAG_CHAMPION=b sprag judge stack --model default";
+Example: sprag judge stack --model default";
 
 /// Judge an artefact for a track of the ratchet
 #[derive(Debug, Args)]

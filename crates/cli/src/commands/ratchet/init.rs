@@ -24,7 +24,7 @@ pub struct Arguments {
 /// Writes the files; one that is there stops it before anything is written.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let folder = &arguments.folder;
-    let name: String = fs::canonicalize(folder)
+    let name: String = std::path::absolute(folder)
         .ok()
         .and_then(|path| {
             path.file_name()

@@ -223,6 +223,19 @@ fn is_empty(folder: &Path) -> io::Result<bool> {
     Ok(fs::read_dir(folder)?.next().is_none())
 }
 
+/// Gives the owner the right to read and to write a file of their own.
+///
+/// # Errors
+/// The disk.
+pub fn open_file(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs::symlink_metadata(path)?.permissions().mode();
+    if mode & 0o600 == 0o600 {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o777 | 0o600))
+}
+
 /// Gives the owner the right to enter and to remove.
 fn open_up(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;

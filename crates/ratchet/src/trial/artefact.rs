@@ -46,7 +46,10 @@ pub fn copy(from: &Path, to: &Path, path: &Path) -> io::Result<Result<(), Loss>>
         }
         _ => {}
     }
-    disk::copy(&source, &to.join(path)).map(Ok)
+    let copied = to.join(path);
+    disk::copy(&source, &copied)?;
+    // A copy has its file's rights, and the judge has to read it.
+    disk::open_file(&copied).map(Ok)
 }
 
 /// Copies what `globs` name from `from` into a fresh `to`.

@@ -105,6 +105,11 @@ impl Workshop<'_> {
         } else {
             self.within(self.sandbox, &job, taking)?
         };
+        let own = command.first().is_some_and(|program| program == "sprag");
+        // Only Sprag's judges are believed here: another may be made to say so by the candidate that it runs.
+        if own && outcome.end == End::Exited(judge::FAULT) {
+            return Err(Trouble::Fault(last_words(&outcome)));
+        }
         if outcome.end != End::Exited(0) {
             let program = command.first().map_or("", String::as_str);
             let how = format!("{program} {}{}", outcome.end, last_words(&outcome));

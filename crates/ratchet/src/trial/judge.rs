@@ -11,6 +11,8 @@ use serde_json::Value;
 use super::{Loss, Values};
 use crate::track::Track;
 
+/// The exit code with which Sprag's own judges say that they are at fault themselves, not the candidate.
+pub const FAULT: i32 = 75;
 /// The variables a judge is told by.
 pub const RESULT: &str = "SPRAG_RESULT";
 /// Folder with what is judged.

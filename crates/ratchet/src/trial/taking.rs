@@ -30,6 +30,9 @@ pub enum WorkshopError {
     /// A judge answers what it may not.
     #[error("the judge is at fault: {0}")]
     Judge(#[from] JudgeError),
+    /// One of Sprag's own judges says that it is at fault itself.
+    #[error("the judge cannot judge: {0}")]
+    Fault(String),
     /// Somebody wants to stop.
     #[error("stopped")]
     Stopped,
@@ -57,6 +60,7 @@ pub(super) enum Trouble {
     Tree(TreeError),
     Sandbox(SandboxError),
     Judge(JudgeError),
+    Fault(String),
     Stopped,
 }
 
@@ -93,6 +97,7 @@ pub(super) fn settle(
         (Ok(reading), _) => return Ok(Some(reading)),
         (Err(Trouble::Tree(error)), _) => return Err(error.into()),
         (Err(Trouble::Sandbox(error)), _) => return Err(error.into()),
+        (Err(Trouble::Fault(how)), _) => return Err(WorkshopError::Fault(how)),
         (Err(Trouble::Stopped), _) => return Err(WorkshopError::Stopped),
         (Err(Trouble::Loss(loss)), Arm::Champion) => return Err(WorkshopError::Champion(loss)),
         (Err(Trouble::Judge(error)), Arm::Champion) => return Err(error.into()),

@@ -8,6 +8,9 @@
 
 use super::{Past, Standing};
 
+#[cfg(test)]
+mod tests;
+
 /// The index of the proposer to ask, of those that `can` be asked.
 #[must_use]
 pub fn choose(names: &[&str], can: &[bool], past: &[Past], seed: u64) -> Option<usize> {

@@ -320,3 +320,43 @@ fn references_that_were_lost_come_back_and_commits_that_are_gone_are_named() {
     world.git(&["prune", "--expire=now"]);
     assert!(matches!(world.try_run(0), Err(EngineError::Gone(commit)) if commit == champion));
 }
+
+#[test]
+fn a_sealed_file_that_is_new_or_missing_is_named_and_words_are_not_sealed() {
+    let track = score_track("").replace(
+        "sealed = [\"judge.sh\"]",
+        "sealed = [\"judge.sh\"]\nhidden = [\"hidden/**\"]",
+    );
+    let world = World::new(&[
+        ("track.toml", &track),
+        ("judge.sh", JUDGE),
+        ("value", "10\n"),
+        ("hidden/a", "1"),
+    ]);
+    world.run(0);
+    // Words and proposers may change at any time.
+    world.write(
+        "track.toml",
+        &format!("about = \"other words\"\n{track}\n[[proposer]]\nkind = \"human\"\n"),
+    );
+    world.run(0);
+    let named = |expected: &str| match world.try_run(0) {
+        Err(EngineError::Seal(SealError::Changed(list))) => {
+            assert!(list.iter().any(|line| line.contains(expected)), "{list:?}");
+        }
+        other => panic!("{expected}: {:?}", other.map(|_| ())),
+    };
+    world.write("hidden/b", "2");
+    named("hidden/b");
+    fs::remove_file(world.root.join("hidden/b")).unwrap();
+    fs::remove_file(world.root.join("hidden/a")).unwrap();
+    named("hidden/a");
+    world.write("hidden/a", "1");
+    world.write(
+        "track.toml",
+        &track.replace("time = \"10s\"", "time = \"11s\""),
+    );
+    named("track.toml");
+    world.write("track.toml", &track);
+    world.run(0);
+}

@@ -42,7 +42,7 @@ def track(home, proposers, gate, note):
     models = pathlib.Path(os.environ.get("SPRAG_HOME", pathlib.Path.home() / ".local/share/sprag")) / "models"
     os.symlink(models, home / "models")
     run(home, "run", "stack", "--experiments", "0", "--seal", "unsealed")
-    folder = home / "tracks" / "stack"
+    folder = next((home / "tracks").glob("stack-*"))
     text = (folder / "track.toml").read_text()
     text = text[: text.index("[[proposer]]")] + f"[gate]\n{gate}\n\n{proposers}"
     # The track that was begun to make the folder is begun again, with these rules.

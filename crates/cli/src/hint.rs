@@ -3,10 +3,25 @@
 use formats::{gguf::Fault, safetensors};
 use kernels::PackError;
 use models::{ModelError, checkpoint::CheckpointError};
+use ratchet::{EngineError, PlaceError, seal::SealError};
 use runtime::RuntimeError;
 use store::{PullError, ResolveError};
 
 use crate::{arguments::Arguments, failure::Failure};
+
+/// A track that cannot be opened.
+fn track(error: &PlaceError) -> Option<String> {
+    match error {
+        PlaceError::Missing { .. } => {
+            Some("sprag ratchet init FOLDER writes one that runs".to_owned())
+        }
+        PlaceError::NotBegun(_) => Some("sprag ratchet run".to_owned()),
+        PlaceError::Ledger(ledger::LedgerError::Busy { .. }) => {
+            Some("sprag ratchet stop asks that engine to stop".to_owned())
+        }
+        _ => None,
+    }
+}
 
 /// Where memory is short.
 const SMALLER: &str = "sprag models lists smaller ones";
@@ -17,6 +32,13 @@ pub fn next_step(failure: &Failure, arguments: &Arguments) -> Option<String> {
     let model = quoted(model.unwrap_or("MODEL"));
     let again = |option: &str| Some(format!("sprag {command} {model} {option}"));
     match failure {
+        Failure::Track(error) | Failure::Ratchet(EngineError::Place(error)) => track(error),
+        Failure::Seal(SealError::Changed(_)) | Failure::Ratchet(EngineError::Seal(SealError::Changed(_))) => Some(
+            "put it back as it was, or begin a new epoch: sprag ratchet reseal --why \"...\"".to_owned(),
+        ),
+        Failure::Ratchet(EngineError::Workshop(_)) => Some(
+            "nothing was lost: once the judge and the champion's program work again, sprag ratchet resume takes the measurement anew".to_owned(),
+        ),
         Failure::Resolve(error) => resolve(error, command),
         Failure::Pull(error) => pull(error, &model),
         Failure::Runtime(RuntimeError::PromptTooLong {

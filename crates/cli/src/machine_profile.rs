@@ -12,16 +12,18 @@ use store::Store;
 
 use crate::{failure::Failure, report, terminal::complain};
 
-/// Where it is, or would be.
-pub fn path() -> Result<PathBuf, Failure> {
+/// What a profile's worth depends on, as a name: processor, instruction set, and how many processors are ours.
+pub fn key() -> Result<String, Failure> {
     let machine = Machine::probe();
     let cpu = serde_json::to_string(&machine.cpu)?;
     let key = format!("{cpu}/{}/{}", machine.cores.usable, Isa::detect().name());
-    let name = ratchet::Digest::of(key.as_bytes());
-    Ok(Store::open()?
-        .home()
-        .join("profiles")
-        .join(format!("{}.toml", name.short())))
+    Ok(ratchet::Digest::of(key.as_bytes()).short().to_owned())
+}
+
+/// Where it is, or would be.
+pub fn path() -> Result<PathBuf, Failure> {
+    let name = format!("{}.toml", key()?);
+    Ok(Store::open()?.home().join("profiles").join(name))
 }
 
 /// Keeps a profile that was proven.

@@ -85,6 +85,18 @@ pub fn entries(folder: &Path, skip: &dyn Fn(&Path) -> bool) -> io::Result<Vec<(P
     Ok(found)
 }
 
+/// Whether the folders above `path` in `folder` are folders of its own, as far as they are there: no links.
+#[must_use]
+pub fn is_within(folder: &Path, path: &Path) -> bool {
+    path.ancestors()
+        .skip(1)
+        .filter(|above| !above.as_os_str().is_empty())
+        .all(|above| match fs::symlink_metadata(folder.join(above)) {
+            Ok(data) => data.is_dir(),
+            Err(_) => true,
+        })
+}
+
 /// Every regular file under `folder`, as [`entries`].
 ///
 /// # Errors

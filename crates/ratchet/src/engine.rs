@@ -124,6 +124,12 @@ pub enum EngineError {
     /// What was sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// Nothing changed that a new epoch could be about.
+    #[error("judge, sealed files and rules are those of epoch {0}; there is nothing to seal anew")]
+    SameSeal(u64),
+    /// A folder that commands may read has the hidden files in it.
+    #[error("`reads` names {}, which holds the track's hidden files and the engine's own; name the folders inside it that are needed", .0.display())]
+    Exposed(PathBuf),
     /// No seal for candidates.
     #[error(transparent)]
     Sandbox(#[from] Unavailable),

@@ -97,6 +97,9 @@ impl Record {
     }
 }
 
+/// The most paths that a record holds: a candidate that touches everything must not make one that the ledger refuses.
+pub const MOST_PATHS: usize = 100;
+
 /// A candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Proposal {

@@ -18,7 +18,7 @@ use crate::{
     digest::{Digest, Parts},
     disk::{self, Kind},
     git::{Contents, Files, GitError, Mode, ObjectId, Repository, TreeFile},
-    record::Void,
+    record::{MOST_PATHS, Void},
     seal,
     track::{Part, Track},
 };
@@ -161,7 +161,8 @@ pub fn collect(
     if touched.is_empty() {
         Ok(Ok(files))
     } else {
-        Ok(Err(Void::Foreign { paths: touched }))
+        let paths = touched.into_iter().take(MOST_PATHS).collect();
+        Ok(Err(Void::Foreign { paths }))
     }
 }
 

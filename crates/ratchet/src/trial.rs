@@ -34,6 +34,9 @@ pub struct Measured {
     pub runs: Vec<RunFigures>,
     /// Each answer of a judge, in order.
     pub judged: Vec<Judged>,
+    /// The split that a judge was asked about last: `public`, `hidden` or `block`; empty before any was.
+    #[serde(default)]
+    pub asked: String,
     /// Why it is a loss, if it is one.
     pub loss: Option<Loss>,
     /// Seconds of the whole measurement, builds included.
@@ -203,6 +206,9 @@ impl Loss {
     #[must_use]
     pub fn told(&self, hidden: bool) -> String {
         match self {
+            Self::Constraint { .. } | Self::Disagree { .. } | Self::NotFinite { .. } if hidden => {
+                "the judge refuses it".to_owned()
+            }
             Self::Constraint { metric, .. } => format!("{metric} is not within the track's bound"),
             Self::Disagree { .. } => "two judges disagree".to_owned(),
             Self::NotFinite { .. } => "its metric is no finite number".to_owned(),

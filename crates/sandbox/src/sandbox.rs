@@ -89,7 +89,7 @@ impl Sandbox {
         Err(Unavailable {
             reasons,
             remedy: "install bubblewrap (package `bubblewrap`) and allow user namespaces, or use Linux 5.13 or newer \
-                     with Landlock; only --unsealed runs commands without a seal"
+                     with Landlock; only `--seal unsealed` runs commands without a seal"
                 .to_owned(),
         })
     }

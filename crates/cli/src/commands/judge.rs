@@ -46,7 +46,10 @@ pub enum Command {
 /// Runs the command.
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     match &arguments.command {
-        Command::Stack(a) => answer(&stack::judge(a, terminal)?),
+        // A profile that cannot be read is refused in the answer; whatever else fails is this machine's fault or the model's.
+        Command::Stack(a) => answer(
+            &stack::judge(a, terminal).map_err(|failure| Failure::Judge(failure.to_string()))?,
+        ),
         Command::Language(a) => answer(&sealed::text(a)?),
         Command::Kernel(a) => answer(&sealed::operation(a)?),
         Command::Echo => sealed::echo(),

@@ -22,13 +22,33 @@ use crate::{
     place::{Place, PlaceError},
     record::Record,
     seal::{self, Seal, SealError},
-    track::Part,
+    track::{Part, ProposerKind},
     tree,
 };
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> EngineError {
     let path = path.to_path_buf();
     move |source| EngineError::Io { path, source }
+}
+
+/// Folders that the track lets commands read must not contain the engine's own, nor the files of the track.
+fn exposed(place: &Place) -> Result<(), EngineError> {
+    let file = &place.track.file;
+    let proposers = place
+        .track
+        .proposers
+        .iter()
+        .flat_map(|proposer| match &proposer.kind {
+            ProposerKind::Command { reads, .. } => reads.as_slice(),
+            _ => &[],
+        });
+    for name in file.sandbox.reads.iter().chain(proposers) {
+        let path = fs::canonicalize(name).map_err(io_error(Path::new(name)))?;
+        if place.folder.starts_with(&path) || place.repository.root().starts_with(&path) {
+            return Err(EngineError::Exposed(path));
+        }
+    }
+    Ok(())
 }
 
 impl<'a> Engine<'a> {
@@ -50,6 +70,7 @@ impl<'a> Engine<'a> {
             Some(_) => None,
             None => Some(first_champion(place)?),
         };
+        exposed(place)?;
         let key = key(place, &history)?;
         let sandbox = Sandbox::detect(start.helper.clone(), start.level)?;
         let plain = Sandbox::detect(start.helper.clone(), Some(Level::Unsealed))?;
@@ -76,6 +97,8 @@ impl<'a> Engine<'a> {
             stop,
         };
         engine.begin(first, observer)?;
+        // Nobody else writes these references while this engine holds the ledger, but people who propose: theirs are under another name.
+        place.repository.unlock(&place.references())?;
         engine.follow()?;
         let session = Record::Session {
             sprag: start.version.clone(),
@@ -117,7 +140,6 @@ impl<'a> Engine<'a> {
     pub(super) fn follow(&self) -> Result<(), EngineError> {
         let place = self.place;
         let all = place.references();
-        place.repository.unlock(&all)?;
         let mut wanted = std::collections::BTreeMap::from([(place.champion(), self.champion()?)]);
         for experiment in self.history.experiments.values() {
             let proposal = &experiment.proposal;
@@ -226,6 +248,11 @@ pub fn reseal(
         return Err(PlaceError::NotBegun(place.track.name().to_owned()).into());
     };
     let seal = sealed(place, old.epoch + 1)?;
+    let settings = history.gate.as_ref().map(gate::Gate::settings);
+    if seal.id() == old.id() && settings == Some(&place.track.settings) {
+        // A new epoch would only measure refused candidates again.
+        return Err(EngineError::SameSeal(old.epoch));
+    }
     let record = Record::Sealed {
         seal: seal.clone(),
         gate: Box::new(place.track.settings.clone()),

@@ -13,7 +13,7 @@ use crate::{
     digest::Digest,
     git::{Files, ObjectId},
     proposer::{Answer, bandit, command, draws, human, search},
-    record::{Proposal, Record, Void},
+    record::{MOST_PATHS, Proposal, Record, Void},
     track::{Proposer, ProposerKind},
     tree::{self, Snapshot},
     trial::Workshop,
@@ -231,7 +231,7 @@ impl<'a> Engine<'a> {
             seedless,
             inbox: asked.inbox,
             title,
-            changed: changes.into_keys().collect(),
+            changed: changes.into_keys().take(MOST_PATHS).collect(),
             knobs: idea.and_then(|idea| idea.knobs),
             seconds: asked.seconds,
         });

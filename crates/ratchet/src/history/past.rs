@@ -93,8 +93,8 @@ fn verdict(experiment: &Experiment) -> String {
         .and_then(|screen| Some((screen, screen.figures.loss.as_ref()?)))
     {
         Some((screen, loss)) => {
-            let last = screen.figures.judged.last();
-            loss.told(last.is_none_or(|judged| judged.split == "hidden"))
+            let asked = screen.figures.asked.as_str();
+            loss.told(asked != "public")
         }
         None => match experiment.standing {
             Standing::Void => "not measured".to_owned(),

@@ -43,7 +43,7 @@ impl Workshop<'_> {
         taking.figures.judged.push(Judged {
             arm,
             split: split.to_owned(),
-            seed: taking.seed,
+            seed: self.split_seed(split, taking),
             result: kept.0,
             second: kept.1,
             seconds: start.elapsed().as_secs_f64(),
@@ -65,6 +65,11 @@ impl Workshop<'_> {
         Ok(found)
     }
 
+    /// Another seed for each split: what is seen of one tells nothing of the other.
+    fn split_seed(&self, split: &str, taking: &Taking) -> u64 {
+        self.key.seed(&format!("{}/{split}", taking.label))
+    }
+
     fn ask(
         &self,
         command: &[String],
@@ -74,6 +79,7 @@ impl Workshop<'_> {
 
         taking: &mut Taking,
     ) -> Result<serde_json::Value, Trouble> {
+        split.clone_into(&mut taking.figures.asked);
         let (folder, answers) = (self.work.join("judge"), self.work.join("answer"));
         for fresh in [&folder, &answers] {
             disk::fresh(fresh).map_err(|e| Trouble::io(fresh, e))?;
@@ -86,7 +92,10 @@ impl Workshop<'_> {
             (judge::RESULT.to_owned(), file.display().to_string()),
             (judge::SPLIT.to_owned(), split.to_owned()),
             (judge::MEASUREMENT.to_owned(), taking.label.clone()),
-            (judge::SEED.to_owned(), taking.seed.to_string()),
+            (
+                judge::SEED.to_owned(),
+                self.split_seed(split, taking).to_string(),
+            ),
         ];
         let mut readable = vec![artefact.to_path_buf()];
         if let Some(champion) = champion {

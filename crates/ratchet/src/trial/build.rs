@@ -53,7 +53,11 @@ impl Workshop<'_> {
         disk::copy_tree(&built.folder, &folder).map_err(|e| Trouble::io(&folder, e))?;
         let extra = Extra {
             writable: vec![folder.clone()],
-            environment: vec![(judge::SEED.to_owned(), taking.seed.to_string())],
+            // Not the judge's: a run that knew it could foresee which cases are drawn.
+            environment: vec![(
+                judge::SEED.to_owned(),
+                self.key.seed(&format!("run/{}", taking.label)).to_string(),
+            )],
             data: true,
             ..Extra::default()
         };
@@ -71,8 +75,9 @@ impl Workshop<'_> {
             output_bytes: outcome.stdout.total + outcome.stderr.total,
         });
         ended("run", &outcome)?;
-        let touched = built.laid.touched(&folder);
+        let mut touched = built.laid.touched(&folder);
         if !touched.is_empty() {
+            touched.truncate(crate::record::MOST_PATHS);
             return Err(Trouble::Loss(Loss::Touched { paths: touched }));
         }
         artefact::collect(&folder, &to, &self.output, &run.output, run.most_bytes.0)
@@ -150,7 +155,8 @@ impl Workshop<'_> {
         {
             let to = folder.join(&path);
             let asked = step.output.is_empty() || wanted.is_match(&path);
-            if !asked || fs::symlink_metadata(&to).is_ok() {
+            // Nor through a link of the repository: what it names lies outside.
+            if !asked || fs::symlink_metadata(&to).is_ok() || !disk::is_within(folder, &path) {
                 continue;
             }
             // Counted by length: a file with holes is small on the disk only until it is copied.

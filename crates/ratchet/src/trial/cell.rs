@@ -108,7 +108,9 @@ pub(crate) fn job(
     job.read_only.extend(rules.reads.iter().map(Mount::at));
     if let Some(program) = command.first() {
         let tools = sandbox::toolchain(OsStr::new(program));
-        job.read_only.extend(tools.mounts);
+        // A toolchain in a folder around the engine's own (an environment made in the repository) would show the hidden files and the key.
+        let apart = |mount: &Mount| !folder.starts_with(&mount.host);
+        job.read_only.extend(tools.mounts.into_iter().filter(apart));
         job.environment = tools.environment;
     }
     job.environment.extend(rules.environment.clone());

@@ -82,11 +82,24 @@ pub fn judge(arguments: &Arguments, terminal: &Terminal) -> Result<Value, Failur
         player.turn()?;
     }
     let (mut of_champion, mut of_candidate) = (Vec::new(), Vec::new());
+    // Who is in the middle changes with the seed: what the order does to a time is then no gain of anybody's.
+    let seed = env::var("SPRAG_SEED")
+        .ok()
+        .and_then(|seed| seed.parse::<u64>().ok());
+    let champion_first = seed.unwrap_or(0).is_multiple_of(2);
     for _ in 0..ROUNDS {
-        of_champion.push(first.turn()?);
-        of_candidate.push(second.turn()?);
-        of_candidate.push(second.turn()?);
-        of_champion.push(first.turn()?);
+        for of_the_champion in [
+            champion_first,
+            !champion_first,
+            !champion_first,
+            champion_first,
+        ] {
+            if of_the_champion {
+                of_champion.push(first.turn()?);
+            } else {
+                of_candidate.push(second.turn()?);
+            }
+        }
     }
     let costs = |turns: &[Turn]| turns.iter().map(|turn| turn.cost()).collect::<Vec<f64>>();
     Ok(json!({

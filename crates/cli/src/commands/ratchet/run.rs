@@ -166,8 +166,9 @@ pub fn experiments(
     };
     let ended = engine.run(until, &mut observe);
     observe.finish();
-    let ended = ended?;
+    // What was proven before an error is used all the same.
     stack::keep(place, engine.history())?;
+    let ended = ended?;
     if !how.json {
         say(&observe.summary(&ended, engine.history()))?;
     }

@@ -1,6 +1,6 @@
 //! The `stack` track: this machine's runtime profile, improved by experiments and then used by `run`, `chat` and `bench`.
 //!
-//! The track is a small repository of its own under `HOME/tracks/stack`, made at first use: `profile.toml` is what changes, Sprag itself
+//! The track is a small repository of its own under `HOME/tracks/stack-KEY` (a key of the machine), made at first use: `profile.toml` is what changes, Sprag itself
 //! is the judge (`sprag judge stack`). The champion's profile is kept under `HOME/profiles`, for this machine alone.
 
 use std::{
@@ -50,7 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn reset(path: &Path) -> Result<(), Failure> {
-    let track = Store::open()?.home().join("tracks").join(NAME);
+    let track = home()?;
     if track.exists()
         && let Some(holder) = Place::open(&track)?.running()?
     {
@@ -68,14 +68,21 @@ fn reset(path: &Path) -> Result<(), Failure> {
         }),
         _ => Ok(()),
     };
-    remove(path, fs::remove_file(path))?;
+    // The track first: a profile that is left is dropped by the same command, one that comes back from a left track is not.
     remove(&track, fs::remove_dir_all(&track))?;
+    remove(path, fs::remove_file(path))?;
     say("the defaults are used again; the track and its experiments are gone\n")
+}
+
+/// Where this machine's track is, or would be: blocks of two machines are never compared.
+fn home() -> Result<PathBuf, Failure> {
+    let name = format!("{NAME}-{}", machine_profile::key()?);
+    Ok(Store::open()?.home().join("tracks").join(name))
 }
 
 /// The track's folder, made if it is not there: a repository with the defaults as the first champion.
 pub fn folder() -> Result<PathBuf, Failure> {
-    let folder = Store::open()?.home().join("tracks").join(NAME);
+    let folder = home()?;
     if folder.join(".git").exists() {
         return Ok(folder);
     }
@@ -157,7 +164,7 @@ fn track(model: &Path) -> String {
 
 /// Keeps the champion's profile for `run`, `chat` and `bench`, if this is the `stack` track and the champion is no longer the first.
 pub fn keep(place: &Place, history: &History) -> Result<(), Failure> {
-    let ours = Store::open()?.home().join("tracks").join(NAME);
+    let ours = home()?;
     let is_ours = fs::canonicalize(&ours)
         .ok()
         .is_some_and(|ours| ours == place.repository.root());

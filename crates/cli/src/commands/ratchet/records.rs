@@ -26,7 +26,7 @@ pub struct Query {
     pub json: bool,
 }
 
-/// Check the ledger's whole chain, every seal, every commit, and that the gate would decide the same again
+/// Check the ledger's whole chain, the seal in force, every commit, and that the gate would decide the same again
 #[derive(Debug, Args)]
 pub struct Verify {
     #[command(flatten)]

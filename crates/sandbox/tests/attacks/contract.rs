@@ -26,7 +26,7 @@ fn a_helper_that_seals_nothing_is_found_out() {
     for program in ["/bin/true", "/bin/cat"] {
         let refused = Sandbox::detect(Helper::program(program), None).unwrap_err();
         assert_eq!(refused.reasons.len(), 2, "{refused}");
-        assert!(refused.to_string().contains("--unsealed"), "{refused}");
+        assert!(refused.to_string().contains("--seal unsealed"), "{refused}");
     }
     let missing = Sandbox::detect(Helper::program("/no/such/cell"), None).unwrap_err();
     assert!(missing.to_string().contains("/no/such/cell"), "{missing}");

@@ -37,7 +37,7 @@ fn run(folder: &Path, total: u64, level: Option<Level>) -> Result<(), EngineErro
     let never = || false;
     let mut engine = Engine::start(&place, &start, &never, &mut Acknowledge)?;
     let history = engine.history();
-    let done = history.experiments.len() as u64 - u64::from(history.pending.is_some());
+    let done = history.experiments.len() as u64 - history.pending.len() as u64;
     let until = Until {
         experiments: Some(total.saturating_sub(done)),
         ..Until::default()

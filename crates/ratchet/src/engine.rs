@@ -9,7 +9,7 @@
 
 use std::{io, path::PathBuf, time::Instant};
 
-use gate::{Decision, Event, Gate, Kind, OutOfTurn, Want};
+use gate::{Gate, OutOfTurn, Want};
 use ledger::{Draft, Ledger, LedgerError};
 use sandbox::{Helper, Level, Sandbox, Unavailable};
 
@@ -21,10 +21,11 @@ use crate::{
     record::{Record, Void},
     seal::{Seal, SealError},
     tree::TreeError,
-    trial::{self, Arm, Measured, What, Workshop, WorkshopError},
+    trial::{Workshop, WorkshopError},
 };
 
 mod begin;
+mod measure;
 mod propose;
 
 pub use begin::reseal;
@@ -58,22 +59,23 @@ struct Quota {
 }
 
 impl Quota {
-    /// Why nothing new is begun, if that is so.
-    fn over(&self) -> Option<Ended> {
+    /// Why nothing new is begun beside what is pending, if that is so.
+    fn over(&self, pending: usize) -> Option<Ended> {
         if self.until.time.is_some_and(|time| Instant::now() >= time) {
             return Some(Ended::Time);
         }
-        (self.until.experiments == Some(0)).then_some(Ended::Experiments)
+        let left = self.until.experiments?;
+        (left <= pending as u64).then_some(Ended::Experiments)
     }
 
-    /// An experiment has its verdict.
-    fn done(&mut self) {
-        self.until.experiments = self.until.experiments.map(|n| n.saturating_sub(1));
+    /// So many experiments have their verdicts.
+    fn done(&mut self, verdicts: u64) {
+        self.until.experiments = self.until.experiments.map(|n| n.saturating_sub(verdicts));
     }
 
     /// An experiment had none.
     fn void(&mut self) {
-        self.done();
+        self.done(1);
         self.voids += 1;
     }
 }
@@ -164,6 +166,16 @@ pub enum EngineError {
     /// The key is gone.
     #[error("{} is gone, and with it the seeds of what was begun; put it back, or begin a track of another name", .0.display())]
     NoKey(PathBuf),
+    /// More workers than processors.
+    #[error(
+        "`sandbox.workers` is {workers}, and each needs a processor of its own: here are {processors}"
+    )]
+    Workers {
+        /// As the track asks.
+        workers: usize,
+        /// That it may use here.
+        processors: usize,
+    },
     /// The ledger's references name commits that are gone.
     #[error("commit {0} of the ledger is not in the repository; was its `refs/sprag/` removed?")]
     Gone(ObjectId),
@@ -190,7 +202,9 @@ pub struct Engine<'a> {
     key: Key,
     sandbox: Sandbox,
     plain: Sandbox,
-    stop: &'a dyn Fn() -> bool,
+    /// How often the measurement at hand has failed since this engine started.
+    failures: u64,
+    stop: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl<'a> Engine<'a> {
@@ -229,24 +243,28 @@ impl<'a> Engine<'a> {
         let stop = move || asked() || stop_file.exists();
         // The sandbox is lent to the workshop for as long as the loop runs.
         let (sandbox, plain) = (self.sandbox.clone(), self.plain.clone());
-        let mut workshop = Workshop::new(
-            &place.track,
-            &place.repository,
-            &seal,
-            &epoch,
-            &work,
-            &sandbox,
-            &plain,
-            &key,
-            &stop,
-        )?;
+        let mut workshops = Vec::new();
+        for (processors, work) in measure::workers(&place.track, &work)? {
+            workshops.push(Workshop::new(
+                &place.track,
+                &place.repository,
+                &seal,
+                &epoch,
+                work,
+                &sandbox,
+                &plain,
+                &key,
+                processors,
+                &stop,
+            )?);
+        }
         let mut quota = Quota { until, voids: 0 };
         loop {
             if stop() {
                 return Ok(Ended::Asked);
             }
-            match self.turn(&mut quota, &mut workshop, observer) {
-                Ok(None) => self.tidy(&mut workshop),
+            match self.turn(&mut quota, &mut workshops, observer) {
+                Ok(None) => workshops.iter_mut().for_each(|w| self.tidy(w)),
                 Ok(Some(ended)) => return Ok(ended),
                 Err(EngineError::Workshop(WorkshopError::Stopped)) => return Ok(Ended::Asked),
                 Err(error) => return Err(error),
@@ -254,152 +272,70 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// One measurement, or one proposal.
+    /// Some measurements, or one proposal.
     fn turn(
         &mut self,
         quota: &mut Quota,
-        workshop: &mut Workshop<'_>,
+        workshops: &mut [Workshop<'_>],
         observer: &mut dyn Observer,
     ) -> Result<Option<Ended>, EngineError> {
         let Some(want) = self.history.gate.as_ref().map(Gate::next) else {
             return Err(HistoryError::OutOfPlace("the gate before the track's beginning").into());
         };
+        let (Some(first), workers) = (workshops.first(), workshops.len()) else {
+            return Ok(Some(Ended::Complete));
+        };
         match want {
             Want::End => return Ok(Some(Ended::Complete)),
-            Want::Proposal if self.history.pending.is_none() => {
-                if let Some(ended) = quota.over() {
-                    return Ok(Some(ended));
-                }
-                if quota.voids >= propose::MOST_VOIDS {
-                    let why = format!(
-                        "the last {} proposals could not be measured: {}",
-                        quota.voids,
-                        self.last_void()
-                    );
-                    self.record(&Record::Stopped { why: why.clone() }, None, observer)?;
-                    return Ok(Some(Ended::NoProposals { why }));
-                }
-                match self.propose(workshop, observer)? {
-                    propose::Proposed::Measurable => quota.voids = 0,
-                    propose::Proposed::Void => quota.void(),
-                    propose::Proposed::Nobody { why } => {
-                        return Ok(Some(Ended::NoProposals { why }));
-                    }
-                }
-            }
+            Want::Proposal if self.history.outrun().is_some() => self.renew(observer)?,
             Want::Proposal => {
-                self.measure(&want, workshop, observer)?;
-                quota.done();
+                let pending = self.history.pending.len();
+                let nothing_new = if pending < workers {
+                    self.another(quota, first, observer)?
+                } else {
+                    None
+                };
+                match nothing_new {
+                    Some(ended) if pending == 0 => return Ok(Some(ended)),
+                    None if pending < workers => {}
+                    _ => quota.done(self.measure(workshops, observer)?),
+                }
             }
             Want::Champion { .. } | Want::Same | Want::Race { .. } => {
-                self.measure(&want, workshop, observer)?
+                self.measure(workshops, observer)?;
             }
         }
         Ok(None)
     }
 
-    /// Takes the measurement that the gate wants, and records it with what follows.
-    fn measure(
+    /// Asks for one more candidate, unless there is a reason to ask no more.
+    fn another(
         &mut self,
-        want: &Want,
-        workshop: &mut Workshop<'_>,
+        quota: &mut Quota,
+        workshop: &Workshop<'_>,
         observer: &mut dyn Observer,
-    ) -> Result<(), EngineError> {
-        let champion = self.champion()?;
-        let tip = self
-            .history
-            .tip()
-            .cloned()
-            .unwrap_or_else(|| champion.clone());
-        let (what, commit) = match want {
-            Want::Champion { .. } => (
-                What::Champion {
-                    number: self.history.champion_runs.len() as u64,
-                },
-                champion.clone(),
-            ),
-            Want::Same => (
-                What::Same {
-                    number: self.history.same_blocks.len() as u64,
-                },
-                champion.clone(),
-            ),
-            Want::Race { race, index } => (
-                What::Race {
-                    race: *race,
-                    index: *index,
-                },
-                tip,
-            ),
-            Want::Proposal => {
-                let Some(experiment) = self.history.pending else {
-                    return Ok(());
-                };
-                let commit = self
-                    .history
-                    .experiments
-                    .get(&experiment)
-                    .map(|e| e.proposal.commit.clone());
-                (What::Screen { experiment }, commit.unwrap_or(tip))
+    ) -> Result<Option<Ended>, EngineError> {
+        let pending = self.history.pending.len();
+        if let Some(ended) = quota.over(pending) {
+            return Ok(Some(ended));
+        }
+        if quota.voids >= propose::MOST_VOIDS {
+            let why = format!(
+                "the last {} proposals could not be measured: {}",
+                quota.voids,
+                self.last_void()
+            );
+            if pending == 0 {
+                self.record(&Record::Stopped { why: why.clone() }, None, observer)?;
             }
-            Want::End => return Ok(()),
-        };
-        let experiment = match what {
-            What::Screen { experiment } => Some(experiment),
-            _ => None,
-        };
-        observer.measuring(want, experiment);
-        let label = trial::label(&what);
-        let arm = match what {
-            What::Champion { .. } | What::Same { .. } => Arm::Champion,
-            _ => Arm::Candidate,
-        };
-        let (reading, figures) = match self.place.track.kind() {
-            Kind::Timing => workshop.block(&champion, &commit, &label),
-            Kind::Score | Kind::Cases => workshop.alone(&commit, arm, &label),
+            return Ok(Some(Ended::NoProposals { why }));
         }
-        .map_err(EngineError::Workshop)?;
-        let event = what.event(reading).ok_or(HistoryError::OutOfPlace(
-            "a reading of the champion that is none",
-        ))?;
-        self.tell(event, figures, experiment, observer)
-    }
-
-    /// Tells the gate, and records the event, the decisions, and a promotion if there is one, all or none.
-    fn tell(
-        &mut self,
-        event: Event,
-        figures: Measured,
-        experiment: Option<u64>,
-        observer: &mut dyn Observer,
-    ) -> Result<(), EngineError> {
-        let Some(gate) = &self.history.gate else {
-            return Err(HistoryError::OutOfPlace("the gate before the track's beginning").into());
-        };
-        let decisions = gate.clone().apply(event.clone())?;
-        let from = self.champion()?;
-        let won = decisions.iter().find_map(|decision| match decision {
-            Decision::RaceWon { race, members, .. } => Some((*race, members.clone())),
-            _ => None,
-        });
-        let promoted = won.map(|(race, members)| Record::Promoted {
-            to: self.history.tip().cloned().unwrap_or_else(|| from.clone()),
-            from,
-            race,
-            members,
-        });
-        let measured = Record::Measured {
-            figures: Box::new(figures),
-            event,
-            decisions,
-        };
-        let mut records = vec![(measured, experiment)];
-        records.extend(promoted.map(|record| (record, None)));
-        self.record_all(&records, observer)?;
-        if records.len() > 1 {
-            self.follow()?;
+        match self.propose(workshop, observer)? {
+            propose::Proposed::Measurable => quota.voids = 0,
+            propose::Proposed::Void => quota.void(),
+            propose::Proposed::Nobody { why } => return Ok(Some(Ended::NoProposals { why })),
         }
-        Ok(())
+        Ok(None)
     }
 
     fn champion(&self) -> Result<ObjectId, EngineError> {

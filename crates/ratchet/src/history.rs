@@ -4,7 +4,7 @@
 //! the events. Decisions that differ from the recorded ones mean another version of the gate or a ledger that was tampered with, and both
 //! end here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gate::{Decision, Event, Gate, OutOfTurn, Reading, SettingsError};
 
@@ -39,6 +39,8 @@ pub struct Experiment {
     pub words: Vec<String>,
     /// The race that it took part in, the latest.
     pub race: Option<u64>,
+    /// Candidates that were proposed before it and had no verdict yet.
+    pub beside: Vec<u64>,
 }
 
 /// A candidate's one measurement before any race.
@@ -96,8 +98,10 @@ pub struct History {
     pub same_blocks: Vec<(String, Reading, Measured)>,
     /// When engines started, and how candidates were sealed then.
     pub sessions: Vec<(String, sandbox::Level)>,
-    /// A candidate that is proposed and neither measured nor void.
-    pub pending: Option<u64>,
+    /// Candidates that are proposed and neither measured nor void.
+    pub pending: BTreeSet<u64>,
+    /// The measurement that failed last, by its label, and how often it did; none since another one succeeded.
+    pub failed: Option<(String, u64)>,
     /// Sum of the merged gains of this epoch, in the metric's units (log-ratio for timing).
     pub merged: f64,
     /// When the last record was written.
@@ -205,7 +209,15 @@ impl History {
                 let experiment = self.experiment(at)?;
                 experiment.void = Some(why.clone());
                 experiment.words.push(why.to_string());
-                self.pending = None;
+                let number = experiment.number;
+                self.pending.remove(&number);
+            }
+            Record::Failed { measurement, .. } => {
+                let before = match &self.failed {
+                    Some((known, times)) if known == measurement => *times,
+                    _ => 0,
+                };
+                self.failed = Some((measurement.clone(), before + 1));
             }
             Record::Measured {
                 figures,
@@ -249,9 +261,10 @@ impl History {
             standing: Standing::Void,
             words: Vec::new(),
             race: None,
+            beside: self.pending.iter().copied().collect(),
         };
         self.experiments.insert(number, experiment);
-        self.pending = Some(number);
+        self.pending.insert(number);
         Ok(())
     }
 
@@ -263,6 +276,7 @@ impl History {
         at: At<'_>,
     ) -> Result<(), HistoryError> {
         let step = self.resolution();
+        self.failed = None;
         let decisions = self.gate()?.apply(event.clone())?;
         if decisions != recorded {
             return Err(HistoryError::OtherDecision {
@@ -295,7 +309,7 @@ impl History {
                     level,
                     step,
                 });
-                self.pending = None;
+                self.pending.remove(candidate);
             }
             Event::Race { race, reading, .. } => {
                 if let Some(race) = self.races.get_mut(race) {
@@ -382,12 +396,10 @@ impl History {
     }
 
     fn drop_tip(&mut self, why: &str) {
-        if let Some(pending) = self
-            .pending
-            .take()
-            .and_then(|number| self.experiments.get_mut(&number))
-        {
-            pending.words.push(why.to_owned());
+        for number in std::mem::take(&mut self.pending) {
+            if let Some(pending) = self.experiments.get_mut(&number) {
+                pending.words.push(why.to_owned());
+            }
         }
         for experiment in self.experiments.values_mut() {
             if experiment.standing == Standing::Kept {
@@ -406,6 +418,16 @@ impl History {
             .or(self.champion.as_ref())
     }
 
+    /// A candidate that waits for its screen and was built on what is no longer the tip.
+    #[must_use]
+    pub fn outrun(&self) -> Option<&Experiment> {
+        let tip = self.tip();
+        self.pending
+            .iter()
+            .filter_map(|number| self.experiments.get(number))
+            .find(|experiment| Some(&experiment.proposal.base) != tip)
+    }
+
     /// The number of the next experiment.
     #[must_use]
     pub fn next_number(&self) -> u64 {
@@ -415,7 +437,7 @@ impl History {
             .map_or(1, |last| last + 1)
     }
 
-    /// An earlier candidate of this epoch with the same files, which was measured.
+    /// An earlier candidate of this epoch with the same files, which was measured or is about to be.
     #[must_use]
     pub fn same_tree(&self, tree: &Digest) -> Option<u64> {
         let epoch = self.seal.as_ref().map_or(0, |seal| seal.epoch);
@@ -424,13 +446,17 @@ impl History {
             .find(|e| {
                 e.epoch == epoch
                     && e.void.is_none()
-                    && e.screen.is_some()
+                    && self.has_its_draw(e)
                     && e.proposal.tree == *tree
             })
             .map(|experiment| experiment.number)
     }
 
-    /// An earlier measured candidate of this epoch that differs by nothing but the literals that choose a draw.
+    fn has_its_draw(&self, experiment: &Experiment) -> bool {
+        experiment.screen.is_some() || self.pending.contains(&experiment.number)
+    }
+
+    /// An earlier candidate of this epoch with a screen, or about to have one, that differs by nothing but the literals that choose a draw.
     #[must_use]
     pub fn same_but_for_seeds(&self, seedless: &Digest) -> Option<u64> {
         let epoch = self.epoch();
@@ -438,7 +464,7 @@ impl History {
             .values()
             .find(|e| {
                 e.epoch == epoch
-                    && e.screen.is_some()
+                    && self.has_its_draw(e)
                     && e.proposal.seedless.as_ref() == Some(seedless)
             })
             .map(|experiment| experiment.number)

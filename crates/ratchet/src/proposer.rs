@@ -39,6 +39,10 @@ pub struct Past {
     pub verdict: String,
     /// Whether it is part of the champion, or was kept for a while.
     pub standing: Standing,
+    /// Whether its verdict is yet to come.
+    pub is_pending: bool,
+    /// Experiments before it whose verdicts were not known when it was proposed.
+    pub beside: Vec<u64>,
 }
 
 /// How far an experiment got.

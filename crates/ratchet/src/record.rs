@@ -62,6 +62,13 @@ pub enum Record {
         /// What followed.
         decisions: Vec<Decision>,
     },
+    /// A measurement that the judge or the champion failed in: it is taken again with another seed.
+    Failed {
+        /// Its label, such as `champion/3`.
+        measurement: String,
+        /// In words.
+        why: String,
+    },
     /// The champion moved.
     Promoted {
         /// The old one.
@@ -91,6 +98,7 @@ impl Record {
             Self::Proposed(_) => "proposed",
             Self::Void { .. } => "void",
             Self::Measured { .. } => "measured",
+            Self::Failed { .. } => "failed",
             Self::Promoted { .. } => "promoted",
             Self::Stopped { .. } => "stopped",
         }
@@ -166,6 +174,8 @@ pub enum Void {
         /// In words.
         said: String,
     },
+    /// While it was measured, another one was kept or dropped under it; it is put on the new tip as another experiment.
+    Outrun,
 }
 
 impl std::fmt::Display for Void {
@@ -205,6 +215,9 @@ impl std::fmt::Display for Void {
             ),
             Self::NotAFile { path } => write!(f, "{} is no ordinary file", path.display()),
             Self::Proposer { said } => write!(f, "the proposer failed: {said}"),
+            Self::Outrun => f.write_str(
+                "what it was built on was kept or dropped meanwhile; it is put on today's tip as another experiment",
+            ),
         }
     }
 }

@@ -248,6 +248,7 @@ fn check_commands(file: &File) -> Result<(), TrackError> {
             format!("expected 1 to 100, came {}", judge.repeats),
         ));
     }
+    check_workers(file)?;
     if let Some(second) = &judge.second {
         needed("judge.second.command", &second.command)?;
         if !(second.within.is_finite() && second.within >= 0.0) {
@@ -265,6 +266,21 @@ fn check_commands(file: &File) -> Result<(), TrackError> {
                 "timing tracks repeat their blocks instead of asking a second judge",
             ));
         }
+    }
+    Ok(())
+}
+
+fn check_workers(file: &File) -> Result<(), TrackError> {
+    const MOST: usize = 256;
+    let workers = file.sandbox.workers;
+    if workers == 0 || workers > MOST {
+        let why = format!("expected 1 to {MOST}, came {workers}");
+        return Err(field("sandbox.workers", why));
+    }
+    if workers > 1 && file.judge.kind == Kind::Timing {
+        let why =
+            "a timing track measures alone, so that nothing else slows what it times: expected 1";
+        return Err(field("sandbox.workers", format!("{why}, came {workers}")));
     }
     Ok(())
 }

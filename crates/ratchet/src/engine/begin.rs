@@ -59,7 +59,7 @@ impl<'a> Engine<'a> {
     pub fn start(
         place: &'a Place,
         start: &Start,
-        stop: &'a dyn Fn() -> bool,
+        stop: &'a (dyn Fn() -> bool + Sync),
         observer: &mut dyn Observer,
     ) -> Result<Self, EngineError> {
         fs::create_dir_all(&place.folder).map_err(io_error(&place.folder))?;
@@ -94,6 +94,7 @@ impl<'a> Engine<'a> {
             key,
             sandbox,
             plain,
+            failures: 0,
             stop,
         };
         engine.begin(first, observer)?;

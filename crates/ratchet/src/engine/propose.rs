@@ -109,6 +109,37 @@ impl<'a> Engine<'a> {
         Ok(outcome)
     }
 
+    /// Puts a candidate that was outrun on today's tip, as another experiment.
+    pub(super) fn renew(&mut self, observer: &mut dyn Observer) -> Result<(), EngineError> {
+        let Some(old) = self.history.outrun().cloned() else {
+            return Ok(());
+        };
+        let place = self.place;
+        let (track, repository) = (&place.track, &place.repository);
+        let base = match self.history.tip() {
+            Some(tip) => tip.clone(),
+            None => self.champion()?,
+        };
+        let snapshot = tree::snapshot(repository, track, &base)?;
+        let proposal = old.proposal;
+        let mut answer = human::take(repository, track, &proposal.commit, &snapshot.files)?;
+        if let Ok(idea) = &mut answer {
+            idea.title = proposal.title;
+            idea.knobs = proposal.knobs;
+        }
+        let asked = Asked {
+            experiment: self.history.next_number(),
+            name: proposal.proposer,
+            base,
+            answer,
+            inbox: None,
+            seconds: 0.0,
+        };
+        let outrun = Record::Void { why: Void::Outrun };
+        self.file_with(vec![(outrun, Some(old.number))], asked, &snapshot, observer)?;
+        Ok(())
+    }
+
     fn ask(
         &self,
         proposer: &Proposer,
@@ -177,6 +208,17 @@ impl<'a> Engine<'a> {
         base: &Snapshot,
         observer: &mut dyn Observer,
     ) -> Result<Proposed, EngineError> {
+        self.file_with(Vec::new(), asked, base, observer)
+    }
+
+    /// The same, recorded together with what made room for it.
+    fn file_with(
+        &mut self,
+        mut records: Vec<(Record, Option<u64>)>,
+        asked: Asked,
+        base: &Snapshot,
+        observer: &mut dyn Observer,
+    ) -> Result<Proposed, EngineError> {
         let (track, repository) = (&self.place.track, &self.place.repository);
         let Asked {
             experiment, name, ..
@@ -235,7 +277,7 @@ impl<'a> Engine<'a> {
             knobs: idea.and_then(|idea| idea.knobs),
             seconds: asked.seconds,
         });
-        let mut records = vec![(proposal, Some(experiment))];
+        records.push((proposal, Some(experiment)));
         let measurable = void.is_none();
         records.extend(void.map(|why| (Record::Void { why }, Some(experiment))));
         self.record_all(&records, observer)?;

@@ -18,7 +18,6 @@ impl History {
         let epoch = self.epoch();
         self.experiments
             .values()
-            .filter(|experiment| Some(experiment.number) != self.pending)
             .map(|experiment| {
                 let comparable = experiment.epoch == epoch;
                 let screen = self.screen_of(experiment).filter(|_| comparable);
@@ -40,7 +39,13 @@ impl History {
                     }),
                     cost,
                     comparable,
-                    verdict: verdict(experiment),
+                    verdict: if self.pending.contains(&experiment.number) {
+                        "being measured".to_owned()
+                    } else {
+                        verdict(experiment)
+                    },
+                    is_pending: self.pending.contains(&experiment.number),
+                    beside: experiment.beside.clone(),
                     standing: experiment.standing,
                 }
             })

@@ -18,7 +18,10 @@ pub fn choose(names: &[&str], can: &[bool], past: &[Past], seed: u64) -> Option<
     let mut best: Option<(usize, f64)> = None;
     for (i, name) in names.iter().enumerate() {
         let (mut won, mut lost) = (1.0, 1.0);
-        for experiment in past.iter().filter(|past| past.proposer == *name) {
+        for experiment in past
+            .iter()
+            .filter(|past| past.proposer == *name && !past.is_pending)
+        {
             match experiment.standing {
                 Standing::Merged => won += 1.0,
                 Standing::Kept | Standing::Dropped => {

@@ -160,6 +160,7 @@ fn history_of(name: &str, past: &[Past]) -> String {
     }
     for experiment in past.iter().rev().take(MOST) {
         let standing = match experiment.standing {
+            Standing::Void if experiment.is_pending => "proposed",
             Standing::Void => "not measured",
             Standing::Refused => "refused",
             Standing::Kept => "kept for now",

@@ -6,7 +6,8 @@
 //!
 //! 1. Every number is a place from 0 to 1 to the sampler, on the scale that the track names: CMA-ES has one step size for all.
 //! 2. An earlier question that the sampler would not ask again was asked of other knobs: with it the sampler begins anew.
-//! 3. A loss is told as worse than anything that can be measured: samplers look at ranks, and one that is told nothing would ask for it
+//! 3. What was not known yet when a question was asked, because several are measured at a time, is told after it.
+//! 4. A loss is told as worse than anything that can be measured: samplers look at ranks, and one that is told nothing would ask for it
 //!    again. What another judge measured is not told at all.
 
 use std::{collections::BTreeMap, path::Path};
@@ -178,6 +179,10 @@ impl<'k> Sampler<'k> {
         })
     }
 
+    fn tell(&self, past: &Past, trial: Trial) {
+        self.study.complete_trial(trial, past.cost.unwrap_or(LOST));
+    }
+
     fn ask(&self) -> Result<(Trial, Vec<String>), optimizer::Error> {
         let mut trial = self.study.ask();
         let both = self.parameters.iter().zip(self.knobs);
@@ -198,26 +203,35 @@ fn ask(
 ) -> Result<Vec<String>, optimizer::Error> {
     let names: Vec<String> = knobs.iter().map(name_of).collect();
     let mut sampler = Sampler::new(method, knobs, seed)?;
+    // Asked, and not answered yet.
+    let mut open: Vec<(&Past, Trial)> = Vec::new();
     for earlier in past
         .iter()
         .filter(|past| past.proposer == name && past.comparable)
     {
+        for (answered, trial) in
+            open.extract_if(.., |(past, _)| !earlier.beside.contains(&past.experiment))
+        {
+            sampler.tell(answered, trial);
+        }
         let was_asked = |literals: &[String]| {
             let chosen = earlier.knobs.iter().flatten();
             chosen.eq(names.iter().zip(literals).collect::<BTreeMap<_, _>>())
         };
         let (mut trial, mut literals) = sampler.ask()?;
         if !was_asked(&literals) {
+            open.clear();
             sampler = Sampler::new(method, knobs, seed)?;
             (trial, literals) = sampler.ask()?;
         }
         if was_asked(&literals) {
-            sampler
-                .study
-                .complete_trial(trial, earlier.cost.unwrap_or(LOST));
+            open.push((earlier, trial));
         } else {
             sampler = Sampler::new(method, knobs, seed)?;
         }
+    }
+    for (answered, trial) in open.extract_if(.., |(past, _)| !past.is_pending) {
+        sampler.tell(answered, trial);
     }
     Ok(sampler.ask()?.1)
 }

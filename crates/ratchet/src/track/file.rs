@@ -217,6 +217,8 @@ pub struct Sandbox {
     pub output: ByteSize,
     /// Numbers of the processors; by default all.
     pub processors: Option<Vec<usize>>,
+    /// Measurements at one time, each on processors of its own. Timing tracks measure alone.
+    pub workers: usize,
     /// Whether the graphics cards are there.
     pub gpu: bool,
     /// Folders outside the repository that commands read, such as a toolchain's.
@@ -234,6 +236,7 @@ impl Default for Sandbox {
             disk: ByteSize::gib(2),
             output: ByteSize::mib(16),
             processors: None,
+            workers: 1,
             gpu: false,
             reads: Vec::new(),
             environment: BTreeMap::new(),

@@ -51,6 +51,7 @@ pub(super) fn candidate(
         job.read_only.extend(data.iter().map(Mount::at));
     }
     job.stdin = stdin.map_or(Stdin::Empty, Stdin::File);
+    pin(&mut job, workshop);
     job
 }
 
@@ -71,6 +72,7 @@ pub(super) fn judge(
         &extra,
     );
     job.network = Network::None;
+    pin(&mut job, workshop);
     if command.first().is_some_and(|program| program == "sprag") {
         // It finds its models where the user's Sprag does.
         let own = ["HOME", "SPRAG_HOME", "XDG_DATA_HOME", "PATH"];
@@ -91,6 +93,13 @@ pub(super) fn judge(
         *first = path.into_os_string();
     }
     job
+}
+
+/// A worker that measures beside others keeps to its own processors.
+fn pin(job: &mut Job, workshop: &Workshop<'_>) {
+    if workshop.processors.is_some() {
+        job.processors.clone_from(&workshop.processors);
+    }
 }
 
 /// What steps of a track have in common.

@@ -46,15 +46,17 @@ pub struct Workshop<'a> {
     /// Where its copies lie.
     pub epoch: &'a Path,
     /// A folder that is the workshop's alone.
-    pub work: &'a Path,
+    pub work: PathBuf,
     /// How candidates are sealed.
     pub sandbox: &'a Sandbox,
     /// How Sprag's own judges run, which seal what they start.
     pub plain: &'a Sandbox,
     /// Where seeds come from.
     pub key: &'a Key,
+    /// The processors of what it measures; the track's where this is `None`.
+    pub processors: Option<Vec<usize>>,
     /// Asked while a process runs; true stops it.
-    pub stop: &'a dyn Fn() -> bool,
+    pub stop: &'a (dyn Fn() -> bool + Sync),
     pub(super) built: BTreeMap<ObjectId, Result<Built, Loss>>,
     pub(super) output: GlobSet,
 }
@@ -73,13 +75,14 @@ impl<'a> Workshop<'a> {
         repository: &'a Repository,
         seal: &'a Seal,
         epoch: &'a Path,
-        work: &'a Path,
+        work: PathBuf,
         sandbox: &'a Sandbox,
         plain: &'a Sandbox,
         key: &'a Key,
-        stop: &'a dyn Fn() -> bool,
+        processors: Option<Vec<usize>>,
+        stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Result<Self, TreeError> {
-        disk::fresh(work).map_err(tree::io_error(work))?;
+        disk::fresh(&work).map_err(tree::io_error(&work))?;
         let names = track.file.run.as_ref().map_or(&[][..], |run| &run.output);
         let output = crate::track::globs_of(names);
         Ok(Self {
@@ -91,6 +94,7 @@ impl<'a> Workshop<'a> {
             sandbox,
             plain,
             key,
+            processors,
             stop,
             built: BTreeMap::new(),
             output,

@@ -9,4 +9,5 @@ mod proposals;
 mod repository;
 mod tracks;
 mod trouble;
+mod workers;
 mod world;

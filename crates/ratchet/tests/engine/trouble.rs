@@ -51,6 +51,40 @@ fn a_judge_that_fails_on_the_champion_is_an_error_that_loses_nothing() {
 }
 
 #[test]
+fn a_draw_that_the_judge_cannot_bear_is_drawn_again_and_stops_no_track_for_good() {
+    // The third run of the champion fails with its own seed, and with the next five.
+    let judge = format!(
+        "case \"$SPRAG_MEASUREMENT\" in champion/2|champion/2/again/[1-4]) echo 'no such case' >&2; exit 9;; champion/3) exit 9;; esac\n{JUDGE}"
+    );
+    let world = World::new(&[
+        ("track.toml", &score_track("")),
+        ("judge.sh", &judge),
+        ("value", "10\n"),
+    ]);
+    world.propose(&[("value", Some("9\n"))], "x").unwrap();
+    let error = world.try_run(1).unwrap_err().to_string();
+    assert!(error.contains("no such case"), "{error}");
+    let stopped = world.place().history().unwrap();
+    assert_eq!(stopped.champion_runs.len(), 2);
+    assert_eq!(stopped.failed, Some(("champion/2".to_owned(), 3)));
+    // A second start goes on with other seeds.
+    let history = world.run(1);
+    assert_eq!(history.failed, None);
+    assert!(history.champion_runs.len() > 3);
+    assert!(last(&history).screen.is_some());
+    let failed = world
+        .place()
+        .reader()
+        .unwrap()
+        .entries(&ledger::Selection::all())
+        .unwrap()
+        .iter()
+        .filter(|entry| entry.kind == "failed")
+        .count();
+    assert_eq!(failed, 6);
+}
+
+#[test]
 fn a_metric_that_is_no_number_is_a_loss_and_on_the_champion_an_error() {
     let judge = "value=$(cat \"$SPRAG_ARTEFACT/value\")\ntest \"$value\" = 10 || value=NaN\necho \"{\\\"value\\\": $value}\" > \"$SPRAG_RESULT\"\n";
     let world = World::new(&[

@@ -169,6 +169,10 @@ impl Observer for Observe<'_> {
                     ));
                 }
             }
+            Record::Failed { measurement, why } => self.line(&format!(
+                "      {measurement} failed and is taken again with another seed: {}",
+                harmless(why)
+            )),
             Record::Measured {
                 event, decisions, ..
             } => self.measured(event, decisions, history),

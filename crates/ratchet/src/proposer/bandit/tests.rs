@@ -14,6 +14,8 @@ fn past(list: &[(&str, Standing, usize)]) -> Vec<Past> {
         score: String::new(),
         verdict: String::new(),
         standing,
+        is_pending: false,
+        beside: Vec::new(),
     };
     list.iter()
         .flat_map(|(name, standing, count)| vec![one(name, *standing); *count])

@@ -64,6 +64,8 @@ fn search(
             score: String::new(),
             verdict: String::new(),
             standing: Standing::Refused,
+            is_pending: false,
+            beside: Vec::new(),
         });
     }
     past

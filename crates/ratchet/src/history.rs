@@ -437,7 +437,7 @@ impl History {
             .map_or(1, |last| last + 1)
     }
 
-    /// An earlier candidate of this epoch with the same files, which was measured or is about to be.
+    /// An earlier candidate of this epoch with the same files, which was measured or is about to be, and has a verdict of its own.
     #[must_use]
     pub fn same_tree(&self, tree: &Digest) -> Option<u64> {
         let epoch = self.seal.as_ref().map_or(0, |seal| seal.epoch);
@@ -447,9 +447,16 @@ impl History {
                 e.epoch == epoch
                     && e.void.is_none()
                     && self.has_its_draw(e)
+                    && !self.fell_with_others(e)
                     && e.proposal.tree == *tree
             })
             .map(|experiment| experiment.number)
+    }
+
+    /// Whether it was dropped with a group, which says nothing of it alone: it may be judged again.
+    fn fell_with_others(&self, experiment: &Experiment) -> bool {
+        let race = experiment.race.and_then(|race| self.races.get(&race));
+        experiment.standing == Standing::Dropped && race.is_some_and(|race| race.members.len() > 1)
     }
 
     fn has_its_draw(&self, experiment: &Experiment) -> bool {

@@ -159,6 +159,13 @@ pub enum Void {
         /// The limit.
         most: u64,
     },
+    /// The mutable files together, compressed, are larger than the track allows: text is not so dense.
+    TooDense {
+        /// Their bytes when compressed.
+        bytes: u64,
+        /// The limit.
+        most: u64,
+    },
     /// A file that is not mutable was changed by the proposer, or something was put in its way.
     Foreign {
         /// Which.
@@ -205,6 +212,12 @@ impl std::fmt::Display for Void {
             Self::TooLarge { bytes, most } => write!(
                 f,
                 "the mutable files hold {}, and the track allows {}",
+                bytesize::ByteSize(*bytes),
+                bytesize::ByteSize(*most)
+            ),
+            Self::TooDense { bytes, most } => write!(
+                f,
+                "the mutable files hold {} even when compressed, and the track allows {} (artefact.most_compressed): is there data in them?",
                 bytesize::ByteSize(*bytes),
                 bytesize::ByteSize(*most)
             ),

@@ -220,6 +220,18 @@ pub fn normalised(track: &Track, files: &Files, seeds: bool) -> Digest {
     parts.digest()
 }
 
+/// Bytes of the files' contents together, compressed by deflate.
+#[must_use]
+pub fn compressed(files: &Files) -> u64 {
+    let mut encoder =
+        flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+    for contents in files.values() {
+        // A vector takes everything.
+        let _full = io::Write::write_all(&mut encoder, &contents.bytes);
+    }
+    encoder.finish().map_or(u64::MAX, |out| out.len() as u64)
+}
+
 /// What differs between two sets of files, as a commit takes it.
 #[must_use]
 pub fn changes(base: &Files, candidate: &Files) -> BTreeMap<PathBuf, Option<Contents>> {

@@ -20,8 +20,10 @@ use crate::{
     trial::{self, Arm, Loss, Measured, What, Workshop, WorkshopError},
 };
 
-/// Failures in a row of one measurement before the engine does something about it.
+/// Failures in a row of one measurement of the champion before the engine ends.
 const MOST_FAILURES: u64 = 3;
+/// The same beside a candidate, which could be their cause and gets no more than one other draw by it.
+const MOST_FAILURES_BESIDE: u64 = 2;
 
 /// The workers' processors (`None`: as the track says) and folders.
 pub(super) fn workers(
@@ -236,7 +238,11 @@ impl Engine<'_> {
         self.failures += 1;
         // Before its first reading a track is most likely not set up yet, which another seed does not mend.
         let is_new = self.history.champion_runs.is_empty() && self.history.same_blocks.is_empty();
-        if self.failures < MOST_FAILURES && !is_new {
+        let most = match task.arm() {
+            Arm::Champion => MOST_FAILURES,
+            Arm::Candidate => MOST_FAILURES_BESIDE,
+        };
+        if self.failures < most && !is_new {
             return Ok(());
         }
         let (Arm::Candidate, Some(workshop)) = (task.arm(), workshops.first_mut()) else {
@@ -251,7 +257,7 @@ impl Engine<'_> {
             Ok((Some(_), mut figures)) => {
                 figures.loss = Some(Loss::Judge {
                     how: format!(
-                        "it failed {MOST_FAILURES} times, and measured the champion alone: {error}"
+                        "it failed {most} times, and measured the champion alone: {error}"
                     ),
                 });
                 self.failures = 0;

@@ -320,6 +320,13 @@ impl<'a> Engine<'a> {
         if bytes > most {
             return Ok(Some(Void::TooLarge { bytes, most }));
         }
+        let (dense, most) = (
+            tree::compressed(theirs),
+            track.file.artefact.most_compressed(),
+        );
+        if dense > most {
+            return Ok(Some(Void::TooDense { bytes: dense, most }));
+        }
         if let Some(of) = self.history.same_tree(tree) {
             return Ok(Some(Void::Repeated { of }));
         }

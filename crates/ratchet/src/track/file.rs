@@ -69,6 +69,17 @@ pub struct Artefact {
     /// The most bytes of all mutable files together.
     #[serde(default = "small")]
     pub most_bytes: ByteSize,
+    /// The most bytes of them when compressed, by default half of `most_bytes`: source shrinks to less, data that was learned does not.
+    pub most_compressed: Option<ByteSize>,
+}
+
+impl Artefact {
+    /// The most bytes of all mutable files together, compressed.
+    #[must_use]
+    pub fn most_compressed(&self) -> u64 {
+        self.most_compressed
+            .map_or(self.most_bytes.0 / 2, |most| most.0)
+    }
 }
 
 const fn small() -> ByteSize {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use super::{changes, in_the_way, normalised};
+use super::{changes, compressed, in_the_way, normalised};
 use crate::{
     git::{Contents, Files},
     track::Track,
@@ -86,4 +86,13 @@ fn nothing_new_may_stand_over_or_under_what_is_there() {
     for path in ["lib/b", "judge2", "dat", "z", "lib-a"] {
         assert!(!taken(path), "{path}");
     }
+}
+
+#[test]
+fn source_shrinks_and_learned_data_does_not() {
+    let source = include_bytes!("../tree.rs");
+    assert!(compressed(&files(&[("a", source)])) * 2 < source.len() as u64);
+    let mut random = fastrand::Rng::with_seed(1);
+    let letters: Vec<u8> = (0..40_000).map(|_| b'0' + random.u8(..64)).collect();
+    assert!(compressed(&files(&[("a", &letters)])) > 29_000);
 }

@@ -161,6 +161,11 @@ fn a_program_that_does_worse_is_refused_with_its_reason() {
             everything,
             Box::new(|v| matches!(v, Void::TooLarge { .. })),
         ),
+        (
+            "head -c 600000 /dev/urandom > value",
+            everything,
+            Box::new(|v| matches!(v, Void::TooDense { .. })),
+        ),
         ("true", everything, Box::new(|v| *v == Void::NoChange)),
         (
             "echo boom >&2; exit 3",
@@ -215,4 +220,28 @@ fn a_program_that_fails_for_ever_does_not_keep_the_engine_for_ever() {
     assert!(matches!(ended, Ended::NoProposals { .. }), "{ended:?}");
     assert_eq!(history.experiments.len(), 50);
     assert!(words(&last(&history)).contains("exited with code 3"));
+}
+
+#[test]
+fn who_fell_with_others_may_be_judged_again_and_who_was_refused_alone_may_not() {
+    let all = score_track("screen_sigma = -1000.0\n").replace("unit = 1", "unit = 2");
+    let world = World::new(&[("track.toml", &all), ("judge.sh", JUDGE), ("value", "10\n")]);
+    world.propose(&[("value", Some("8\n"))], "x").unwrap();
+    world.propose(&[("notes/n", Some("n"))], "y").unwrap();
+    let history = world.run(2);
+    assert!(
+        history
+            .experiments
+            .values()
+            .all(|e| e.standing == Standing::Dropped),
+        "{:?}",
+        history.races
+    );
+    // The first one's files are those of its own change.
+    let again = world.experiment(&[("value", Some("8\n"))]);
+    assert_eq!(again.standing, Standing::Kept);
+    world
+        .propose(&[("value", Some("8\n"))], "once more")
+        .unwrap();
+    assert!(last(&world.run(1)).void.is_some());
 }

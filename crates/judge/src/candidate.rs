@@ -4,15 +4,20 @@
 //! the protocol. Of the judge's variables, files and arguments it gets nothing; what it prints to standard error is quoted when it
 //! fails, and nothing else.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sandbox::{Capture, End, Job, Limits, Mount, Network, Running, Sandbox, SandboxError, Stdin};
+use serde::Deserialize;
 use thiserror::Error;
 
 use crate::error::{JudgeError, Stop};
 
 mod channel;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub(crate) use channel::{Channel, Cut, Question, Reply};
@@ -52,6 +57,25 @@ pub struct Cell {
     pub processors: Option<Vec<usize>>,
     /// Whether it may use the graphics cards.
     pub gpu: bool,
+    /// Folders outside its own that it may read.
+    pub reads: Vec<PathBuf>,
+    /// Variables with their values.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// The variable with the track's `[sandbox]`, as far as it is about a candidate's process.
+const SANDBOX: &str = "SPRAG_SANDBOX";
+
+/// What it holds.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rules {
+    memory_bytes: u64,
+    processes: u64,
+    written_bytes: u64,
+    gpu: bool,
+    reads: Vec<PathBuf>,
+    environment: BTreeMap<String, String>,
 }
 
 impl Cell {
@@ -67,7 +91,37 @@ impl Cell {
             written_bytes: 64 << 20,
             processors: None,
             gpu: false,
+            reads: Vec::new(),
+            environment: BTreeMap::new(),
         }
+    }
+
+    /// Within what the engine says that the track allows; as it is, where nobody says anything.
+    ///
+    /// # Errors
+    /// When the engine's word is not what it should be.
+    pub fn within_track(
+        self,
+        variable: impl Fn(&'static str) -> Option<OsString>,
+    ) -> Result<Self, JudgeError> {
+        let Some(text) = variable(SANDBOX) else {
+            return Ok(self);
+        };
+        let rules: Rules =
+            serde_json::from_str(&text.to_string_lossy()).map_err(|error| JudgeError::Told {
+                name: SANDBOX,
+                expected: "the track's [sandbox] in JSON",
+                came: error.to_string(),
+            })?;
+        Ok(Self {
+            memory_bytes: rules.memory_bytes,
+            processes: rules.processes,
+            written_bytes: rules.written_bytes,
+            gpu: rules.gpu,
+            reads: rules.reads,
+            environment: rules.environment,
+            ..self
+        })
     }
 
     pub(crate) fn check(&self) -> Result<(), JudgeError> {
@@ -115,10 +169,15 @@ impl Cell {
         let mut job = Job::new(&self.command, artefact, limits);
         job.writable.clear();
         job.read_only.push(Mount::at(artefact));
-        if let Some(program) = job.command.first() {
-            let tools = sandbox::toolchains(program);
-            job.read_only.extend(tools);
+        job.read_only.extend(self.reads.iter().map(Mount::at));
+        if let Some(program) = self.command.first() {
+            let tools = sandbox::toolchain(OsStr::new(program));
+            // A toolchain in a folder around the artefact (an environment made in the repository) would show what is beside it.
+            let apart = |mount: &Mount| !artefact.starts_with(&mount.host);
+            job.read_only.extend(tools.mounts.into_iter().filter(apart));
+            job.environment = tools.environment;
         }
+        job.environment.extend(self.environment.clone());
         job.network = Network::None;
         job.processors.clone_from(&self.processors);
         job.gpu = self.gpu;

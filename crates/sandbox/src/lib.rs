@@ -36,7 +36,7 @@ pub use outcome::{Continue, End, Outcome, Pulse, Tail};
 pub use processors::{processors, share_out};
 pub use running::Running;
 pub use sandbox::Sandbox;
-pub use toolchain::{Toolchain, toolchain, toolchains};
+pub use toolchain::{Toolchain, toolchain};
 
 /// What the helper program runs.
 pub mod inner {

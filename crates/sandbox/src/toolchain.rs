@@ -38,14 +38,8 @@ impl Toolchain {
     }
 }
 
-/// The read-only mounts that `command`, found on this process's `PATH`, needs beyond the system's. Empty where it is
-/// the system's own, or isn't found.
-#[must_use]
-pub fn toolchains(command: &OsStr) -> Vec<Mount> {
-    toolchain(command).mounts
-}
-
-/// The same, with the environment that goes with it.
+/// The read-only mounts that `command`, found on this process's `PATH`, needs beyond the system's, with the environment that goes with
+/// them. Empty where it is the system's own, or isn't found.
 #[must_use]
 pub fn toolchain(command: &OsStr) -> Toolchain {
     let around = Surroundings {

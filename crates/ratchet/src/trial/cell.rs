@@ -10,7 +10,7 @@ use std::{
 
 use sandbox::{Job, Limits, Mount, Network, Stdin};
 
-use super::Workshop;
+use super::{Workshop, judge};
 use crate::{seal, track::file};
 
 /// The time between the request to end and the end.
@@ -81,6 +81,9 @@ pub(super) fn judge(
                 .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))),
         );
         job.limits.memory_bytes = None;
+        // It puts the candidate's process into a cell itself.
+        job.environment
+            .insert(judge::SANDBOX.to_owned(), for_a_process(&file.sandbox));
     }
     job.read_only
         .push(Mount::at(seal::files_in(workshop.epoch)));
@@ -93,6 +96,19 @@ pub(super) fn judge(
         *first = path.into_os_string();
     }
     job
+}
+
+/// What a process of the candidate may use, for a judge that starts it.
+fn for_a_process(rules: &file::Sandbox) -> String {
+    serde_json::json!({
+        "memory_bytes": rules.memory.0,
+        "processes": rules.processes,
+        "written_bytes": rules.disk.0,
+        "gpu": rules.gpu,
+        "reads": rules.reads,
+        "environment": rules.environment,
+    })
+    .to_string()
 }
 
 /// A worker that measures beside others keeps to its own processors.

@@ -3,7 +3,7 @@
 //! The protocols stand in the heads of `judge::language` and `judge::kernel`. A refusal of the candidate is an answer; what is wrong with
 //! the track, the champion or the machine is a failure of this program, whose exit code says so to the engine.
 
-use std::{env, ffi::OsString, path::PathBuf};
+use std::{env, ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::Args;
 use judge::{Answer, Cell, JudgeError, Told, kernel, language};
@@ -64,9 +64,32 @@ pub struct Kernel {
 /// How the candidate's program is started.
 #[derive(Debug, Args)]
 pub struct Candidate {
+    /// Until its first answer, besides the time of that answer: a model has to be loaded
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub start_time: Duration,
+    /// Of each answer
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub answer_time: Duration,
+    /// Of the whole life of one process
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub life_time: Duration,
     /// The program in the artefact's folder, and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<String>,
+}
+
+impl Candidate {
+    /// Its cell, with the limits of the track where an engine tells them.
+    fn cell(&self) -> Result<Cell, Failure> {
+        Cell {
+            start_limit: self.start_time,
+            answer_limit: self.answer_time,
+            life_limit: self.life_time,
+            ..Cell::of(self.command.clone())
+        }
+        .within_track(env::var_os)
+        .map_err(fault)
+    }
 }
 
 /// A seal for the candidate's process: the engine's own level may be another one, this program is not sealed itself.
@@ -88,11 +111,7 @@ pub fn text(asked: &Language) -> Result<Value, Failure> {
         windows: asked.windows,
         window_bytes: asked.window_bytes.clone(),
         blind_bytes: asked.blind_bytes,
-        ..language::Options::of(
-            &asked.public,
-            &asked.hidden,
-            Cell::of(asked.candidate.command.clone()),
-        )
+        ..language::Options::of(&asked.public, &asked.hidden, asked.candidate.cell()?)
     };
     said(language::run(&options, &told()?, &seal()?))
 }
@@ -123,10 +142,7 @@ pub fn operation(asked: &Kernel) -> Result<Value, Failure> {
         roofline,
         forbidden: asked.forbidden.clone(),
         echo: Some(echo),
-        ..kernel::Options::of(
-            problems(&asked.public)?,
-            Cell::of(asked.candidate.command.clone()),
-        )
+        ..kernel::Options::of(problems(&asked.public)?, asked.candidate.cell()?)
     };
     said(kernel::run(&options, &told()?, &seal()?))
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use formats::gguf::Gguf;
+use kernels::Pinning;
 use models::Placement;
 use runtime::Engine;
 use serde::Serialize;
@@ -199,8 +200,13 @@ pub fn load(
     let mut progress = |done, _| bar.set_position(done);
     let engine = Engine::placed(Arc::clone(gguf), profile, &placement, &mut progress);
     bar.finish_and_clear();
-    Ok(Loaded {
-        engine: engine?,
-        placement,
-    })
+    let engine = engine?;
+    let pinning = engine.profile().pinning;
+    if pinning != Pinning::None && engine.pool().processors().is_empty() {
+        complain(&format!(
+            "warning: threads cannot be bound to processors here; the profile's pinning = \"{}\" does nothing",
+            pinning.name()
+        ));
+    }
+    Ok(Loaded { engine, placement })
 }

@@ -40,7 +40,9 @@ pub use gated_delta::cpu::DeltaShape;
 pub use mamba2::cpu::Mamba2Shape;
 pub use packed::{PACKING, PackError, PackedMatrix, StoredMatrix};
 pub use pool::Pool;
-pub use profile::{FloatProducts, KvType, MatMulVariant, RuntimeProfile};
+pub use profile::{
+    BarrierStyle, FloatProducts, KvType, MatMulVariant, Pinning, Role, RoleChoices, RuntimeProfile,
+};
 pub use simd::Isa;
 pub use turns::in_turns;
 pub use wkv7::cpu::Wkv7Shape;

@@ -2,7 +2,12 @@
 //!
 //! Threads are started once. [`Pool::run`] publishes a job by raising an epoch; workers spin on it for a while (a profile
 //! field) and then park. The caller works as thread 0 and returns when all are done. Inside a job the threads meet at
-//! [`Team::barrier`], which spins and, when it takes long (more threads than cores, a preempted peer), yields.
+//! [`Team::barrier`], which spins and, when it takes long (more threads than cores, a preempted peer), yields, or sleeps: the
+//! profile's [`BarrierStyle`] says which.
+//!
+//! Where the profile binds threads to processors, a worker is bound for its life. The caller is bound while a job runs and has its own
+//! processors back afterwards: its thread is not ours, and what it starts between two jobs (a second engine, a program) would inherit
+//! the one processor.
 //!
 //! Invariant: the job is borrowed from the caller's stack; `run` does not return, and does not unwind, before every worker
 //! has finished with it. A panic in a worker is caught there and raised again in the caller; it would leave the others at a
@@ -17,6 +22,14 @@ use std::{
     },
     thread::{self, JoinHandle, Thread},
 };
+
+mod affinity;
+mod waiting;
+
+use affinity::Bound;
+use waiting::Waiting;
+
+use crate::{BarrierStyle, RuntimeProfile};
 
 /// Keeps two frequently written values in different cache lines (two lines: adjacent-line prefetch).
 #[repr(align(128))]
@@ -36,7 +49,10 @@ unsafe impl Send for JobPointer {}
 struct Shared {
     threads: usize,
     idle_spins: u32,
-    barrier_spins: u32,
+    /// Of those at a barrier, and of the caller for the end.
+    waiting: Waiting,
+    /// Of each thread; none where they are not bound.
+    processors: Vec<usize>,
     /// Raised once per job.
     epoch: Alone<AtomicUsize>,
     /// Workers still busy with the job.
@@ -72,15 +88,42 @@ pub struct Team<'a> {
 impl Pool {
     /// Starts `threads - 1` workers (the caller is the other one). An idle worker looks for a job `idle_spins` times before
     /// it parks; a thread that waits for the others looks `barrier_spins` times before it yields the processor at each turn.
+    /// The rest is as in the default profile.
     ///
     /// # Errors
     /// The system refused a thread.
     pub fn new(threads: usize, idle_spins: u32, barrier_spins: u32) -> std::io::Result<Self> {
+        let waiting = Waiting::new(BarrierStyle::default(), barrier_spins);
+        Self::start(threads, idle_spins, waiting, Vec::new())
+    }
+
+    /// As the profile says. `cores` are the processors that may be used, those of a core together; it is read only where the profile
+    /// binds threads. Where the system does not let them be bound, none is.
+    ///
+    /// # Errors
+    /// The system refused a thread.
+    pub fn of(profile: &RuntimeProfile, cores: &[Vec<usize>]) -> std::io::Result<Self> {
+        let threads = profile.threads.max(1);
+        let mut processors = profile.pinning.processors(cores, threads);
+        if !affinity::can_bind(&processors) {
+            processors.clear();
+        }
+        let waiting = Waiting::new(profile.barrier, profile.barrier_spins);
+        Self::start(threads, profile.idle_spins, waiting, processors)
+    }
+
+    fn start(
+        threads: usize,
+        idle_spins: u32,
+        waiting: Waiting,
+        processors: Vec<usize>,
+    ) -> std::io::Result<Self> {
         let threads = threads.max(1);
         let shared = Arc::new(Shared {
             threads,
             idle_spins,
-            barrier_spins,
+            waiting,
+            processors,
             epoch: Alone(AtomicUsize::new(0)),
             busy: Alone(AtomicUsize::new(0)),
             arrived: Alone(AtomicUsize::new(0)),
@@ -112,6 +155,12 @@ impl Pool {
         self.shared.threads
     }
 
+    /// The processor that each thread is bound to, the caller's first; empty where none is.
+    #[must_use]
+    pub fn processors(&self) -> &[usize] {
+        &self.shared.processors
+    }
+
     /// Runs `job` once on every thread, and returns when all have finished.
     ///
     /// # Panics
@@ -136,11 +185,11 @@ impl Pool {
                 thread.unpark();
             }
         }
+        // Behind the workers' start: they need not wait for it.
+        let bound = shared.bind(0);
         attend(shared, 0, job);
-        let mut turns = 0;
-        while shared.busy.0.load(Acquire) != 0 {
-            pause(&mut turns, shared.barrier_spins);
-        }
+        shared.waiting.until(|| shared.busy.0.load(Acquire) == 0);
+        drop(bound);
         if shared.poisoned.load(Relaxed) {
             shared.poisoned.store(false, Relaxed);
             shared.arrived.0.store(0, Relaxed);
@@ -164,6 +213,11 @@ impl Drop for Pool {
 }
 
 impl Shared {
+    /// Binds the calling thread, which is number `index`, to its processor.
+    fn bind(&self, index: usize) -> Option<Bound> {
+        self.processors.get(index).and_then(|&one| Bound::to(one))
+    }
+
     /// Before anyone deals again: nobody does at this moment.
     fn gather(&self) {
         for Alone(dealt) in &self.dealt {
@@ -185,16 +239,13 @@ impl Team<'_> {
             shared.arrived.0.store(0, Relaxed);
             shared.gather();
             shared.passed.0.store(round.wrapping_add(1), Release);
+            shared.waiting.wake();
             return;
         }
-        let mut turns = 0;
-        while shared.passed.0.load(Acquire) == round {
-            assert!(
-                !shared.poisoned.load(Relaxed),
-                "another thread of the team panicked"
-            );
-            pause(&mut turns, shared.barrier_spins);
-        }
+        let has_passed = || shared.passed.0.load(Acquire) != round;
+        let waiting = &shared.waiting;
+        waiting.until(|| has_passed() || shared.poisoned.load(Relaxed));
+        assert!(has_passed(), "another thread of the team panicked");
     }
 
     /// This thread's share of `items`: contiguous, in order, sizes differing by one at most.
@@ -259,16 +310,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-#[inline]
-fn pause(turns: &mut u32, spins: u32) {
-    *turns += 1;
-    if *turns < spins {
-        std::hint::spin_loop();
-    } else {
-        thread::yield_now();
-    }
-}
-
 fn attend(shared: &Shared, index: usize, job: &(dyn Fn(&Team<'_>) + Sync)) {
     let team = Team {
         shared,
@@ -281,10 +322,13 @@ fn attend(shared: &Shared, index: usize, job: &(dyn Fn(&Team<'_>) + Sync)) {
             *first = Some(payload);
         }
         shared.poisoned.store(true, Relaxed);
+        drop(first);
+        shared.waiting.wake();
     }
 }
 
 fn work(shared: &Shared, index: usize) {
+    let _bound = shared.bind(index);
     let mut seen = 0;
     loop {
         let mut turns = 0;
@@ -305,7 +349,9 @@ fn work(shared: &Shared, index: usize) {
             // SAFETY: the caller waits in `run` until `busy` is 0, so the job is alive.
             attend(shared, index, unsafe { &*job });
         }
-        shared.busy.0.fetch_sub(1, Release);
+        if shared.busy.0.fetch_sub(1, Release) == 1 {
+            shared.waiting.wake();
+        }
     }
 }
 

@@ -3,6 +3,12 @@
 //! It is passed in, never a constant in the code: the ratchet tunes it for a machine, and a judge compares two of them.
 //! All fields but `kv_type` and `float_products` leave every output bit as it is: those two are precisions.
 
+mod role;
+mod threads;
+
+pub use role::{Role, RoleChoices};
+pub use threads::{BarrierStyle, Pinning};
+
 use crate::{Isa, memory::Pages, simd::LANES};
 
 /// How keys and values are kept.
@@ -89,6 +95,8 @@ impl FloatProducts {
 pub struct RuntimeProfile {
     /// Threads of the pool.
     pub threads: usize,
+    /// Which processor each of them is bound to.
+    pub pinning: Pinning,
     /// Instruction set of the kernels.
     pub isa: Isa,
     /// Tokens per pass of a prefill; a multiple of 64 keeps results independent of it.
@@ -107,13 +115,17 @@ pub struct RuntimeProfile {
     pub prefetch_bytes: usize,
     /// Query rows (tokens x heads of a group) that share a pass over keys and values.
     pub attention_tile: usize,
+    /// What products of one role do otherwise; a role's place is `role as usize`.
+    pub roles: [RoleChoices; Role::ALL.len()],
     /// Precision of the KV cache.
     pub kv_type: KvType,
     /// Pages of weights, keys and values.
     pub pages: Pages,
     /// How often an idle worker looks for work before it parks.
     pub idle_spins: u32,
-    /// How often a thread at a barrier looks for the others before it yields the processor at each turn.
+    /// What a thread does at a barrier until the others are there.
+    pub barrier: BarrierStyle,
+    /// How often a thread at a barrier looks for the others before it yields the processor or sleeps.
     pub barrier_spins: u32,
 }
 
@@ -121,6 +133,7 @@ impl Default for RuntimeProfile {
     fn default() -> Self {
         Self {
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            pinning: Pinning::default(),
             isa: Isa::detect(),
             prefill_chunk: 256,
             matmul_tile: 12,
@@ -129,9 +142,11 @@ impl Default for RuntimeProfile {
             matvec_streams: 2,
             prefetch_bytes: 1024,
             attention_tile: 24,
+            roles: [RoleChoices::default(); Role::ALL.len()],
             kv_type: KvType::default(),
             pages: Pages::Huge,
             idle_spins: 50_000,
+            barrier: BarrierStyle::default(),
             barrier_spins: 2_000,
         }
     }

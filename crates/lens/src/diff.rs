@@ -233,7 +233,10 @@ fn settings(first: &Report, second: &Report) -> Vec<String> {
         ("machine", of_first.machine, of_second.machine),
         ("version", of_first.sprag, of_second.sprag),
         ("threads", a.threads.to_string(), b.threads.to_string()),
+        ("pinning", a.pinning.clone(), b.pinning.clone()),
+        ("barrier", a.barrier.clone(), b.barrier.clone()),
         ("instructions", a.isa.clone(), b.isa.clone()),
+        ("products by role", a.roles_in_words(), b.roles_in_words()),
         ("KV cache", a.kv_type.clone(), b.kv_type.clone()),
         ("pages", a.pages.clone(), b.pages.clone()),
         (

@@ -21,7 +21,7 @@ pub use anatomy::{Anatomy, FormatCost, OtherFormat, Traffic, Twin};
 pub use application::{Application, Turn};
 pub use demand::{Demand, Work};
 pub use history::Earlier;
-pub use identity::{Format, ModelIdentity, Profile};
+pub use identity::{Format, ModelIdentity, Profile, RoleProducts};
 pub use scaling::{Point, Scaling, Split};
 pub use sustained::{Energy, EnergyUse, Second, Sustained};
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use formats::gguf::{Gguf, Origin};
-use kernels::{Pool, RuntimeProfile, cpu::StepLimits};
+use kernels::{Pinning, Pool, RuntimeProfile, cpu::StepLimits};
 use models::{Model, ModelError, Placement};
 use text::Tokenizer;
 
@@ -77,7 +77,11 @@ impl Engine {
         let model = Model::from_gguf(gguf, &profile, placement, &mut progress)?;
         let packed_in = packing.elapsed();
         let threads = profile.threads;
-        let pool = Pool::new(threads, profile.idle_spins, profile.barrier_spins)
+        let cores = match profile.pinning {
+            Pinning::None => Vec::new(),
+            Pinning::Compact | Pinning::Spread => silicon::probe::own_cores(),
+        };
+        let pool = Pool::of(&profile, &cores)
             .map_err(|source| RuntimeError::Threads { threads, source })?;
         Ok(Self {
             model,

@@ -2,17 +2,35 @@
 //!
 //! A TOML table with a line per field; one that is left out is the default, one that nobody knows is an error. Every value is checked
 //! here, so that a profile from a stranger can only be slow, never wrong.
+//!
+//! `head.matvec_streams = 4` is a choice for the products of one [`Role`] alone; left out, or `"same"`, it is what
+//! `matvec_streams` says for all. A written profile has a line for each of those too, so that one line can be changed.
 
-use kernels::{FloatProducts, Isa, KvType, MatMulVariant, RuntimeProfile, memory::Pages};
+mod choice;
+
+use choice::Choice;
+use kernels::{
+    BarrierStyle, FloatProducts, Isa, KvType, MatMulVariant, Pinning, Role, RoleChoices,
+    RuntimeProfile, memory::Pages,
+};
 use serde::Deserialize;
 
 /// The most threads that a profile may ask for.
 const MOST_THREADS: usize = 1024;
+/// Tiles that there are kernels for.
+const TILES: [usize; 3] = [4, 8, 12];
+/// Numbers of streams that there are kernels for.
+const STREAMS: [usize; 3] = [1, 2, 4];
+/// The furthest that a stream may prefetch.
+const MOST_PREFETCH_BYTES: usize = 1 << 16;
+/// The most looks before a thread yields, sleeps or parks.
+const MOST_SPINS: u32 = 100_000_000;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
     threads: Option<usize>,
+    pinning: Option<String>,
     isa: Option<String>,
     prefill_chunk: Option<usize>,
     matmul_tile: Option<usize>,
@@ -21,9 +39,14 @@ struct Written {
     matvec_streams: Option<usize>,
     prefetch_bytes: Option<usize>,
     attention_tile: Option<usize>,
+    mixer: Option<WrittenRole>,
+    ffn_up: Option<WrittenRole>,
+    ffn_down: Option<WrittenRole>,
+    head: Option<WrittenRole>,
     kv_type: Option<String>,
     pages: Option<String>,
     idle_spins: Option<u32>,
+    barrier: Option<String>,
     barrier_spins: Option<u32>,
     /// Changes nothing: what a test of the ratchet itself may vary.
     #[expect(
@@ -31,6 +54,14 @@ struct Written {
         reason = "read so that it is known, and then has no meaning"
     )]
     note: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenRole {
+    matmul_tile: Option<Choice>,
+    matvec_streams: Option<Choice>,
+    prefetch_bytes: Option<Choice>,
 }
 
 /// Why a text is no profile.
@@ -42,8 +73,8 @@ pub enum ProfileError {
     /// A value that this machine or no machine can run with.
     #[error("{field}: expected {expected}, came {came}")]
     Value {
-        /// The field.
-        field: &'static str,
+        /// The field, of a role as `head.matvec_streams`.
+        field: String,
         /// In words.
         expected: String,
         /// As written.
@@ -76,6 +107,12 @@ pub fn read(text: &str) -> Result<RuntimeProfile, ProfileError> {
             default.threads,
             1..=MOST_THREADS,
         )?,
+        pinning: named(
+            "pinning",
+            written.pinning.as_deref(),
+            default.pinning,
+            &Pinning::ALL.map(|p| (p.name(), p)),
+        )?,
         isa,
         prefill_chunk: match written.prefill_chunk {
             Some(n) if n % 64 != 0 => {
@@ -87,7 +124,7 @@ pub fn read(text: &str) -> Result<RuntimeProfile, ProfileError> {
             "matmul_tile",
             written.matmul_tile,
             default.matmul_tile,
-            &[4, 8, 12],
+            &TILES,
         )?,
         matmul_variant: match written.matmul_variant.as_deref() {
             None => default.matmul_variant,
@@ -105,13 +142,13 @@ pub fn read(text: &str) -> Result<RuntimeProfile, ProfileError> {
             "matvec_streams",
             written.matvec_streams,
             default.matvec_streams,
-            &[1, 2, 4],
+            &STREAMS,
         )?,
         prefetch_bytes: within(
             "prefetch_bytes",
             written.prefetch_bytes,
             default.prefetch_bytes,
-            0..=1 << 16,
+            0..=MOST_PREFETCH_BYTES,
         )?,
         attention_tile: within(
             "attention_tile",
@@ -119,6 +156,12 @@ pub fn read(text: &str) -> Result<RuntimeProfile, ProfileError> {
             default.attention_tile,
             1..=256,
         )?,
+        roles: roles([
+            written.mixer,
+            written.ffn_up,
+            written.ffn_down,
+            written.head,
+        ])?,
         kv_type: named(
             "kv_type",
             written.kv_type.as_deref(),
@@ -135,15 +178,46 @@ pub fn read(text: &str) -> Result<RuntimeProfile, ProfileError> {
             "idle_spins",
             written.idle_spins,
             default.idle_spins,
-            0..=100_000_000,
+            0..=MOST_SPINS,
+        )?,
+        barrier: named(
+            "barrier",
+            written.barrier.as_deref(),
+            default.barrier,
+            &BarrierStyle::ALL.map(|b| (b.name(), b)),
         )?,
         barrier_spins: within(
             "barrier_spins",
             written.barrier_spins,
             default.barrier_spins,
-            0..=100_000_000,
+            0..=MOST_SPINS,
         )?,
     })
+}
+
+/// The choices of each role, which come in the order of [`Role::ALL`].
+fn roles(
+    written: [Option<WrittenRole>; Role::ALL.len()],
+) -> Result<[RoleChoices; Role::ALL.len()], ProfileError> {
+    let mut all = [RoleChoices::default(); Role::ALL.len()];
+    for ((role, written), choices) in Role::ALL.into_iter().zip(written).zip(&mut all) {
+        let Some(written) = written else { continue };
+        let field = |name: &str| format!("{}.{name}", role.name());
+        *choices = RoleChoices {
+            matmul_tile: choice::among(field("matmul_tile"), written.matmul_tile, &TILES)?,
+            matvec_streams: choice::among(
+                field("matvec_streams"),
+                written.matvec_streams,
+                &STREAMS,
+            )?,
+            prefetch_bytes: choice::within(
+                field("prefetch_bytes"),
+                written.prefetch_bytes,
+                0..=MOST_PREFETCH_BYTES,
+            )?,
+        };
+    }
+    Ok(all)
 }
 
 /// Writes a profile, every field of it.
@@ -153,10 +227,12 @@ pub fn write(profile: &RuntimeProfile) -> String {
         MatMulVariant::Lanes => "lanes",
         MatMulVariant::Amx => "amx",
     };
-    format!(
-        "threads = {}\nisa = \"{}\"\nprefill_chunk = {}\nmatmul_tile = {}\nmatmul_variant = \"{variant}\"\nfloat_products = \"{}\"\n\
-         matvec_streams = {}\nprefetch_bytes = {}\nattention_tile = {}\nkv_type = \"{}\"\npages = \"{}\"\nidle_spins = {}\nbarrier_spins = {}\n",
+    let mut text = format!(
+        "threads = {}\npinning = \"{}\"\nisa = \"{}\"\nprefill_chunk = {}\nmatmul_tile = {}\nmatmul_variant = \"{variant}\"\n\
+         float_products = \"{}\"\nmatvec_streams = {}\nprefetch_bytes = {}\nattention_tile = {}\nkv_type = \"{}\"\npages = \"{}\"\n\
+         idle_spins = {}\nbarrier = \"{}\"\nbarrier_spins = {}\n",
         profile.threads,
+        profile.pinning.name(),
         profile.isa.name(),
         profile.prefill_chunk,
         profile.matmul_tile,
@@ -167,13 +243,25 @@ pub fn write(profile: &RuntimeProfile) -> String {
         profile.kv_type.name(),
         profile.pages.name(),
         profile.idle_spins,
+        profile.barrier.name(),
         profile.barrier_spins,
-    )
+    );
+    for (role, choices) in Role::ALL.into_iter().zip(profile.roles) {
+        for (name, value) in [
+            ("matmul_tile", choices.matmul_tile),
+            ("matvec_streams", choices.matvec_streams),
+            ("prefetch_bytes", choices.prefetch_bytes),
+        ] {
+            let value = choice::written(value);
+            text.push_str(&format!("{}.{name} = {value}\n", role.name()));
+        }
+    }
+    text
 }
 
-fn bad(field: &'static str, expected: &str, came: &str) -> ProfileError {
+fn bad(field: impl Into<String>, expected: &str, came: &str) -> ProfileError {
     ProfileError::Value {
-        field,
+        field: field.into(),
         expected: expected.to_owned(),
         came: came.to_owned(),
     }

@@ -2,8 +2,9 @@
 
 use formats::gguf::{Array, TextArray, Value};
 use kernels::{
-    RuntimeProfile,
+    BarrierStyle, Pinning, Role, RuntimeProfile,
     cpu::{Member, Outputs, Step},
+    program::Node,
 };
 use runtime::{Engine, RuntimeError, Session};
 
@@ -58,6 +59,50 @@ fn prefill(session: &mut Session<'_>, tokens: &[u32]) -> Vec<u32> {
 /// The logits after `tokens` in a session without a past.
 fn fresh(engine: &Engine, tokens: &[u32]) -> Vec<u32> {
     prefill(&mut engine.session(None).expect("memory"), tokens)
+}
+
+/// A profile speaks of products by their role, which follows from the names that blocks give their parts.
+#[test]
+fn every_architecture_has_products_of_every_role() {
+    for fixture in FIXTURES {
+        let engine = engine(fixture);
+        let nodes = engine.model().program.nodes();
+        let roles: Vec<Role> = nodes
+            .iter()
+            .filter(|labelled| {
+                matches!(
+                    labelled.node,
+                    Node::MatMul { .. } | Node::ExpertMatMul { .. }
+                )
+            })
+            .map(|labelled| labelled.role)
+            .collect();
+        for role in Role::ALL {
+            assert!(roles.contains(&role), "{fixture}: no {}", role.name());
+        }
+    }
+}
+
+/// More threads than there are processors, bound to those of this process, in every style of waiting.
+#[test]
+fn bound_threads_give_the_same_bits() {
+    let draft = Draft::of("qwen3");
+    let want = fresh(&engine("qwen3"), &text(20));
+    for pinning in Pinning::ALL {
+        for barrier in BarrierStyle::ALL {
+            let profile = RuntimeProfile {
+                threads: 3,
+                pinning,
+                barrier,
+                barrier_spins: 10,
+                ..RuntimeProfile::default()
+            };
+            let engine =
+                Engine::from_gguf(draft.build(), profile, &mut |_, _| {}).expect("a model we run");
+            let got = fresh(&engine, &text(20));
+            assert!(got == want, "{pinning:?}, {barrier:?}: other bits");
+        }
+    }
 }
 
 #[test]

@@ -104,6 +104,17 @@ const DESKTOP: &[(&str, &str)] = &[
     ),
 ];
 
+/// Which processors are ours and which of those share a core; and without topology, each alone.
+#[test]
+fn own_processors_are_grouped_by_core() {
+    let desktop = root("own-cores", DESKTOP);
+    assert_eq!(linux::own_cores(&desktop), [[0, 16], [1, 17]]);
+    let topology = "sys/devices/system/cpu/cpu17/topology/thread_siblings_list";
+    fs::remove_file(desktop.join(topology)).expect("the file is there");
+    assert_eq!(linux::own_cores(&desktop), [[0], [1], [16], [17]]);
+    assert!(linux::own_cores(&root("own-cores-empty", &[])).is_empty());
+}
+
 #[test]
 fn a_desktop_in_a_container_is_read() {
     let machine = linux::probe(&root("desktop", DESKTOP));

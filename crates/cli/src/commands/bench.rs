@@ -7,9 +7,11 @@
 //! A depth is pretended: the cache holds zeros for the tokens before, since the speed does not depend on their values. Ids
 //! are the same in every run: SplitMix64 from a fixed seed.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use kernels::{
-    MatMulVariant, RuntimeProfile,
+    MatMulVariant, Role, RuntimeProfile,
     cpu::{Member, Outputs, Step},
 };
 use measure::{Samples, Stopwatch};
@@ -72,6 +74,7 @@ struct Report {
 #[derive(Debug, Serialize)]
 pub struct Profile {
     threads: usize,
+    pinning: &'static str,
     isa: &'static str,
     prefill_chunk: usize,
     matmul_tile: usize,
@@ -80,16 +83,27 @@ pub struct Profile {
     matvec_streams: usize,
     prefetch_bytes: usize,
     attention_tile: usize,
+    /// What the products of each role do.
+    roles: BTreeMap<&'static str, Products>,
     kv_type: &'static str,
     pages: &'static str,
     idle_spins: u32,
+    barrier: &'static str,
     barrier_spins: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Products {
+    matmul_tile: usize,
+    matvec_streams: usize,
+    prefetch_bytes: usize,
 }
 
 impl From<&RuntimeProfile> for Profile {
     fn from(p: &RuntimeProfile) -> Self {
         Self {
             threads: p.threads,
+            pinning: p.pinning.name(),
             isa: p.isa.name(),
             prefill_chunk: p.prefill_chunk,
             matmul_tile: p.matmul_tile,
@@ -101,9 +115,21 @@ impl From<&RuntimeProfile> for Profile {
             matvec_streams: p.matvec_streams,
             prefetch_bytes: p.prefetch_bytes,
             attention_tile: p.attention_tile,
+            roles: Role::ALL
+                .map(|role| {
+                    let own = p.of_role(role);
+                    let products = Products {
+                        matmul_tile: own.matmul_tile,
+                        matvec_streams: own.matvec_streams,
+                        prefetch_bytes: own.prefetch_bytes,
+                    };
+                    (role.name(), products)
+                })
+                .into(),
             kv_type: p.kv_type.name(),
             pages: p.pages.name(),
             idle_spins: p.idle_spins,
+            barrier: p.barrier.name(),
             barrier_spins: p.barrier_spins,
         }
     }

@@ -9,6 +9,7 @@ use ops::{
 };
 
 mod batch;
+mod choices;
 mod griffin;
 mod heads;
 mod rwkv7;
@@ -478,8 +479,10 @@ fn hybrid(dtype: Dtype) -> Program {
         },
         product(last, vec![project(head, logits, false)]),
     ];
-    for node in nodes {
-        b.push("part", node).expect("shapes fit");
+    // Products of every role among them.
+    let parts = ["attn_qkv", "ffn_up", "ffn_down"].into_iter().cycle();
+    for (node, part) in nodes.into_iter().zip(parts) {
+        b.push(part, node).expect("shapes fit");
     }
     b.finish(logits).expect("rows per output")
 }

@@ -7,9 +7,9 @@ mod rwkv7;
 
 use super::{ExecuteError, Member, Span, State, Step, Trace, Workspace, step::check};
 use crate::{
-    Pool, RuntimeProfile, attention, embed, glu, matmul,
+    Pool, Role, RuntimeProfile, attention, embed, glu, matmul,
     pool::Team,
-    program::{BufferId, Extent, HeadSpec, Node, Program, Projection},
+    program::{BufferId, Extent, HeadSpec, Labelled, Node, Program, Projection},
     quantize, rms_norm, rope,
     rows::{QuantRows, Rows},
 };
@@ -56,6 +56,7 @@ pub fn execute_batch(
             workspace,
             members,
             profile,
+            roles: by_role(profile),
         },
         nodes,
         pool,
@@ -104,6 +105,7 @@ pub fn execute_nodes(
             workspace,
             members,
             profile,
+            roles: by_role(profile),
         },
         nodes.iter().copied(),
         pool,
@@ -140,6 +142,12 @@ struct Walk<'a> {
     workspace: &'a Workspace,
     members: &'a [Member<'a>],
     profile: &'a RuntimeProfile,
+    /// As it is for the products of each role.
+    roles: [RuntimeProfile; Role::ALL.len()],
+}
+
+fn by_role(profile: &RuntimeProfile) -> [RuntimeProfile; Role::ALL.len()] {
+    Role::ALL.map(|role| profile.of_role(role))
 }
 
 /// One sequence's part of the rows.
@@ -169,7 +177,7 @@ fn walk(
             #[cfg(feature = "planted-faults")]
             let planted = crate::faults::Slowed::begin(walk.program.nodes[node].label.part);
             // SAFETY: `check` and the builder established what the kernels need; one node at a time (module head, 1 to 3).
-            unsafe { walk.node(&walk.program.nodes[node].node, team) };
+            unsafe { walk.node(&walk.program.nodes[node], team) };
             #[cfg(feature = "planted-faults")]
             planted.end();
             if let (Some(trace), Some(start_ns)) = (trace, start_ns) {
@@ -253,8 +261,9 @@ impl Walk<'_> {
 
     /// # Safety
     /// The invariants of the module's head.
-    unsafe fn node(&self, node: &Node, team: &Team<'_>) {
-        let isa = self.profile.isa;
+    unsafe fn node(&self, labelled: &Labelled, team: &Team<'_>) {
+        let (isa, node) = (self.profile.isa, &labelled.node);
+        let profile = &self.roles[labelled.role as usize];
         // SAFETY: the contract of each kernel is what the builder and `check` established.
         unsafe {
             match node {
@@ -310,7 +319,9 @@ impl Walk<'_> {
                         );
                     }
                 }
-                Node::MatMul { input, projections } => self.matmul(*input, projections, team),
+                Node::MatMul { input, projections } => {
+                    self.matmul(profile, *input, projections, team);
+                }
                 Node::RopeTable { out, rope } => {
                     let factors = rope.factors.map(|id| self.program.vector(id));
                     let angles = rope::cpu::Angles {
@@ -407,7 +418,7 @@ impl Walk<'_> {
                     self.rwkv7(node, team);
                 }
                 Node::Route { .. } | Node::ExpertMatMul { .. } | Node::Mix { .. } => {
-                    self.experts(node, team);
+                    self.experts(profile, node, team);
                 }
                 Node::HeadMatMul {
                     input,
@@ -415,7 +426,7 @@ impl Walk<'_> {
                     out,
                     heads,
                     matrix,
-                } => self.head_products((*input, *rest, *out), *heads, *matrix, team),
+                } => self.head_products(profile, (*input, *rest, *out), *heads, *matrix, team),
             }
         }
     }
@@ -438,7 +449,13 @@ impl Walk<'_> {
 
     /// # Safety
     /// As [`Walk::node`].
-    unsafe fn matmul(&self, input: BufferId, projections: &[Projection], team: &Team<'_>) {
+    unsafe fn matmul(
+        &self,
+        profile: &RuntimeProfile,
+        input: BufferId,
+        projections: &[Projection],
+        team: &Team<'_>,
+    ) {
         let both = self.input(input, team);
         if both.tokens == 0 {
             return;
@@ -460,9 +477,7 @@ impl Walk<'_> {
                 *slot = product(p);
             }
             // SAFETY: as `node`.
-            unsafe {
-                matmul::cpu::matmul(self.profile, &products[..some.len()], both, round, team)
-            };
+            unsafe { matmul::cpu::matmul(profile, &products[..some.len()], both, round, team) };
         }
     }
 

@@ -89,16 +89,18 @@ fn run(
 fn profiles() -> Vec<RuntimeProfile> {
     let mut all = Vec::new();
     for isa in Isa::available() {
-        for (matmul_tile, matmul_variant) in [
-            (4, MatMulVariant::Lanes),
-            (8, MatMulVariant::Lanes),
-            (12, MatMulVariant::Lanes),
-            (12, MatMulVariant::Amx),
+        for (matmul_tile, matmul_variant, matvec_streams, prefetch_bytes) in [
+            (4, MatMulVariant::Lanes, 1, 0),
+            (8, MatMulVariant::Lanes, 2, 4096),
+            (12, MatMulVariant::Lanes, 4, 512),
+            (12, MatMulVariant::Amx, 4, 0),
         ] {
             all.push(RuntimeProfile {
                 isa,
                 matmul_tile,
                 matmul_variant,
+                matvec_streams,
+                prefetch_bytes,
                 ..RuntimeProfile::default()
             });
         }

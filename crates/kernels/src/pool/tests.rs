@@ -1,8 +1,29 @@
-//! The pool runs every job on every thread, meets at barriers, and survives a panicking job.
+//! The pool runs every job on every thread, meets at barriers, and survives a panicking job: in every style of waiting, bound or not.
 
 use std::sync::atomic::{AtomicUsize, Ordering::*};
 
-use super::Pool;
+use super::{Bound, Pool};
+use crate::{BarrierStyle, Pinning, RuntimeProfile};
+
+/// A pool of each style. Few spins, so that those that sleep do.
+fn pools(threads: usize, pinning: Pinning) -> impl Iterator<Item = (BarrierStyle, Pool)> {
+    // Processor 0 may not be ours; then none is bound, which a profile has to bear too.
+    let cores = [vec![0]];
+    BarrierStyle::ALL.into_iter().flat_map(move |barrier| {
+        let cores = cores.clone();
+        [0, 100].map(move |barrier_spins| {
+            let profile = RuntimeProfile {
+                threads,
+                pinning,
+                barrier,
+                barrier_spins,
+                idle_spins: 100,
+                ..RuntimeProfile::default()
+            };
+            (barrier, Pool::of(&profile, &cores).expect("threads"))
+        })
+    })
+}
 
 #[test]
 fn every_thread_runs_every_job_once() {
@@ -18,18 +39,79 @@ fn every_thread_runs_every_job_once() {
     }
 }
 
+/// Threads that only spin on one processor wait for the end of each other's turn there: few rounds.
 #[test]
 fn barrier_separates_phases() {
-    let pool = Pool::new(3, 1000, 100).expect("threads");
-    let phase = AtomicUsize::new(0);
-    pool.run(|team| {
-        for round in 0..100 {
-            phase.fetch_add(1, Relaxed);
-            team.barrier();
-            assert_eq!(phase.load(Relaxed), 3 * (round + 1));
-            team.barrier();
+    for (style, pool) in pools(3, Pinning::None) {
+        let phase = AtomicUsize::new(0);
+        let rounds = if style == BarrierStyle::Spin {
+            20
+        } else {
+            2000
+        };
+        pool.run(|team| {
+            for round in 0..rounds {
+                phase.fetch_add(1, Relaxed);
+                team.barrier();
+                assert_eq!(phase.load(Relaxed), 3 * (round + 1));
+                team.barrier();
+            }
+        });
+    }
+}
+
+/// Also where threads sleep at the end of a job, and one of them arrives late.
+#[test]
+fn nobody_sleeps_through_the_end_of_a_job() {
+    for (style, pool) in pools(3, Pinning::None) {
+        let count = AtomicUsize::new(0);
+        let jobs = if style == BarrierStyle::Spin {
+            20
+        } else {
+            1000
+        };
+        for job in 0..jobs {
+            pool.run(|team| {
+                if team.index == job % 3 {
+                    std::thread::yield_now();
+                }
+                team.barrier();
+                count.fetch_add(1, Relaxed);
+            });
         }
-    });
+        assert_eq!(count.load(Relaxed), 3 * jobs, "{style:?}");
+    }
+}
+
+/// More threads than processors, all bound to one.
+#[test]
+fn bound_threads_run_and_the_caller_has_its_processors_back() {
+    let before = std::thread::available_parallelism().expect("a number");
+    for pinning in [Pinning::Compact, Pinning::Spread] {
+        for (style, pool) in pools(3, pinning) {
+            let is_bound = !pool.processors().is_empty();
+            assert_eq!(is_bound, Bound::to(0).is_some(), "{style:?}");
+            let ours = AtomicUsize::new(0);
+            pool.run(|team| {
+                team.barrier();
+                let now = std::thread::available_parallelism().expect("a number");
+                ours.fetch_add(now.get(), Relaxed);
+            });
+            if is_bound {
+                assert_eq!(ours.load(Relaxed), 3, "{style:?}: one processor each");
+            }
+            let after = std::thread::available_parallelism().expect("a number");
+            assert_eq!(after, before, "{style:?}");
+        }
+    }
+}
+
+/// No system has so many processors.
+#[test]
+fn a_processor_that_is_none_binds_nothing() {
+    for processor in [8191, 8192, usize::MAX] {
+        assert!(Bound::to(processor).is_none(), "{processor}");
+    }
 }
 
 #[test]
@@ -48,21 +130,22 @@ fn shares_cover_all_items_once() {
 
 #[test]
 fn a_panicking_job_reaches_the_caller_and_leaves_the_pool_usable() {
-    let pool = Pool::new(2, 100, 100).expect("threads");
-    for guilty in 0..2 {
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+    for (style, pool) in pools(2, Pinning::None) {
+        for guilty in 0..2 {
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                pool.run(|team| {
+                    assert!(team.index != guilty, "on purpose");
+                    team.barrier();
+                });
+            }));
+            assert!(result.is_err());
+            let count = AtomicUsize::new(0);
             pool.run(|team| {
-                assert!(team.index != guilty, "on purpose");
                 team.barrier();
+                count.fetch_add(1, Relaxed);
             });
-        }));
-        assert!(result.is_err());
-        let count = AtomicUsize::new(0);
-        pool.run(|team| {
-            team.barrier();
-            count.fetch_add(1, Relaxed);
-        });
-        assert_eq!(count.load(Relaxed), 2);
+            assert_eq!(count.load(Relaxed), 2, "{style:?}");
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     matmul::cpu::PRODUCTS,
     memory::{Aligned, OutOfMemory},
     packed::PANEL_ROWS,
+    profile::Role,
     wkv7::cpu::Wkv7Shape,
 };
 
@@ -175,9 +176,18 @@ impl ProgramBuilder {
         self.check(&node)?;
         self.nodes.push(Labelled {
             label: self.label,
+            role: self.role(&node),
             node,
         });
         Ok(())
+    }
+
+    fn role(&self, node: &Node) -> Role {
+        let is_head = |p: &Projection| self.buffers[p.out.0].extent == Extent::Outputs;
+        match node {
+            Node::MatMul { projections, .. } if projections.iter().any(is_head) => Role::Head,
+            _ => Role::of_part(self.label.part),
+        }
     }
 
     /// The last node's rows are the logits.

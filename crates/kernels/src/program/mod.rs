@@ -25,7 +25,7 @@ use ops::Dtype;
 
 use crate::{
     PackedMatrix, embed::StoredRows, gated_delta::cpu::DeltaShape, mamba2::cpu::Mamba2Shape,
-    memory::Aligned, rg_lru, token_shift, wkv7::cpu::Wkv7Shape,
+    memory::Aligned, profile::Role, rg_lru, token_shift, wkv7::cpu::Wkv7Shape,
 };
 
 /// Which part of the model a node is.
@@ -33,7 +33,7 @@ use crate::{
 pub struct Label {
     /// Layer, where it belongs to one.
     pub layer: Option<usize>,
-    /// The part, the same in every layer: `attn_qkv`, `ffn_down`, ...
+    /// The part, the same in every layer: `attn_qkv`, `ffn_down`, ... A product's role follows from it ([`Role::of_part`]).
     pub part: &'static str,
 }
 
@@ -42,6 +42,8 @@ pub struct Label {
 pub struct Labelled {
     /// Which part it is.
     pub label: Label,
+    /// What a product is for; nothing reads it of other nodes.
+    pub role: Role,
     /// What it does.
     pub node: Node,
 }

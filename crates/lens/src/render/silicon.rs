@@ -1,5 +1,6 @@
 //! The silicon and the machine: what is presented, what was measured, the curve over working sets, and who the machine says it is.
 
+use kernels::{BarrierStyle, Pinning};
 use silicon::{
     Fact,
     roofline::{Roofline, formulation::Form},
@@ -12,7 +13,10 @@ use super::{
     plain,
     terminal::Style,
 };
-use crate::{numbers::amount, report::Report};
+use crate::{
+    numbers::amount,
+    report::{Profile, Report},
+};
 
 fn bytes_per_s(gb_s: f64) -> String {
     amount(gb_s * 1e9, "B/s")
@@ -257,20 +261,38 @@ pub(super) fn machine(report: &Report) -> String {
     row(
         "profile",
         format!(
-            "{} threads, {}, prefill in steps of {}, products {} with a tile of {}, {} weight streams with {} B prefetched, attention tile {}, KV cache {}, {} pages",
+            "{} threads{}, {}, prefill in steps of {}, products {} with a tile of {}, {} weight streams with {} B prefetched{}, attention tile {}, KV cache {}, {} pages",
             p.threads,
+            threads_in_words(p),
             escape(&p.isa),
             p.prefill_chunk,
             escape(&p.matmul_variant),
             p.matmul_tile,
             p.matvec_streams,
             p.prefetch_bytes,
+            if p.roles.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", escape(&p.roles_in_words()))
+            },
             p.attention_tile,
             escape(&p.kv_type),
             escape(&p.pages)
         ),
     );
     format!("<section class=\"card\"><h2>Machine</h2><dl>{rows}</dl></section>")
+}
+
+/// What a default profile does not do.
+fn threads_in_words(p: &Profile) -> String {
+    let mut words = String::new();
+    if p.pinning != Pinning::None.name() {
+        words.push_str(&format!(" (pinned: {})", escape(&p.pinning)));
+    }
+    if p.barrier != BarrierStyle::default().name() {
+        words.push_str(&format!(" (barrier: {})", escape(&p.barrier)));
+    }
+    words
 }
 
 pub(super) fn known(fact: &Fact<String>) -> String {

@@ -79,6 +79,8 @@ fn report(name: &str) -> Report {
         },
         profile: Profile {
             threads: 2,
+            pinning: "none".into(),
+            barrier: "yield".into(),
             isa: "avx2".into(),
             prefill_chunk: 256,
             matmul_tile: 12,
@@ -86,6 +88,7 @@ fn report(name: &str) -> Report {
             float_products: "f32".into(),
             matvec_streams: 2,
             prefetch_bytes: 1024,
+            roles: Vec::new(),
             attention_tile: 16,
             kv_type: "f16".into(),
             pages: "huge".into(),

@@ -3,12 +3,12 @@
 use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use kernels::{MatMulVariant, RuntimeProfile};
+use kernels::{MatMulVariant, Role, RuntimeProfile};
 use runtime::Engine;
 use silicon::roofline::Roofline;
 
 use crate::numbers::significant;
-use crate::report::{Figure, Format, ModelIdentity, Profile, Reading, Waterfall};
+use crate::report::{Figure, Format, ModelIdentity, Profile, Reading, RoleProducts, Waterfall};
 
 /// Beyond this spread a level is called noisy.
 const NOISY: f64 = 0.1;
@@ -56,6 +56,8 @@ pub(super) fn profile(profile: &RuntimeProfile) -> Profile {
     };
     Profile {
         threads: profile.threads,
+        pinning: profile.pinning.name().to_owned(),
+        barrier: profile.barrier.name().to_owned(),
         isa: profile.isa.name().to_owned(),
         prefill_chunk: profile.prefill_chunk,
         matmul_tile: profile.matmul_tile,
@@ -63,10 +65,36 @@ pub(super) fn profile(profile: &RuntimeProfile) -> Profile {
         float_products: profile.float_products_here().name().to_owned(),
         matvec_streams: profile.matvec_streams,
         prefetch_bytes: profile.prefetch_bytes,
+        roles: roles(profile),
         attention_tile: profile.attention_tile,
         kv_type: profile.kv_type.name().to_owned(),
         pages: profile.pages.name().to_owned(),
     }
+}
+
+/// Those whose choices are not those for all.
+fn roles(profile: &RuntimeProfile) -> Vec<RoleProducts> {
+    let products = |role: Role| {
+        let own = profile.of_role(role);
+        RoleProducts {
+            role: role.name().to_owned(),
+            matmul_tile: own.matmul_tile,
+            matvec_streams: own.matvec_streams,
+            prefetch_bytes: own.prefetch_bytes,
+        }
+    };
+    Role::ALL
+        .into_iter()
+        .map(products)
+        .filter(|own| {
+            (own.matmul_tile, own.matvec_streams, own.prefetch_bytes)
+                != (
+                    profile.matmul_tile,
+                    profile.matvec_streams,
+                    profile.prefetch_bytes,
+                )
+        })
+        .collect()
 }
 
 /// The roofline's warnings, and those of the readings.

@@ -99,6 +99,30 @@ fn cores(files: &Files) -> Cores {
     }
 }
 
+/// The processors in this process's affinity mask, those of a core together, in the order of their numbers; none where the mask cannot be
+/// read. Where a processor does not say which core it belongs to, each is taken for a core of its own.
+#[must_use]
+pub fn own_cores(root: &Path) -> Vec<Vec<usize>> {
+    let files = Files::under(root);
+    let allowed = allowed(&files);
+    let allowed = allowed.value().map_or(&[][..], Vec::as_slice);
+    let core_of = |cpu: &usize| {
+        let path = format!("{CPU_FOLDER}/cpu{cpu}/topology/thread_siblings_list");
+        files.text(&path).ok().as_deref().and_then(cpu_list)
+    };
+    let Some(siblings) = allowed.iter().map(core_of).collect::<Option<Vec<_>>>() else {
+        return allowed.iter().map(|&cpu| vec![cpu]).collect();
+    };
+    let mut cores: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
+    for (&cpu, siblings) in allowed.iter().zip(siblings) {
+        match cores.iter_mut().find(|(core, _)| *core == siblings) {
+            Some((_, ours)) => ours.push(cpu),
+            None => cores.push((siblings, vec![cpu])),
+        }
+    }
+    cores.into_iter().map(|(_, ours)| ours).collect()
+}
+
 fn available_parallelism() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

@@ -138,6 +138,17 @@ pub struct Memory {
     pub modules: Fact<Vec<MemoryModule>>,
 }
 
+/// The processors that this process may use, those of a core together, in the order of their numbers; none where the system does not
+/// tell. A container's quota of time does not count: it names no processors.
+#[must_use]
+pub fn own_cores() -> Vec<Vec<usize>> {
+    if cfg!(target_os = "linux") {
+        linux::own_cores(Path::new("/"))
+    } else {
+        Vec::new()
+    }
+}
+
 impl Machine {
     /// Reads what this machine says about itself; a millisecond or so.
     #[must_use]

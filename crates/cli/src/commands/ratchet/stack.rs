@@ -104,10 +104,7 @@ pub fn folder() -> Result<PathBuf, Failure> {
     fs::create_dir_all(&fresh).map_err(io)?;
     report::file(&fresh.join("track.toml"), track(&model))?;
     report::file(&fresh.join("program.md"), PROGRAM)?;
-    report::file(
-        &fresh.join("profile.toml"),
-        format!("{}note = 0\n", profile::write(&RuntimeProfile::default())),
-    )?;
+    report::file(&fresh.join("profile.toml"), first_profile())?;
     for arguments in [
         &["init", "--quiet"][..],
         &["add", "--all"],
@@ -144,6 +141,11 @@ pub fn folder() -> Result<PathBuf, Failure> {
     }
     fs::rename(&fresh, &folder).map_err(io)?;
     Ok(folder)
+}
+
+/// The first champion's: every line that a knob may change.
+fn first_profile() -> String {
+    format!("{}note = 0\n", profile::write(&RuntimeProfile::default()))
 }
 
 /// The track for this machine: what its processor has decides what is worth varying.
@@ -192,3 +194,6 @@ fn profile_of(place: &Place, commit: &ObjectId) -> Result<String, Failure> {
     let contents = files.get(Path::new("profile.toml")).ok_or_else(missing)?;
     Ok(String::from_utf8_lossy(&contents.bytes).into_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,12 @@
 //! The nodes of a mixture of experts.
 
 use super::Walk;
-use crate::{experts, matmul, pool::Team, program::Node};
+use crate::{RuntimeProfile, experts, matmul, pool::Team, program::Node};
 
 impl Walk<'_> {
     /// # Safety
     /// As [`Walk::node`].
-    pub(super) unsafe fn experts(&self, node: &Node, team: &Team<'_>) {
+    pub(super) unsafe fn experts(&self, profile: &RuntimeProfile, node: &Node, team: &Team<'_>) {
         let (isa, tokens) = (self.profile.isa, self.tokens());
         // SAFETY: as `node`; a route comes before the products that follow its plan, since they read what it chose.
         unsafe {
@@ -51,14 +51,7 @@ impl Walk<'_> {
                             gate: None,
                             quantised: None,
                         };
-                        matmul::cpu::by_expert(
-                            self.profile,
-                            &[product],
-                            input,
-                            plan,
-                            per_row,
-                            team,
-                        );
+                        matmul::cpu::by_expert(profile, &[product], input, plan, per_row, team);
                     }
                 }
                 Node::Mix {

@@ -2,7 +2,7 @@
 
 use super::Walk;
 use crate::{
-    matmul,
+    RuntimeProfile, matmul,
     pool::Team,
     program::{BufferId, MatrixId},
     rows::Rows,
@@ -13,6 +13,7 @@ impl Walk<'_> {
     /// As [`Walk::node`].
     pub(super) unsafe fn head_products(
         &self,
+        profile: &RuntimeProfile,
         (input, rest, out): (BufferId, Option<BufferId>, BufferId),
         heads: usize,
         matrix: MatrixId,
@@ -41,7 +42,7 @@ impl Walk<'_> {
         // behind what the product writes.
         unsafe {
             let (input, plan) = (self.input(input, team), self.workspace.head_plan(heads));
-            matmul::cpu::by_expert(self.profile, &[product], input, plan, 1, team);
+            matmul::cpu::by_expert(profile, &[product], input, plan, 1, team);
             if let Some(rest) = rest {
                 let rest = self.rows(rest);
                 for slot in team.share(slots) {

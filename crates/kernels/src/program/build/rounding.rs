@@ -28,6 +28,7 @@ impl ProgramBuilder {
                     let part = "quantise";
                     let node = Labelled {
                         label: Label { part, ..label },
+                        role: self.nodes[index].role,
                         node: Node::Quantise { buffer: input },
                     };
                     self.nodes.insert(index, node);

@@ -22,7 +22,6 @@ mod level;
 #[cfg(target_os = "linux")]
 mod linux;
 mod outcome;
-mod processors;
 mod running;
 mod sandbox;
 #[cfg(target_os = "linux")]
@@ -33,7 +32,6 @@ pub use error::{SandboxError, Unavailable};
 pub use job::{Capture, Job, Limits, Mount, Network, Stdin};
 pub use level::{Helper, Level, Probe};
 pub use outcome::{Continue, End, Outcome, Pulse, Tail};
-pub use processors::{processors, share_out};
 pub use running::Running;
 pub use sandbox::Sandbox;
 pub use toolchain::{Toolchain, toolchain};

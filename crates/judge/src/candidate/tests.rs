@@ -20,7 +20,11 @@ fn the_tracks_limits_hold_where_an_engine_tells_them() {
         (by_hand.command.clone(), true)
     );
     let job = told.job("/artefact".as_ref());
-    assert!(job.read_only.iter().any(|mount| mount.host == std::path::Path::new("/opt/x")));
+    assert!(
+        job.read_only
+            .iter()
+            .any(|mount| mount.host == std::path::Path::new("/opt/x"))
+    );
     assert_eq!(job.environment["A"], "b");
     for wrong in ["", "{}", r#"{"memory_bytes": -1}"#] {
         let error = by_hand.clone().within_track(|_| Some(wrong.into()));

@@ -35,8 +35,11 @@ pub(super) fn workers(
     if rules.workers == 1 {
         return Ok(vec![(None, folder(0))]);
     }
-    let all = rules.processors.clone().unwrap_or_else(sandbox::processors);
-    let shares = sandbox::share_out(&all, rules.workers).ok_or(EngineError::Workers {
+    let mut all: Vec<usize> = silicon::probe::own_cores().into_iter().flatten().collect();
+    if let Some(chosen) = &rules.processors {
+        all.retain(|processor| chosen.contains(processor));
+    }
+    let shares = share_out(&all, rules.workers).ok_or(EngineError::Workers {
         workers: rules.workers,
         processors: all.len(),
     })?;
@@ -44,6 +47,16 @@ pub(super) fn workers(
     Ok(numbered
         .map(|(n, processors)| (Some(processors), folder(n)))
         .collect())
+}
+
+/// Disjoint sets of the same size, as large as they can be; neighbours stay together. `None` where there are fewer than parts.
+fn share_out(processors: &[usize], parts: usize) -> Option<Vec<Vec<usize>>> {
+    let each = processors
+        .len()
+        .checked_div(parts)
+        .filter(|each| *each > 0)?;
+    let shares = processors.chunks_exact(each).take(parts);
+    Some(shares.map(<[usize]>::to_vec).collect())
 }
 
 /// A measurement to be taken.
@@ -343,4 +356,17 @@ fn take_all(tasks: &[Task], champion: &ObjectId, workshops: &mut [Workshop<'_>])
             .map(|taken| taken.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share_out;
+
+    #[test]
+    fn shares_are_disjoint_and_of_one_size() {
+        let shares = share_out(&[0, 4, 1, 5, 2], 2).unwrap();
+        assert_eq!(shares, [vec![0, 4], vec![1, 5]]);
+        assert_eq!(share_out(&[7], 2), None);
+        assert_eq!(share_out(&[7], 0), None);
+    }
 }

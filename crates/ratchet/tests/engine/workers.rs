@@ -8,7 +8,7 @@ use crate::world::{JUDGE, World, score_track};
 
 /// Whether this machine can have two workers.
 fn two() -> bool {
-    sandbox::processors().len() >= 2
+    silicon::probe::own_cores().concat().len() >= 2
 }
 
 const TWO: &str = "[sandbox]\nworkers = 2\n";

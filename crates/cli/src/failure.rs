@@ -208,9 +208,12 @@ fn engine_exit(error: &ratchet::EngineError) -> Exit {
         E::Ledger(error) => ledger_exit(error),
         E::Git(error) => git_exit(error),
         E::Io { source, .. } => write_exit(source),
-        E::Exposed(_) | E::SameSeal(_) | E::Sandbox(_) | E::Dirty(_) | E::NothingMutable => {
-            Exit::Usage
-        }
+        E::Exposed(_)
+        | E::SameSeal(_)
+        | E::Sandbox(_)
+        | E::Dirty(_)
+        | E::NothingMutable
+        | E::Workers { .. } => Exit::Usage,
         E::Tree(_) => Exit::Internal,
         E::History(_)
         | E::Seal(_)

@@ -168,7 +168,7 @@ pub enum EngineError {
     NoKey(PathBuf),
     /// More workers than processors.
     #[error(
-        "`sandbox.workers` is {workers}, and each needs a processor of its own: here are {processors}"
+        "`sandbox.workers` is {workers}, and each needs a processor of its own: expected at most {processors} here"
     )]
     Workers {
         /// As the track asks.

@@ -1,11 +1,12 @@
 """What the ratchet makes of candidates whose truth is known, on this machine, with real measurements.
 
+    cargo build --release
+    python3 bench/ratchet.py target/release/sprag aa --candidates 60 --races 20
     cargo build --release --features planted-delay --target-dir target/planted
-    python3 bench/ratchet.py target/planted/release/sprag aa --candidates 60 --races 20
     python3 bench/ratchet.py target/planted/release/sprag planted --gain 0.10 --runs 5
     python3 bench/ratchet.py target/planted/release/sprag planted --gain 0.03 --runs 5
 
-`aa`: a proposer that sets the profile's inert `note`; every candidate is measured, and forced into a race until so many were raced. Any
+`aa`, by an ordinary build: a proposer that sets the profile's inert `note`; every candidate is measured, and forced into a race until so many were raced. Any
 merge is a false one. `planted`: a build in which `note` microseconds are spent in every decoded token of the judge's measurement; the
 champion has a delay, one candidate has none, and is better by the given share of the judge's figure.
 """

@@ -1,12 +1,8 @@
 """Sealed: what the queue is asked to do, and whether what it answered is right.
 
-`play` draws the operations from SPRAG_SEED, does them with the candidate's `heapdict`, and leaves the seed and every answer in
-`answers.txt`; the engine times it. `judge` draws the same operations anew from the seed that was left, does them with a plain queue of its
-own, and compares each answer.
-
-The two have no secret in common: the engine gives the judge another seed than the run. A candidate may therefore lie about its seed, and
-would then have to bring the answers along. They are kept whole, and not as a digest, because of that: they take more bytes than
-`most_bytes` lets a candidate have.
+`play` draws the operations from SPRAG_SEED, does them with the candidate's `heapdict`, and leaves every answer in `answers.txt`; the engine
+times it. `judge` is told that seed once the run is over, draws the same operations anew, does them with a plain queue of its own, and
+compares each answer. Nobody can bring answers along to a seed that is drawn for each block.
 """
 
 import heapq
@@ -100,10 +96,8 @@ class Plain:
 def compared(path):
     """None where every answer is right, else what is wrong."""
     with open(path) as file:
-        seed, *came = file.read().splitlines() or [""]
-    if not seed.isdecimal():
-        return "expected the seed in the first line of answers.txt"
-    right = play(Plain(), script(int(seed)))
+        came = file.read().splitlines()
+    right = play(Plain(), script(int(os.environ["SPRAG_RUN_SEED"])))
     for place, (a, b) in enumerate(zip(came, right)):
         if a != b:
             return f"answer {place} of {len(right)} is {a[:60]!r}, and {b!r} is right"
@@ -115,10 +109,9 @@ def compared(path):
 if sys.argv[1:] == ["play"]:
     from heapdict import heapdict
 
-    seed = os.environ["SPRAG_SEED"]
-    answers = play(heapdict(), script(int(seed)))
+    answers = play(heapdict(), script(int(os.environ["SPRAG_SEED"])))
     with open("answers.txt", "w") as file:
-        file.write("\n".join([seed, *answers]))
+        file.write("\n".join(answers))
 elif sys.argv[1:] == ["judge"]:
     wrong = compared(os.path.join(os.environ["SPRAG_ARTEFACT"], "answers.txt"))
     with open(os.environ["SPRAG_RESULT"], "w") as file:

@@ -18,7 +18,7 @@ use text::{TemplateError, TokenizerError, TokenizerFilesError};
 
 use crate::{
     quantity,
-    terminal::{Style, Terminal, complain},
+    terminal::{Style, Terminal, complain, harmless},
 };
 
 /// The exit codes, one per kind of cause.
@@ -213,6 +213,8 @@ fn engine_exit(error: &ratchet::EngineError) -> Exit {
         | E::Sandbox(_)
         | E::Dirty(_)
         | E::NothingMutable
+        | E::TooLarge { .. }
+        | E::Knob { .. }
         | E::Workers { .. } => Exit::Usage,
         E::Tree(_) => Exit::Internal,
         E::History(_)
@@ -395,12 +397,17 @@ pub fn show(failure: &Failure, hint: Option<&str>, terminal: &Terminal) {
     }
     let paint = terminal.talk();
     let mut told = failure.to_string();
-    let mut lines = format!("{} {told}", paint.paint(Style::Error, "error:"));
+    // A message may quote what a stranger's program said.
+    let mut lines = format!(
+        "{} {}",
+        paint.paint(Style::Error, "error:"),
+        harmless(&told)
+    );
     let mut cause = failure.source();
     while let Some(error) = cause {
         let text = error.to_string();
         if !told.contains(&text) {
-            lines.push_str(&format!("\n  because: {text}"));
+            lines.push_str(&format!("\n  because: {}", harmless(&text)));
             told.push_str(&text);
         }
         cause = error.source();

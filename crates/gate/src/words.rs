@@ -27,7 +27,7 @@ impl fmt::Display for Decision {
                 why,
             } => write!(
                 f,
-                "race {race} opened for {}, {why}: won at odds of {} to 1",
+                "race {race} opened for {}, {why}: it needs odds of {} to 1",
                 candidates(members),
                 about(1.0 / level)
             ),

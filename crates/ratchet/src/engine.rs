@@ -166,6 +166,26 @@ pub enum EngineError {
     /// The key is gone.
     #[error("{} is gone, and with it the seeds of what was begun; put it back, or begin a track of another name", .0.display())]
     NoKey(PathBuf),
+    /// The first champion is larger than a candidate may be.
+    #[error("the mutable files of the commit that is checked out hold {}, and artefact.most_bytes is {}", bytesize::ByteSize(*.bytes), bytesize::ByteSize(*.most))]
+    TooLarge {
+        /// Their bytes.
+        bytes: u64,
+        /// The limit.
+        most: u64,
+    },
+    /// A search varies a literal that is not there.
+    #[error(
+        "proposer {proposer:?} varies the line {line:?}, which the first champion does not have: {why}"
+    )]
+    Knob {
+        /// The proposer's name.
+        proposer: String,
+        /// The knob's line.
+        line: String,
+        /// Why it was not found.
+        why: String,
+    },
     /// More workers than processors.
     #[error(
         "`sandbox.workers` is {workers}, and each needs a processor of its own: expected at most {processors} here"

@@ -418,6 +418,12 @@ impl History {
             .or(self.champion.as_ref())
     }
 
+    /// Whether there is no reading at all, so that nothing rests on the seal yet.
+    #[must_use]
+    pub fn is_unmeasured(&self) -> bool {
+        self.champion_runs.is_empty() && self.same_blocks.is_empty() && self.experiments.is_empty()
+    }
+
     /// A candidate that waits for its screen and was built on what is no longer the tip.
     #[must_use]
     pub fn outrun(&self) -> Option<&Experiment> {

@@ -305,6 +305,10 @@ fn check_paths(file: &File, globs: &Globs) -> Result<(), TrackError> {
     };
     match globs.part(Path::new(stdin)) {
         Part::Sealed | Part::Data if crate::disk::is_inside(Path::new(stdin)) => Ok(()),
+        Part::Fixed => Err(field(
+            "run.stdin",
+            format!("expected a file that is sealed or data; name {stdin:?} in artefact.sealed"),
+        )),
         part => Err(field(
             "run.stdin",
             format!("expected a file that is sealed or data, but {stdin:?} is {part}"),

@@ -70,7 +70,7 @@ fn decisions_in_words() {
             "candidate 7 kept provisionally: 1.2 sigma better on one run; 2 on the tip, unproven until a race",
             "candidate 8 refused: 0.3 sigma worse than its reference, 0.5 sigma better is needed; one run cannot tell a small effect from none",
             "candidate 9 refused: no different (0.0 sigma) from its reference, 0.5 sigma better is needed; one run cannot tell a small effect from none",
-            "race 3 opened for candidates 4, 7, because enough stands on the tip: won at odds of 200 to 1",
+            "race 3 opened for candidates 4, 7, because enough stands on the tip: it needs odds of 200 to 1",
             "race 3 lost by candidates 4, 7: not resolvable at this noise: 0.8 sigma better, an effect of that size needs about 40 runs an arm (0.8 sigma better after 8 runs, odds 3 to 1 of the 200 needed)",
             "race 4 won: candidate 10 merged, 0.8 sigma better after 8 runs, odds 3 to 1 of the 200 needed",
             "gain of race 4: 0.12 (95%: 0.05 to 0.20), by 3 fresh runs",

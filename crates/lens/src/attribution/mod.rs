@@ -147,7 +147,7 @@ pub(crate) fn compute_ms(work: &Work, ceilings: &Ceilings) -> f64 {
         + ms_at(work.f32_flops, f32)
 }
 
-/// One sentence: the share of what the silicon allows, and the largest loss on the way.
+/// The share of what the silicon allows, the largest loss on the way, and the command that attacks it where there is one.
 fn verdict(waterfall: &Waterfall) -> String {
     let at = |layer| {
         waterfall
@@ -180,17 +180,21 @@ fn verdict(waterfall: &Waterfall) -> String {
         .levels
         .iter()
         .filter(|l| l.layer > Layer::Silicon)
-        .filter_map(|l| l.loss.as_ref());
+        .filter_map(|l| Some((l.layer, l.loss.as_ref()?)));
     let largest = losses
-        .flat_map(|l| &l.causes)
-        .max_by(|a, b| a.ms.total_cmp(&b.ms))
-        .filter(|c| c.ms > 0.0);
-    if let Some(cause) = largest {
+        .flat_map(|(layer, loss)| loss.causes.iter().map(move |cause| (layer, cause)))
+        .max_by(|(_, a), (_, b)| a.ms.total_cmp(&b.ms))
+        .filter(|(_, cause)| cause.ms > 0.0);
+    if let Some((layer, cause)) = largest {
         text += &format!(
             "; the largest loss is {} ms per token: {}",
             significant(cause.ms),
             cause.name
         );
+        // Threads, tiles, streams and barriers are what the profile chooses; what the user waits for besides is not.
+        if layer < Layer::User {
+            text += " (sprag ratchet run stack looks for a runtime profile that loses less)";
+        }
     }
     text[..1].to_uppercase() + &text[1..] + "."
 }

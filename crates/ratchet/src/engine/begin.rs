@@ -17,12 +17,12 @@ use sandbox::{Level, Sandbox};
 use super::{Engine, EngineError, Observer, Start};
 use crate::{
     digest::Key,
-    git::ObjectId,
+    git::{Files, ObjectId},
     history::{At, History, HistoryError},
     place::{Place, PlaceError},
     record::Record,
     seal::{self, Seal, SealError},
-    track::{Part, ProposerKind},
+    track::{Part, ProposerKind, Track},
     tree,
 };
 
@@ -76,13 +76,22 @@ impl<'a> Engine<'a> {
         let plain = Sandbox::detect(start.helper.clone(), Some(Level::Unsealed))?;
         let seal = match &history.seal {
             Some(seal) => {
-                seal::check(
+                let checked = seal::check(
                     seal,
                     &place.track,
                     &place.repository.root(),
                     &place.epoch(seal.epoch),
-                )?;
-                seal.clone()
+                );
+                match checked {
+                    // Nothing rests on it yet: most likely its author is still setting the track up.
+                    Err(SealError::Changed(_)) if history.is_unmeasured() => {
+                        sealed(place, seal.epoch + 1)?
+                    }
+                    checked => {
+                        checked?;
+                        seal.clone()
+                    }
+                }
             }
             None => sealed(place, 1)?,
         };
@@ -124,10 +133,15 @@ impl<'a> Engine<'a> {
             key: self.key.fingerprint(),
             gate: settings.clone(),
         });
-        let sealed = self.history.seal.is_none().then(|| Record::Sealed {
+        let why = match &self.history.seal {
+            None => Some("the track begins"),
+            Some(seal) if *seal != self.seal => Some("it changed before anything was measured"),
+            Some(_) => None,
+        };
+        let sealed = why.map(|why| Record::Sealed {
             seal: self.seal.clone(),
             gate: Box::new(settings.clone()),
-            why: "the track begins".to_owned(),
+            why: why.to_owned(),
         });
         let records: Vec<_> = begun
             .into_iter()
@@ -181,10 +195,45 @@ fn first_champion(place: &Place) -> Result<ObjectId, EngineError> {
     if !dirty.is_empty() {
         return Err(EngineError::Dirty(dirty));
     }
-    if tree::mutable(repository, track, &champion)?.is_empty() {
+    let files = tree::mutable(repository, track, &champion)?;
+    if files.is_empty() {
         return Err(EngineError::NothingMutable);
     }
+    if let Some(program) = &track.file.artefact.program {
+        let path = repository.root().join(program);
+        fs::metadata(&path).map_err(io_error(&path))?;
+    }
+    let bytes: u64 = files.values().map(|file| file.bytes.len() as u64).sum();
+    let most = track.file.artefact.most_bytes.0;
+    if bytes > most {
+        return Err(EngineError::TooLarge { bytes, most });
+    }
+    knobs_are_there(track, &files)?;
     Ok(champion)
+}
+
+/// Every search finds the literals that it varies.
+fn knobs_are_there(track: &Track, files: &Files) -> Result<(), EngineError> {
+    for proposer in &track.proposers {
+        for knob in crate::proposer::knobs(&proposer.kind).into_iter().flatten() {
+            let file = knob.place.file();
+            let text = files
+                .get(Path::new(file))
+                .map(|contents| String::from_utf8_lossy(&contents.bytes));
+            let found = text.map(|text| knob.place.read(&text).map(|_| ()));
+            let why = match found {
+                Some(Ok(())) => continue,
+                Some(Err(error)) => error.to_string(),
+                None => format!("the first champion has no file {file}"),
+            };
+            return Err(EngineError::Knob {
+                proposer: proposer.name.clone(),
+                line: knob.place.line().to_owned(),
+                why,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The key that the ledger was begun with, or a new one for a new ledger.

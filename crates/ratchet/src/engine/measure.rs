@@ -250,12 +250,11 @@ impl Engine<'_> {
         self.record(&record, task.experiment(), observer)?;
         self.failures += 1;
         // Before its first reading a track is most likely not set up yet, which another seed does not mend.
-        let is_new = self.history.champion_runs.is_empty() && self.history.same_blocks.is_empty();
         let most = match task.arm() {
             Arm::Champion => MOST_FAILURES,
             Arm::Candidate => MOST_FAILURES_BESIDE,
         };
-        if self.failures < most && !is_new {
+        if self.failures < most && !self.history.is_unmeasured() {
             return Ok(());
         }
         let (Arm::Candidate, Some(workshop)) = (task.arm(), workshops.first_mut()) else {

@@ -49,6 +49,8 @@ struct Asked {
     name: String,
     base: ObjectId,
     answer: Answer,
+    /// Known even where there is no idea.
+    title: Option<String>,
     inbox: Option<ObjectId>,
     seconds: f64,
 }
@@ -90,15 +92,16 @@ impl<'a> Engine<'a> {
                 self.ask(proposer, workshop, experiment, &base, &snapshot.files)?
             }
         };
-        let inbox = match &who {
-            Who::Person(_, commit) => Some(commit.clone()),
-            Who::Proposer(_) => None,
+        let (title, inbox) = match &who {
+            Who::Person(_, commit) => (Some(repository.subject(commit)?), Some(commit.clone())),
+            Who::Proposer(_) => (None, None),
         };
         let asked = Asked {
             experiment,
             name: name.to_owned(),
             base,
             answer,
+            title,
             inbox,
             seconds: started.elapsed().as_secs_f64(),
         };
@@ -124,14 +127,15 @@ impl<'a> Engine<'a> {
         let proposal = old.proposal;
         let mut answer = human::take(repository, track, &proposal.commit, &snapshot.files)?;
         if let Ok(idea) = &mut answer {
-            idea.title = proposal.title;
             idea.knobs = proposal.knobs;
+            idea.title.clone_from(&proposal.title);
         }
         let asked = Asked {
             experiment: self.history.next_number(),
             name: proposal.proposer,
             base,
             answer,
+            title: Some(proposal.title),
             inbox: None,
             seconds: 0.0,
         };
@@ -238,8 +242,11 @@ impl<'a> Engine<'a> {
         let title = idea
             .as_ref()
             .map(|idea| idea.title.trim())
+            .or(asked.title.as_deref().map(str::trim))
             .filter(|title| !title.is_empty());
+        let why_none = void.as_ref().map(ToString::to_string);
         let title: String = title
+            .or(why_none.as_deref())
             .unwrap_or("no change")
             .chars()
             .filter(|c| !c.is_control())

@@ -330,20 +330,22 @@ pub struct Knob {
 
 /// `5m`, `1h30m`, or a number of seconds.
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        Seconds(f64),
-        Words(String),
-    }
-    match Written::deserialize(from)? {
-        Written::Seconds(seconds) => {
-            Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+    const EXPECTED: &str = "expected a time above 0 such as \"5m\", \"90s\" or 90";
+    let wrong = |why: String| serde::de::Error::custom(format!("{why}; {EXPECTED}"));
+    let time = match toml::Value::deserialize(from)? {
+        toml::Value::Integer(seconds) => {
+            Duration::try_from_secs_f64(seconds as f64).map_err(|error| wrong(error.to_string()))
         }
-        Written::Words(words) => humantime::parse_duration(&words).map_err(|error| {
-            serde::de::Error::custom(format!(
-                "{error}; expected a time such as \"5m\" or \"90s\""
-            ))
-        }),
+        toml::Value::Float(seconds) => {
+            Duration::try_from_secs_f64(seconds).map_err(|error| wrong(error.to_string()))
+        }
+        toml::Value::String(words) => {
+            humantime::parse_duration(&words).map_err(|error| wrong(error.to_string()))
+        }
+        other => Err(wrong(format!("came a {}", other.type_str()))),
+    }?;
+    if time.is_zero() {
+        return Err(wrong("came no time at all".to_owned()));
     }
+    Ok(time)
 }

@@ -55,9 +55,9 @@ impl Globs {
                 "expected at least one glob: something has to change".to_owned(),
             ));
         }
-        let mut always = vec![FILE.to_owned()];
+        let mut always = artefact.sealed.clone();
+        always.push(FILE.to_owned());
         always.extend(artefact.program.clone());
-        always.extend(artefact.sealed.iter().cloned());
         Ok(Self {
             mutable: set("artefact.mutable", &artefact.mutable)?,
             sealed: set("artefact.sealed", &always)?,

@@ -70,13 +70,17 @@ impl Workshop<'_> {
         self.key.seed(&format!("{}/{split}", taking.label))
     }
 
+    /// What the candidate's run has for a seed. Not the judge's: a run that knew that could foresee which cases are drawn.
+    pub(super) fn run_seed(&self, taking: &Taking) -> u64 {
+        self.key.seed(&format!("run/{}", taking.label))
+    }
+
     fn ask(
         &self,
         command: &[String],
         artefact: &Path,
         champion: Option<&Path>,
         split: &str,
-
         taking: &mut Taking,
     ) -> Result<serde_json::Value, Trouble> {
         split.clone_into(&mut taking.figures.asked);
@@ -95,6 +99,11 @@ impl Workshop<'_> {
             (
                 judge::SEED.to_owned(),
                 self.split_seed(split, taking).to_string(),
+            ),
+            // The run is over: what it was to draw from can be checked now.
+            (
+                judge::RUN_SEED.to_owned(),
+                self.run_seed(taking).to_string(),
             ),
         ];
         let mut readable = vec![artefact.to_path_buf()];

@@ -53,11 +53,7 @@ impl Workshop<'_> {
         disk::copy_tree(&built.folder, &folder).map_err(|e| Trouble::io(&folder, e))?;
         let extra = Extra {
             writable: vec![folder.clone()],
-            // Not the judge's: a run that knew it could foresee which cases are drawn.
-            environment: vec![(
-                judge::SEED.to_owned(),
-                self.key.seed(&format!("run/{}", taking.label)).to_string(),
-            )],
+            environment: vec![(judge::SEED.to_owned(), self.run_seed(taking).to_string())],
             data: true,
             ..Extra::default()
         };

@@ -25,6 +25,8 @@ pub const SPLIT: &str = "SPRAG_SPLIT";
 pub const MEASUREMENT: &str = "SPRAG_MEASUREMENT";
 /// A whole number that nobody but the engine could foresee.
 pub const SEED: &str = "SPRAG_SEED";
+/// The seed that the candidate's run had.
+pub const RUN_SEED: &str = "SPRAG_RUN_SEED";
 /// For Sprag's own judges: what a process of the candidate may use, in JSON.
 pub const SANDBOX: &str = "SPRAG_SANDBOX";
 /// The largest answer.

@@ -170,6 +170,60 @@ fn what_was_sealed_may_not_change_until_a_new_epoch_begins() {
 }
 
 #[test]
+fn a_track_that_is_being_set_up_needs_no_new_epoch_by_hand() {
+    let world = World::new(&[
+        ("track.toml", &score_track("")),
+        ("judge.sh", "exit 1\n"),
+        ("value", "10\n"),
+    ]);
+    world.propose(&[("value", Some("9\n"))], "x").unwrap();
+    assert!(world.try_run(1).is_err());
+    world.write("judge.sh", JUDGE);
+    let history = world.run(1);
+    assert_eq!(history.seal.unwrap().epoch, 2);
+    assert_eq!(history.experiments.len(), 1);
+    // From here on something rests on it.
+    world.write("judge.sh", "exit 1\n");
+    assert!(matches!(
+        world.try_run(1),
+        Err(EngineError::Seal(SealError::Changed(_)))
+    ));
+}
+
+#[test]
+fn what_a_track_lacks_is_said_before_anything_is_measured() {
+    let knob = |line: &str| {
+        format!(
+            "[[proposer]]\nkind = \"search\"\nmethod = \"random\"\n[[proposer.knob]]\nfile = \"value\"\nline = \"{line}\"\nrange = [1, 10]\n"
+        )
+    };
+    let begin = |track: &str| {
+        World::new(&[
+            ("track.toml", track),
+            ("judge.sh", JUDGE),
+            ("value", "10\n"),
+        ])
+        .try_run(1)
+        .unwrap_err()
+        .to_string()
+    };
+    let error = begin(&score_track(&knob("depth = {}")));
+    assert!(
+        error.contains("depth = {}") && error.contains("\"search\""),
+        "{error}"
+    );
+    let mutable = "mutable = [\"value\", \"notes/**\"]";
+    let with = |more: &str| score_track("").replace(mutable, &format!("{mutable}\n{more}"));
+    let error = begin(&with("program = \"nope.md\""));
+    assert!(error.contains("nope.md"), "{error}");
+    let error = begin(&with("most_bytes = \"2 B\""));
+    assert!(
+        error.contains("3 B") && error.contains("most_bytes"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_seal_of_nothing_is_refused() {
     let track = score_track("").replace(
         "sealed = [\"judge.sh\"]",

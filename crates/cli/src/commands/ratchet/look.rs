@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use ratchet::{Experiment, History, Place, proposer::Standing};
+use ratchet::{Experiment, History, Place, proposer::Standing, trial::Arm};
 use serde_json::json;
 
 use super::{TrackArgument, observe::reading_words, place};
@@ -324,8 +324,12 @@ pub fn show(arguments: &Show, terminal: &Terminal) -> Result<(), Failure> {
         }
         for run in &screen.figures.runs {
             out.push_str(&format!(
-                "    run of the {:?}: {:.4} s\n",
-                run.arm, run.seconds
+                "    run of the {}: {:.4} s\n",
+                match run.arm {
+                    Arm::Champion => "champion",
+                    Arm::Candidate => "candidate",
+                },
+                run.seconds
             ));
         }
         for judged in &screen.figures.judged {

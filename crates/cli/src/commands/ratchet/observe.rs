@@ -18,6 +18,7 @@ const TITLE: usize = 60;
 pub struct Observe<'t> {
     terminal: &'t Terminal,
     bar: ProgressBar,
+    track: String,
     metric: String,
     json: bool,
     begun: usize,
@@ -33,6 +34,7 @@ impl<'t> Observe<'t> {
         Self {
             terminal,
             bar,
+            track: place.track.name().to_owned(),
             metric: place.track.file.judge.metric.clone(),
             json,
             begun: 0,
@@ -160,7 +162,9 @@ impl Observer for Observe<'_> {
             return;
         }
         match record {
-            Record::Session { level, .. } => self.note(&format!("candidates are {level}")),
+            Record::Session { level, .. } => {
+                self.note(&format!("track {}: candidates are {level}", self.track));
+            }
             Record::Void { why } => {
                 if let Some(number) = experiment {
                     self.line(&format!(
@@ -180,8 +184,13 @@ impl Observer for Observe<'_> {
                 self.begun += 1;
                 let numbers: Vec<String> = members.iter().map(u64::to_string).collect();
                 self.line(&format!(
-                    "      the champion is now {} (experiments {})",
+                    "      the champion is now {} ({} {})",
                     to.short(),
+                    if members.len() == 1 {
+                        "experiment"
+                    } else {
+                        "experiments"
+                    },
                     numbers.join(", ")
                 ));
             }

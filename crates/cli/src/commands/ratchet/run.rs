@@ -6,7 +6,9 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use ratchet::{Ended, Engine, Place, PlaceError, Start, Until, engine, proposer::human};
+use ratchet::{
+    Ended, Engine, Place, PlaceError, Start, Until, engine, proposer::human, track::Part,
+};
 use sandbox::{Helper, Level};
 use silicon::probe::Machine;
 
@@ -14,7 +16,7 @@ use super::{TrackArgument, observe::Observe, stack};
 use crate::{
     failure::Failure,
     interrupt::{Interrupt, Listening},
-    terminal::{Terminal, complain, say},
+    terminal::{Terminal, complain, harmless, say},
 };
 
 /// The hidden sub-command that a sandbox's child runs.
@@ -196,6 +198,11 @@ pub fn stop(arguments: &Stop) -> Result<(), Failure> {
 pub fn propose(arguments: &Propose) -> Result<(), Failure> {
     let place = arguments.track.place()?;
     let (track, repository) = (&place.track, &place.repository);
+    if arguments.message.trim().is_empty() {
+        return Err(Failure::Usage(
+            "--message: expected one line of what the change is, came nothing".to_owned(),
+        ));
+    }
     let folder = arguments
         .folder
         .clone()
@@ -210,10 +217,22 @@ pub fn propose(arguments: &Propose) -> Result<(), Failure> {
         outcome = human::put(repository, track, first, &folder, &arguments.message)
             .map_err(ratchet::EngineError::from)?;
     }
+    if arguments.folder.is_none() {
+        let mut left_out = repository.dirty().map_err(PlaceError::from)?;
+        left_out.retain(|path| track.globs.part(path) != Part::Mutable);
+        for path in &left_out {
+            complain(&format!(
+                "warning: {} is changed and not proposed: it is {}",
+                harmless(&path.display().to_string()),
+                track.globs.part(path)
+            ));
+        }
+    }
     match outcome {
         Ok(_) => say(&format!(
-            "proposed {:?}; the engine takes it next{}\n",
+            "proposed {:?} for the track {}; the engine takes it next{}\n",
             arguments.message,
+            track.name(),
             if place.running()?.is_some() {
                 ""
             } else {

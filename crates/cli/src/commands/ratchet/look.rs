@@ -217,7 +217,11 @@ fn rows(place: &Place, history: &History, limit: usize) -> String {
         out.push_str(&format!(
             "{:5}  {:8} {:24} {:10} {title}\n",
             experiment.number,
-            word(experiment.standing),
+            if history.pending.contains(&experiment.number) {
+                "waiting"
+            } else {
+                word(experiment.standing)
+            },
             score,
             experiment.proposal.proposer
         ));

@@ -25,11 +25,11 @@ const MOST_FAILURES: u64 = 3;
 /// The same beside a candidate, which could be their cause and gets no more than one other draw by it.
 const MOST_FAILURES_BESIDE: u64 = 2;
 
-/// The workers' processors (`None`: as the track says) and folders.
-pub(super) fn workers(
-    track: &Track,
-    work: &Path,
-) -> Result<Vec<(Option<Vec<usize>>, PathBuf)>, EngineError> {
+/// A worker's processors (`None`: as the track says) and its folder.
+type Worker = (Option<Vec<usize>>, PathBuf);
+
+/// As many as the track wants.
+pub(super) fn workers(track: &Track, work: &Path) -> Result<Vec<Worker>, EngineError> {
     let rules = &track.file.sandbox;
     let folder = |n: usize| work.join(format!("worker-{n}"));
     if rules.workers == 1 {
@@ -275,9 +275,7 @@ impl Engine<'_> {
                 self.failures = 0;
                 self.tell(task, None, figures, observer)
             }
-            Err(WorkshopError::Stopped) => {
-                Err(WorkshopError::Stopped).map_err(EngineError::Workshop)
-            }
+            Err(WorkshopError::Stopped) => Err(EngineError::Workshop(WorkshopError::Stopped)),
             _ => Err(error),
         }
     }

@@ -6,7 +6,7 @@
 //! 4. The judge runs on its own copies of the sealed files and sees of the candidate only what was collected (`ask`, `judge`).
 //!
 //! A failure of the candidate is a [`Loss`], which is a result. A failure of the engine, or of the judge on the champion itself, is an
-//! error, after which nothing is recorded and the same measurement, with the same seed, is taken again.
+//! error: the engine decides whether it is taken again, with the same seed or another (`engine::measure`).
 
 use std::{collections::BTreeMap, path::PathBuf};
 

@@ -8,7 +8,7 @@
 
 `aa`, by an ordinary build: a proposer that sets the profile's inert `note`; every candidate is measured, and forced into a race until so many were raced. Any
 merge is a false one. `planted`: a build in which `note` microseconds are spent in every decoded token of the judge's measurement; the
-champion has a delay, one candidate has none, and is better by the given share of the judge's figure.
+champion has a delay, one candidate has none, and its decode takes less time by the given share.
 """
 
 import argparse
@@ -85,25 +85,25 @@ def planted():
     for number in range(given.runs):
         with tempfile.TemporaryDirectory() as name:
             home = pathlib.Path(name)
-            # The figure is sqrt(prefill x decode): a gain of g in it is a decode that takes 1 / (1 - g)^2 as long.
-            probe = json.loads(one_turn(home))
-            note = round(probe["decode_seconds"] / 16 * (1 / (1 - given.gain) ** 2 - 1) * 1e6)
+            # The champion decodes 1 / (1 - g) times as long as the candidate. The figure is sqrt(prefill x decode), in which that is about g / 2.
+            note = round(one_turn(home) / 8 * (1 / (1 - given.gain) - 1) * 1e6)
             folder = track(home, free, "screen_sigma = -1000.0", note)
             run(home, "run", "stack", "--experiments", "1", "--seal", "unsealed")
             log = json.loads(run(home, "log", "stack", "--json"))["experiments"][0]
             found += log["standing"] == "merged"
             print(f"run {number + 1}: note {note}: {log['standing']}: {log['words'][-1]}", flush=True)
-    print(f"{given.gain:.0%} planted: found in {found} of {given.runs} runs")
+    print(f"{given.gain:.0%} of the decode time planted: found in {found} of {given.runs} runs")
 
 
 def one_turn(home):
-    """What one turn takes without a delay, the third of three."""
+    """Seconds of a turn of 8 decoded tokens without a delay, the third of three."""
     models = pathlib.Path(os.environ.get("SPRAG_HOME", pathlib.Path.home() / ".local/share/sprag")) / "models"
     model = next(models.glob("SmolLM2*.gguf"))
     profile = home / "none.toml"
     profile.write_text("")
     words = [sprag, "judge", "stack-run", "--model", str(model), "--profile", str(profile)]
-    return subprocess.run(words, input="go\ngo\ngo\n", capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+    turns = '"prefill"\n"decode"\n' * 3
+    return float(subprocess.run(words, input=turns, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
 
 
 aa() if given.what == "aa" else planted()

@@ -27,8 +27,10 @@ use crate::{
 mod begin;
 mod measure;
 mod propose;
+mod prune;
 
 pub use begin::reseal;
+pub use prune::Pruned;
 
 /// How an engine is started.
 pub struct Start {
@@ -186,6 +188,9 @@ pub enum EngineError {
         /// Why it was not found.
         why: String,
     },
+    /// A budget of joules where nothing counts them.
+    #[error("`run.joules` needs an energy counter, and this machine shows none: {0}")]
+    NoCounter(String),
     /// More workers than processors.
     #[error(
         "`sandbox.workers` is {workers}, and each needs a processor of its own: expected at most {processors} here"

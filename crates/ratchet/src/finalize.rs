@@ -15,6 +15,8 @@ use crate::{
 /// One branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Branch {
+    /// The experiment.
+    pub experiment: u64,
     /// Its name, without `refs/heads/`.
     pub name: String,
     /// What the change is.
@@ -63,6 +65,7 @@ pub fn branches(place: &Place, history: &History) -> Result<Vec<Branch>, TreeErr
             }
         };
         out.push(Branch {
+            experiment: experiment.number,
             name,
             title: proposal.title.clone(),
             independent,

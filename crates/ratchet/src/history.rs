@@ -12,68 +12,15 @@ use crate::{
     digest::Digest,
     git::ObjectId,
     proposer::Standing,
-    record::{Proposal, Record, Void},
+    record::{Proposal, Record},
     seal::Seal,
     trial::Measured,
 };
 
+mod experiment;
 mod past;
-/// A candidate with what became of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Experiment {
-    /// Its number, from 1.
-    pub number: u64,
-    /// When it was proposed: RFC 3339, UTC.
-    pub at: String,
-    /// In which epoch.
-    pub epoch: u64,
-    /// What it is.
-    pub proposal: Proposal,
-    /// Why it was not measured.
-    pub void: Option<Void>,
-    /// Its screen.
-    pub screen: Option<Screen>,
-    /// How far it got.
-    pub standing: Standing,
-    /// What was decided of it, in words.
-    pub words: Vec<String>,
-    /// The race that it took part in, the latest.
-    pub race: Option<u64>,
-    /// Candidates that were proposed before it and had no verdict yet.
-    pub beside: Vec<u64>,
-}
 
-/// A candidate's one measurement before any race.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Screen {
-    /// The figures, raw.
-    pub figures: Measured,
-    /// What the gate was told; `None` for a loss.
-    pub reading: Option<Reading>,
-    /// The merged gains before it: what its own log-ratio stands on, on a timing track.
-    pub level: f64,
-    /// The step in which its score is shown to proposers: the largest power of ten below the noise at that time.
-    pub step: f64,
-}
-
-/// A race.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Race {
-    /// Its number, from 1.
-    pub number: u64,
-    /// When it opened: RFC 3339, UTC.
-    pub at: String,
-    /// What it was about.
-    pub members: Vec<u64>,
-    /// The error that it may spend.
-    pub level: f64,
-    /// Its readings with their figures.
-    pub readings: Vec<(Option<Reading>, Measured)>,
-    /// How it ended.
-    pub end: Option<Decision>,
-    /// What it brought, by fresh runs.
-    pub gain: Option<Decision>,
-}
+pub use experiment::{Experiment, LeftOut, Race, Screen, Worth};
 
 /// All that a ledger says.
 #[derive(Clone, Debug, Default)]
@@ -225,6 +172,11 @@ impl History {
                 decisions,
             } => self.measured(figures, event, decisions, at)?,
             Record::Promoted { to, .. } => self.champion = Some(to.clone()),
+            Record::LeftOut {
+                champion,
+                difference,
+                ..
+            } => self.leave_out(champion, *difference, at)?,
             Record::Stopped { .. } => {}
         }
         Ok(())
@@ -262,9 +214,29 @@ impl History {
             words: Vec::new(),
             race: None,
             beside: self.pending.iter().copied().collect(),
+            left_out: None,
         };
         self.experiments.insert(number, experiment);
         self.pending.insert(number);
+        Ok(())
+    }
+
+    fn leave_out(
+        &mut self,
+        champion: &ObjectId,
+        difference: Option<f64>,
+        at: At<'_>,
+    ) -> Result<(), HistoryError> {
+        let known = &mut self.experiment(at)?.left_out;
+        match known {
+            Some(of) if of.champion == *champion => of.differences.push(difference),
+            _ => {
+                *known = Some(LeftOut {
+                    champion: champion.clone(),
+                    differences: vec![difference],
+                });
+            }
+        }
         Ok(())
     }
 
@@ -432,6 +404,17 @@ impl History {
             .iter()
             .filter_map(|number| self.experiments.get(number))
             .find(|experiment| Some(&experiment.proposal.base) != tip)
+    }
+
+    /// Candidates that are part of the champion and were merged with others.
+    #[must_use]
+    pub fn merged_in_groups(&self) -> Vec<u64> {
+        let grouped = |experiment: &&Experiment| {
+            let race = experiment.race.and_then(|race| self.races.get(&race));
+            experiment.standing == Standing::Merged && race.is_some_and(|r| r.members.len() > 1)
+        };
+        let members = self.experiments.values().filter(grouped);
+        members.map(|experiment| experiment.number).collect()
     }
 
     /// The number of the next experiment.

@@ -166,6 +166,12 @@ impl Place {
         format!("{}{number}", self.candidates())
     }
 
+    /// The reference of the champion without a candidate that is part of it.
+    #[must_use]
+    pub fn without(&self, number: u64) -> String {
+        format!("refs/sprag/{}/without/{number}", self.track.name())
+    }
+
     /// For those who only read.
     ///
     /// # Errors

@@ -80,6 +80,15 @@ pub enum Record {
         /// Candidates that are now part of the champion.
         members: Vec<u64>,
     },
+    /// The champion was measured without one of its changes.
+    LeftOut {
+        /// The champion.
+        champion: ObjectId,
+        /// Which run, from 0: its seeds are those of all changes that were left out.
+        run: usize,
+        /// How much worse it is without, in the metric's units (log-ratio for timing); `None` where it is a loss then.
+        difference: Option<f64>,
+    },
     /// An engine stopped by itself.
     Stopped {
         /// Why.
@@ -100,6 +109,7 @@ impl Record {
             Self::Measured { .. } => "measured",
             Self::Failed { .. } => "failed",
             Self::Promoted { .. } => "promoted",
+            Self::LeftOut { .. } => "left-out",
             Self::Stopped { .. } => "stopped",
         }
     }

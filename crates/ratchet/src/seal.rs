@@ -1,6 +1,6 @@
 //! What a track's verdicts rest on, copied and hashed when an epoch begins.
 //!
-//! A seal holds the sealed, data and hidden files, the programs of the judges, and the track's own rules. The copies are what is used
+//! A seal holds the sealed, data and hidden files, the programs of the judges and of a budget's server, and the track's own rules. The copies are what is used
 //! from then on; the user's files are only compared with them. Whatever differs later ends the epoch: scores of two epochs are never
 //! compared, but the error that was spent stays spent.
 //!
@@ -28,7 +28,7 @@ pub struct Seal {
     pub epoch: u64,
     /// Sealed, data and hidden files by their path.
     pub files: BTreeMap<PathBuf, Digest>,
-    /// Programs of the judges by what the track calls them.
+    /// Programs of the judges and of a budget's server by what the track calls them.
     pub programs: BTreeMap<String, Program>,
     /// Files outside the repository that the judge reads.
     pub reads: BTreeMap<PathBuf, Digest>,
@@ -56,11 +56,13 @@ pub enum SealError {
         /// Why.
         source: io::Error,
     },
-    /// A judge's program is not there.
-    #[error("the judge's program {0:?} is not on the search path")]
+    /// A program of the track's is not there.
+    #[error("the program {0:?} of a judge or server is not on the search path")]
     NoProgram(String),
-    /// A judge in the repository that no glob seals.
-    #[error("the judge's program {0} is not among the sealed files; add it to artefact.sealed")]
+    /// A program in the repository that no glob seals.
+    #[error(
+        "the program {0} of a judge or server is not among the sealed files; add it to artefact.sealed"
+    )]
     NotSealed(String),
     /// A pattern that should seal something finds nothing.
     #[error("`artefact.{field}`: {glob:?} matches no file under {}; a seal of nothing protects nothing (a folder is `FOLDER/**`)", root.display())]
@@ -203,7 +205,7 @@ pub fn check(seal: &Seal, track: &Track, root: &Path, folder: &Path) -> Result<(
         compare(
             &folder.join(&program.path),
             &program.digest,
-            &format!("the judge's program {name}"),
+            &format!("the program {name}"),
         );
     }
     for path in sealed_files(track, root)? {
@@ -254,11 +256,13 @@ fn program_names(track: &Track) -> impl Iterator<Item = &str> {
         .second
         .as_ref()
         .and_then(|second| second.command.first());
+    let budget = track.file.run.as_ref().and_then(|run| run.budget.as_ref());
     judge
         .command
         .first()
         .into_iter()
         .chain(second)
+        .chain(budget.and_then(|budget| budget.server.first()))
         .map(String::as_str)
 }
 

@@ -249,6 +249,7 @@ fn check_commands(file: &File) -> Result<(), TrackError> {
         ));
     }
     check_workers(file)?;
+    check_budget(file)?;
     if let Some(second) = &judge.second {
         needed("judge.second.command", &second.command)?;
         if !(second.within.is_finite() && second.within >= 0.0) {
@@ -281,6 +282,61 @@ fn check_workers(file: &File) -> Result<(), TrackError> {
         let why =
             "a timing track measures alone, so that nothing else slows what it times: expected 1";
         return Err(field("sandbox.workers", format!("{why}, came {workers}")));
+    }
+    Ok(())
+}
+
+fn check_budget(file: &File) -> Result<(), TrackError> {
+    let Some(run) = &file.run else {
+        return Ok(());
+    };
+    if let Some(joules) = run.joules {
+        if !(joules.is_finite() && joules > 0.0) {
+            return Err(field(
+                "run.joules",
+                format!("expected joules above 0, came {joules}"),
+            ));
+        }
+        if file.sandbox.workers > 1 {
+            return Err(field(
+                "run.joules",
+                "the machine's counters cannot tell one worker from the next: expected sandbox.workers = 1",
+            ));
+        }
+    }
+    let Some(budget) = &run.budget else {
+        return Ok(());
+    };
+    let unit = budget.unit.trim();
+    if unit.is_empty() || unit.len() > 32 || unit.chars().any(char::is_control) {
+        return Err(field(
+            "run.budget.unit",
+            format!(
+                "expected 1 to 32 printable characters such as \"tokens\", came {:?}",
+                budget.unit
+            ),
+        ));
+    }
+    if budget.most == 0 {
+        return Err(field("run.budget.most", "expected 1 or more, came 0"));
+    }
+    if budget.server.first().is_none_or(String::is_empty) {
+        return Err(field(
+            "run.budget.server",
+            "expected a list with a program first, such as [\"python3\", \"serve.py\"]",
+        ));
+    }
+    if run.stdin.is_some() {
+        return Err(field(
+            "run.stdin",
+            "the replies of run.budget.server come on standard input: expected one of the two",
+        ));
+    }
+    if file.judge.kind == Kind::Timing && file.judge.clock == Clock::Engine {
+        return Err(field(
+            "run.budget",
+            "the engine would time the server too: expected judge.clock = \"judge\", or another kind",
+        ));
     }
     Ok(())
 }

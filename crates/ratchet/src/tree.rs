@@ -23,8 +23,11 @@ use crate::{
     track::{Part, Track},
 };
 
+mod merge;
 #[cfg(test)]
 mod tests;
+
+pub use merge::onto;
 
 /// Why files could not be read or laid out.
 #[derive(Debug, thiserror::Error)]

@@ -15,12 +15,14 @@ use serde::{Deserialize, Serialize};
 
 mod artefact;
 mod ask;
+mod budget;
 mod build;
 mod cell;
 mod judge;
 mod taking;
 mod workshop;
 
+pub(crate) use budget::counters;
 pub(crate) use cell::{Extra, job, limits};
 pub use judge::{JudgeError, Verdict};
 pub use taking::WorkshopError;
@@ -58,6 +60,12 @@ pub struct RunFigures {
     pub peak_memory_bytes: Option<u64>,
     /// What it wrote to standard output and error together.
     pub output_bytes: u64,
+    /// What it was given of a budget in units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<u64>,
+    /// What the machine counted meanwhile, where the track limits that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joules: Option<f64>,
 }
 
 /// One answer of a judge.
@@ -124,6 +132,11 @@ pub enum Loss {
         /// In words.
         how: String,
     },
+    /// The server of its budget failed.
+    Server {
+        /// In words.
+        how: String,
+    },
     /// The metric is no number.
     NotFinite {
         /// As the judge wrote it.
@@ -181,6 +194,7 @@ impl std::fmt::Display for Loss {
             }
             Self::Refused { said } => write!(f, "the judge refuses it: {said}"),
             Self::Judge { how } => write!(f, "the judge could not judge it: {how}"),
+            Self::Server { how } => write!(f, "the server of its budget failed: {how}"),
             Self::NotFinite { value } => write!(f, "its metric is no finite number: {value}"),
             Self::Disagree {
                 judge,
@@ -214,6 +228,8 @@ impl Loss {
             Self::NotFinite { .. } => "its metric is no finite number".to_owned(),
             Self::Refused { .. } if hidden => "the judge refuses it".to_owned(),
             Self::Judge { .. } if hidden => "the judge could not judge it".to_owned(),
+            // It reads what the candidate may not.
+            Self::Server { .. } => "the server of its budget failed".to_owned(),
             other => other.to_string(),
         }
     }

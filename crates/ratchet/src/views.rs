@@ -37,7 +37,9 @@ pub const VIEWS: [(&str, &str); 4] = [
                 json_extract(r.value, '$.arm') AS arm,
                 json_extract(r.value, '$.seconds') AS seconds,
                 json_extract(r.value, '$.cpu_seconds') AS cpu_seconds,
-                json_extract(r.value, '$.peak_memory_bytes') AS peak_memory_bytes
+                json_extract(r.value, '$.peak_memory_bytes') AS peak_memory_bytes,
+                json_extract(r.value, '$.units') AS units,
+                json_extract(r.value, '$.joules') AS joules
            FROM entries m, json_each(m.body, '$.figures.runs') r WHERE m.kind = 'measured'",
     ),
     (

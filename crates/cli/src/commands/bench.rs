@@ -287,7 +287,7 @@ fn measured(
     })
 }
 
-/// Measures a prefill from an empty context and a decode behind it, as often as it is asked.
+/// Measures prefills from an empty context and decodes behind them, as often as it is asked.
 pub struct Turns<'e> {
     batch: Batch<'e>,
     prefill: Vec<u32>,
@@ -304,18 +304,22 @@ impl<'e> Turns<'e> {
         })
     }
 
-    /// Seconds of a prefill, and of a decode; `each` is part of every decoded token.
-    pub fn next(&mut self, each: &dyn Fn()) -> Result<(f64, f64), Failure> {
+    /// Seconds of a prefill.
+    pub fn prefill(&mut self) -> Result<f64, Failure> {
         self.batch.reset(0);
         let clock = Stopwatch::start();
         self.batch.prefill(0, &self.prefill, &mut |_| true)?;
-        let prefill = clock.elapsed_ns();
+        Ok(clock.elapsed_ns().max(1.0) / 1e9)
+    }
+
+    /// Seconds of a decode, once behind each prefill; `each` is part of every token.
+    pub fn decode(&mut self, each: &dyn Fn()) -> Result<f64, Failure> {
         let clock = Stopwatch::start();
         for i in 0..self.decode.len() {
             decode_each(&mut self.batch, &self.decode, i, 1)?;
             each();
         }
-        Ok((prefill.max(1.0) / 1e9, clock.elapsed_ns().max(1.0) / 1e9))
+        Ok(clock.elapsed_ns().max(1.0) / 1e9)
     }
 }
 

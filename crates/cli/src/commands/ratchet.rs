@@ -10,6 +10,7 @@ use crate::{failure::Failure, terminal::Terminal};
 mod init;
 mod look;
 mod observe;
+mod prune;
 mod records;
 mod report;
 mod run;
@@ -44,6 +45,7 @@ pub enum Command {
     Query(records::Query),
     Verify(records::Verify),
     Export(records::Export),
+    Prune(prune::Arguments),
     Finalize(records::Finalize),
     Report(report::Arguments),
     Reseal(run::Reseal),
@@ -69,6 +71,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Command::Verify(a) => records::verify(a),
         Command::Export(a) => records::export(a),
         Command::Report(a) => report::run(a),
+        Command::Prune(a) => prune::run(a, terminal),
         Command::Finalize(a) => records::finalize(a),
         Command::Reseal(a) => run::reseal(a, terminal),
         Command::Gate(a) => simulate::run(a, terminal),

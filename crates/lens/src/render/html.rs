@@ -1,8 +1,8 @@
 //! The report as one HTML file: no script, nothing fetched, light or dark as the reader's system says.
 
 use super::{
-    anatomy, application, history, losses, plain, roofline_svg, scaling, silicon, silicon::known,
-    sustained, task, terminal::signed, title, unexplained, waterfall_svg,
+    anatomy, application, history, losses, plain, roofline_svg, samples, scaling, silicon,
+    silicon::known, sustained, task, terminal::signed, title, unexplained, waterfall_svg,
 };
 use crate::{
     numbers::{amount, significant},
@@ -62,11 +62,11 @@ pub fn html(report: &Report) -> String {
     }
     body += &silicon::html(report);
     body += &silicon::machine(report);
+    body += &samples::html(report);
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, \
          initial-scale=1\"><title>{name}: from transistor to token</title><style>{STYLE}</style></head><body><main>{body}\
-         <footer class=\"soft small\">Sprag {}, schema {}, {} rounds in {:.0} s. All raw samples are in the JSON report (sprag lens \
-         --json).</footer></main></body></html>\n",
+         <footer class=\"soft small\">Sprag {}, schema {}, {} rounds in {:.0} s.</footer></main></body></html>\n",
         escape(&report.sprag),
         escape(&report.schema),
         report.rounds,

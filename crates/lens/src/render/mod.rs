@@ -9,6 +9,7 @@ mod history;
 mod html;
 mod line_svg;
 mod roofline_svg;
+mod samples;
 mod scaling;
 mod silicon;
 mod sustained;

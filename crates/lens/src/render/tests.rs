@@ -268,6 +268,8 @@ fn the_page_is_one_file_without_scripts_or_requests() {
             && page.contains("unexplained")
     );
     assert!(!page.contains("NaN") && !page.contains("inf "));
+    // Each figure's readings are there, by the path of its field.
+    assert!(page.contains("<td>decode / levels / kernels / ms_per_token</td>"));
 }
 
 #[test]

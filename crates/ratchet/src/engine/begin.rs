@@ -23,7 +23,7 @@ use crate::{
     record::Record,
     seal::{self, Seal, SealError},
     track::{Part, ProposerKind, Track},
-    tree,
+    tree, trial,
 };
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> EngineError {
@@ -71,6 +71,7 @@ impl<'a> Engine<'a> {
             None => Some(first_champion(place)?),
         };
         exposed(place)?;
+        trial::counters(&place.track).map_err(EngineError::NoCounter)?;
         let key = key(place, &history)?;
         let sandbox = Sandbox::detect(start.helper.clone(), start.level)?;
         let plain = Sandbox::detect(start.helper.clone(), Some(Level::Unsealed))?;

@@ -10,7 +10,7 @@ use std::{
 
 use super::{Answer, Idea};
 use crate::{
-    git::{Contents, Files, ObjectId, Repository},
+    git::{Files, ObjectId, Repository},
     record::Void,
     track::Track,
     tree::{self, Laid, TreeError},
@@ -103,45 +103,19 @@ pub fn take(
         Some(parent) => tree::mutable(repository, track, &parent)?,
         None => Files::new(),
     };
-    let mut files = base.clone();
-    for (path, new) in tree::changes(&before, &theirs) {
-        match merged(repository, base.get(&path), before.get(&path), new.as_ref())? {
-            Some(Some(contents)) => files.insert(path, contents),
-            Some(None) => files.remove(&path),
-            None => {
-                let said = format!(
-                    "the same part of {} was changed here and in the champion since; propose it again from the champion's files",
-                    path.display()
-                );
-                return Ok(Err(Void::Proposer { said }));
-            }
-        };
-    }
+    let files = match tree::onto(repository, base, &before, &theirs)? {
+        Ok(files) => files,
+        Err(path) => {
+            let said = format!(
+                "the same part of {} was changed here and in the champion since; propose it again from the champion's files",
+                path.display()
+            );
+            return Ok(Err(Void::Proposer { said }));
+        }
+    };
     Ok(Ok(Idea {
         files,
         title,
         knobs: None,
     }))
-}
-
-/// What becomes of a file that was `old`, is `ours` by now, and should be `new`; `None` where that is a conflict.
-fn merged(
-    repository: &Repository,
-    ours: Option<&Contents>,
-    old: Option<&Contents>,
-    new: Option<&Contents>,
-) -> Result<Option<Option<Contents>>, TreeError> {
-    if ours == old || ours == new {
-        return Ok(Some(new.cloned()));
-    }
-    let (Some(ours), Some(old), Some(new)) = (ours, old, new) else {
-        return Ok(None);
-    };
-    let bytes = repository.merge(&ours.bytes, &old.bytes, &new.bytes)?;
-    let executable = if new.executable == old.executable {
-        ours.executable
-    } else {
-        new.executable
-    };
-    Ok(bytes.map(|bytes| Some(Contents { bytes, executable })))
 }

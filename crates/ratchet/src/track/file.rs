@@ -110,7 +110,7 @@ pub struct Step {
     pub output: Vec<String>,
 }
 
-/// The candidate's run: the budget is its time.
+/// The candidate's run, and what it may spend.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
@@ -126,6 +126,29 @@ pub struct Run {
     pub most_bytes: ByteSize,
     /// Given on standard input.
     pub stdin: Option<String>,
+    /// The most joules that the machine counts while it runs.
+    pub joules: Option<f64>,
+    /// What it is given by a server of the track's, so much and no more.
+    pub budget: Option<Budget>,
+}
+
+/// Units that a sealed server hands out.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// What is counted, such as "tokens".
+    pub unit: String,
+    /// The most of them in one run.
+    pub most: u64,
+    /// The server's arguments, its program first (`docs/ratchet.md` has the protocol).
+    pub server: Vec<String>,
+    /// How long a run may go on when it has got all of them; then it is ended.
+    #[serde(default = "minute", deserialize_with = "duration")]
+    pub finish: Duration,
+}
+
+const fn minute() -> Duration {
+    Duration::from_secs(60)
 }
 
 const fn large() -> ByteSize {

@@ -53,8 +53,45 @@ fn a_track_of_everything_is_read() {
     assert_eq!(track.seeds.len(), 1);
 }
 
+#[test]
+fn a_budget_in_units_and_joules_is_read() {
+    let budget = "joules = 500\n[run.budget]\nunit = \"tokens\"\nmost = 1000\nserver = [\"python3\", \"serve.py\"]";
+    let track = Track::parse(&GOOD.replace("stdin = \"data/in\"", budget)).unwrap();
+    let run = track.file.run.unwrap();
+    assert_eq!(run.joules, Some(500.0));
+    assert_eq!(run.budget.unwrap().finish.as_secs(), 60);
+    // The server's replies need the standard input.
+    let both = GOOD.replace(
+        "stdin = \"data/in\"",
+        &format!("stdin = \"data/in\"\n{budget}"),
+    );
+    assert!(
+        Track::parse(&both)
+            .unwrap_err()
+            .to_string()
+            .contains("`run.stdin`")
+    );
+}
+
 /// What is changed in the good track, and the field that the error has to name.
 const BAD: &[(&str, &str, &str)] = &[
+    ("stdin = \"data/in\"", "joules = 0", "`run.joules`"),
+    ("stdin = \"data/in\"", "joules = nan", "`run.joules`"),
+    (
+        "stdin = \"data/in\"",
+        "budget = { unit = \"\", most = 1, server = [\"s\"] }",
+        "`run.budget.unit`",
+    ),
+    (
+        "stdin = \"data/in\"",
+        "budget = { unit = \"x\", most = 0, server = [\"s\"] }",
+        "`run.budget.most`",
+    ),
+    (
+        "stdin = \"data/in\"",
+        "budget = { unit = \"x\", most = 1, server = [] }",
+        "`run.budget.server`",
+    ),
     ("name = \"t\"", "name = \"../t\"", "`name`"),
     ("name = \"t\"", "name = \"\"", "`name`"),
     ("name = \"t\"", "name = \"t\"\nnmae = 1", "nmae"),

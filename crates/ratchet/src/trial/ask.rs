@@ -13,7 +13,7 @@ use super::{
     judge::{self, JudgeError, Verdict},
     taking::{Taking, Trouble, last_words},
 };
-use crate::{disk, seal};
+use crate::disk;
 
 /// The file of a judge's answer.
 const ANSWER: &str = "result.json";
@@ -84,12 +84,8 @@ impl Workshop<'_> {
         taking: &mut Taking,
     ) -> Result<serde_json::Value, Trouble> {
         split.clone_into(&mut taking.figures.asked);
-        let (folder, answers) = (self.work.join("judge"), self.work.join("answer"));
-        for fresh in [&folder, &answers] {
-            disk::fresh(fresh).map_err(|e| Trouble::io(fresh, e))?;
-        }
-        let sealed = seal::files_in(self.epoch);
-        disk::link_tree(&sealed, &folder).map_err(|e| Trouble::io(&folder, e))?;
+        let (folder, answers) = (self.sealed_folder("judge")?, self.work.join("answer"));
+        disk::fresh(&answers).map_err(|e| Trouble::io(&answers, e))?;
         let file = answers.join(ANSWER);
         let mut environment = vec![
             (judge::ARTEFACT.to_owned(), artefact.display().to_string()),
@@ -117,16 +113,13 @@ impl Workshop<'_> {
             environment,
             data: true,
         };
-        let job = cell::judge(self, command, &folder, extra);
-        let outcome = if command.first().is_some_and(|program| program == "sprag") {
-            self.within(self.plain, &job, taking)?
-        } else {
-            self.within(self.sandbox, &job, taking)?
-        };
+        let job = cell::sealed(self, command, &folder, self.track.file.judge.time, extra);
+        let outcome = self.within(self.seal_of(command), &job, taking)?;
         let own = command.first().is_some_and(|program| program == "sprag");
         // Only Sprag's judges are believed here: another may be made to say so by the candidate that it runs.
         if own && outcome.end == End::Exited(judge::FAULT) {
-            return Err(Trouble::Fault(last_words(&outcome)));
+            let how = format!("the judge cannot judge{}", last_words(&outcome));
+            return Err(Trouble::Fault(how));
         }
         if outcome.end != End::Exited(0) {
             let program = command.first().map_or("", String::as_str);

@@ -62,14 +62,17 @@ impl Workshop<'_> {
             .as_ref()
             .map(|path| seal::files_in(self.epoch).join(path));
         let job = cell::candidate(self, &run.command, &folder, run.time, stdin, extra);
-        let outcome = self.step("run", &job, taking)?;
+        let (outcome, spent) = self.spend(run, job, taking)?;
         taking.figures.runs.push(RunFigures {
             arm,
             seconds: outcome.wall.as_secs_f64(),
             cpu_seconds: outcome.cpu.as_secs_f64(),
             peak_memory_bytes: outcome.peak_memory_bytes,
             output_bytes: outcome.stdout.total + outcome.stderr.total,
+            units: spent.units,
+            joules: spent.joules,
         });
+        spent.checked(&outcome)?;
         ended("run", &outcome)?;
         let mut touched = built.laid.touched(&folder);
         if !touched.is_empty() {

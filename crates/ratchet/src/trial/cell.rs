@@ -55,11 +55,12 @@ pub(super) fn candidate(
     job
 }
 
-/// A judge, which sees all that is sealed.
-pub(super) fn judge(
+/// A judge, or the server of a budget, which see all that is sealed.
+pub(super) fn sealed(
     workshop: &Workshop<'_>,
     command: &[String],
     folder: &Path,
+    time: Duration,
     extra: Extra,
 ) -> Job {
     let file = &workshop.track.file;
@@ -67,7 +68,7 @@ pub(super) fn judge(
     let mut job = job(
         command,
         folder,
-        limits(&file.sandbox, file.judge.time, memory),
+        limits(&file.sandbox, time, memory),
         &file.sandbox,
         &extra,
     );

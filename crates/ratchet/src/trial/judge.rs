@@ -278,20 +278,31 @@ pub(super) fn agree(judge: f64, second: f64, within: f64) -> bool {
     largest.is_finite() && (judge - second).abs() <= within * largest
 }
 
-/// ln(cost of the champion / cost of the candidate) of one block: above 0 where the candidate is better. Each arm counts with its median.
+/// ln(cost of the champion / cost of the candidate) of one block: above 0 where the candidate is better.
+///
+/// As many times of each arm are pairs in the order they were taken, and the median of the pairs' log-ratios counts: a machine that is
+/// slower for a second is so for both of a pair. Otherwise each arm counts with its median.
 #[must_use]
 pub(super) fn log_ratio(better: Better, champion: &[f64], candidate: &[f64]) -> Option<f64> {
-    let median = |times: &[f64]| {
-        let mut sorted = times.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let middle = sorted.len() / 2;
-        match sorted.len() {
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        match values.len() {
             0 => None,
-            n if n % 2 == 1 => Some(sorted[middle]),
-            _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
+            n if n % 2 == 1 => Some(values[middle]),
+            _ => Some(f64::midpoint(values[middle - 1], values[middle])),
         }
     };
-    let ratio = (median(champion)? / median(candidate)?).ln();
+    let ratio = if champion.len() == candidate.len() {
+        let pairs = champion.iter().zip(candidate);
+        median(
+            pairs
+                .map(|(champion, candidate)| (champion / candidate).ln())
+                .collect(),
+        )?
+    } else {
+        (median(champion.to_vec())? / median(candidate.to_vec())?).ln()
+    };
     Some(match better {
         Better::Lower => ratio,
         Better::Higher => -ratio,

@@ -30,8 +30,8 @@ pub enum WorkshopError {
     /// A judge answers what it may not.
     #[error("the judge is at fault: {0}")]
     Judge(#[from] JudgeError),
-    /// One of Sprag's own judges says that it is at fault itself.
-    #[error("the judge cannot judge: {0}")]
+    /// One of Sprag's own judges says that it is at fault itself, or a counter that a budget needs is gone.
+    #[error("{0}")]
     Fault(String),
     /// Somebody wants to stop.
     #[error("stopped")]

@@ -9,9 +9,10 @@ use gate::{Better, Reading};
 use globset::GlobSet;
 use sandbox::{End, Outcome, Sandbox, SandboxError};
 use serde::{Deserialize, Serialize};
+use silicon::energy::Sources;
 
 use super::{
-    Loss, Measured,
+    Loss, Measured, budget,
     build::Built,
     judge::{self, JudgeError, Verdict},
     taking::{Taking, Trouble, WorkshopError, settle},
@@ -59,6 +60,8 @@ pub struct Workshop<'a> {
     pub stop: &'a (dyn Fn() -> bool + Sync),
     pub(super) built: BTreeMap<ObjectId, Result<Built, Loss>>,
     pub(super) output: GlobSet,
+    /// The machine's counters, where the track limits joules.
+    pub(super) energy: Option<Sources>,
 }
 
 impl<'a> Workshop<'a> {
@@ -98,6 +101,7 @@ impl<'a> Workshop<'a> {
             stop,
             built: BTreeMap::new(),
             output,
+            energy: budget::counters(track).unwrap_or_default(),
         })
     }
 
@@ -264,7 +268,7 @@ impl<'a> Workshop<'a> {
         }
     }
 
-    /// Runs a step of the candidate. A program that is not there is the candidate's loss: it may have been there to be built.
+    /// Runs a step of the candidate.
     pub(super) fn step(
         &self,
         step: &str,
@@ -273,15 +277,27 @@ impl<'a> Workshop<'a> {
     ) -> Result<Outcome, Trouble> {
         self.within(self.sandbox, job, taking)
             .map_err(|trouble| match trouble {
-                Trouble::Sandbox(error @ SandboxError::Program { .. }) => {
-                    Trouble::Loss(Loss::Ended {
-                        step: step.to_owned(),
-                        how: format!("did not begin: {error}"),
-                        tail: String::new(),
-                    })
-                }
+                Trouble::Sandbox(error) => not_begun(step, error),
                 other => other,
             })
+    }
+
+    /// A fresh folder of that name with the sealed files, for a process that sees them all.
+    pub(super) fn sealed_folder(&self, name: &str) -> Result<PathBuf, Trouble> {
+        let folder = self.work.join(name);
+        disk::fresh(&folder).map_err(|e| Trouble::io(&folder, e))?;
+        disk::link_tree(&seal::files_in(self.epoch), &folder)
+            .map_err(|e| Trouble::io(&folder, e))?;
+        Ok(folder)
+    }
+
+    /// How a command of the track's own is run: Sprag itself seals what it starts.
+    pub(super) fn seal_of(&self, command: &[String]) -> &Sandbox {
+        if command.first().is_some_and(|program| program == "sprag") {
+            self.plain
+        } else {
+            self.sandbox
+        }
     }
 
     /// Runs a process at the given level of sealing.
@@ -303,6 +319,18 @@ impl<'a> Workshop<'a> {
             return Err(Trouble::Stopped);
         }
         Ok(outcome)
+    }
+}
+
+/// A program that is not there is the candidate's loss: it may have been there to be built.
+pub(super) fn not_begun(step: &str, error: SandboxError) -> Trouble {
+    match error {
+        SandboxError::Program { .. } => Trouble::Loss(Loss::Ended {
+            step: step.to_owned(),
+            how: format!("did not begin: {error}"),
+            tail: String::new(),
+        }),
+        other => Trouble::Sandbox(other),
     }
 }
 

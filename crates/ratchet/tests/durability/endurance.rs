@@ -29,6 +29,8 @@ kind = "score"
 unit = 2
 patience = 3
 baseline_runs = BASELINE
+[sandbox]
+workers = WORKERS
 [[proposer]]
 kind = "search"
 method = "random"
@@ -49,8 +51,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn new(experiments: u64, baseline: u32) -> Self {
-        let track = TRACK.replace("BASELINE", &baseline.to_string());
+    pub fn new(experiments: u64, baseline: u32, workers: usize) -> Self {
+        let track = TRACK
+            .replace("BASELINE", &baseline.to_string())
+            .replace("WORKERS", &workers.to_string());
         let template = World::new(&[
             ("track.toml", &track),
             ("judge.sh", JUDGE),

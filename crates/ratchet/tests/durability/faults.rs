@@ -101,7 +101,7 @@ fn exhaust(calls: &str, fault: &str) {
     if !strace_is_here() {
         return;
     }
-    let plan = Plan::new(2, 3);
+    let plan = Plan::new(2, 3, 1);
     let reference = plan.reference();
     let counts = counts(&plan, calls);
     let all: usize = counts.values().sum();

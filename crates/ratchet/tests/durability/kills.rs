@@ -24,11 +24,25 @@ fn mixed(seed: u64) -> u64 {
 
 #[test]
 fn random_kills_lose_nothing() {
-    let kills: usize = std::env::var("SPRAG_KILLS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(100);
-    let plan = Plan::new(12, 4);
+    kill(kills(70), 1);
+}
+
+#[test]
+fn random_kills_of_two_workers_lose_nothing() {
+    if silicon::probe::own_cores().iter().flatten().count() < 2 {
+        println!("skipped: two workers need two processors");
+        return;
+    }
+    kill(kills(30), 2);
+}
+
+fn kills(default: usize) -> usize {
+    let told = std::env::var("SPRAG_KILLS").ok();
+    told.and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
+fn kill(kills: usize, workers: usize) {
+    let plan = Plan::new(12, 4, workers);
     let began = Instant::now();
     let reference = plan.reference();
     // A kill falls within a quarter of the time that an undisturbed run takes, so that ten of them meet all of its parts.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 #![cfg(target_os = "linux")]
 
+mod budget;
 #[path = "../cheats/mod.rs"]
 mod cheats;
 mod proposals;

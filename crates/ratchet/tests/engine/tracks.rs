@@ -1,7 +1,7 @@
 //! Whole tracks, from the first reading to a merge: scores, timing, cases, builds, constraints, a second judge.
 
 use crate::world::{JUDGE, World, count, last, score_track, words};
-use ratchet::{Void, proposer::Standing, trial::Loss};
+use ratchet::{Void, history::Worth, proposer::Standing, trial::Loss};
 
 #[test]
 fn a_planted_improvement_is_merged_and_a_change_that_does_nothing_is_not() {
@@ -333,4 +333,67 @@ fn the_same_files_have_the_same_verdict_and_a_seed_alone_is_refused() {
             of: Some(first.number)
         })
     );
+}
+
+#[test]
+fn of_a_group_that_was_merged_it_is_told_who_does_nothing() {
+    let rules = "unit = 3\nscreen_sigma = -1000.0\nstrong_sigma = 100.0";
+    let track = score_track("").replace("unit = 1", rules);
+    let world = World::new(&[
+        ("track.toml", &track),
+        ("judge.sh", JUDGE),
+        ("value", "10\n"),
+    ]);
+    // One after the other: each stands on what was kept before it.
+    for (path, text) in [
+        ("value", "14\n"),
+        ("notes/idle", "1\n"),
+        ("notes/more", "2\n"),
+    ] {
+        world.propose(&[(path, Some(text))], path).unwrap();
+    }
+    let history = world.run(3);
+    assert_eq!(count(&history, Standing::Merged), 3, "{:#?}", history.races);
+    let place = world.place();
+    let never = || false;
+    let mut engine = ratchet::Engine::start(
+        &place,
+        &crate::world::start(),
+        &never,
+        &mut crate::world::Quiet,
+    )
+    .unwrap();
+    let first = engine.prune(3, &mut crate::world::Quiet).unwrap();
+    assert!(first.iter().all(|one| {
+        let found = one.found.as_ref().unwrap();
+        found.differences.len() == 3 && found.worth() == Worth::Unknown
+    }));
+    // What was measured before counts.
+    let pruned = engine.prune(6, &mut crate::world::Quiet).unwrap();
+    let worth: Vec<Worth> = pruned
+        .iter()
+        .map(|one| one.found.as_ref().unwrap().worth())
+        .collect();
+    assert!(
+        matches!(worth[0], Worth::Needed(by) if by.low > 0.0),
+        "{worth:?}"
+    );
+    // The judge's noise is drawn by the seed alone, and both have the same seeds.
+    assert!(
+        matches!(worth[1], Worth::Idle(by) if by.low == 0.0 && by.high == 0.0),
+        "{worth:?}"
+    );
+    assert!(matches!(worth[2], Worth::Idle(_)), "{worth:?}");
+    assert_eq!(engine.history().champion, history.champion);
+    drop(engine);
+    assert_eq!(
+        place.history().unwrap().experiments[&1]
+            .left_out
+            .as_ref()
+            .unwrap()
+            .differences
+            .len(),
+        6
+    );
+    place.reader().unwrap().verify().unwrap();
 }

@@ -1,9 +1,10 @@
 //! The judge of the `stack` track: two runtime profiles on one model, measured in turns, and how far apart their outputs are.
 //!
 //! 1. A fresh process for the champion's profile and one for the candidate's; each loads the model and warms up.
-//! 2. They measure in turns, champion, candidate, candidate, champion, four times: a prefill and a decode at each turn, while the other
-//!    process sleeps. Turns are short, so that a machine that slows down slows both.
-//! 3. A turn counts with sqrt(seconds of the prefill x seconds of the decode): a per cent of either is worth the same.
+//! 2. They take turns of a tenth of a second, a prefill or a few decoded tokens each, while the other process sleeps: two turns of the
+//!    same kind, one of each arm, are a pair. A machine that is slower for a second is so for both of a pair.
+//! 3. What counts is the mean of two medians, that of the log-ratios of all pairs of prefills, and that of decodes: a per cent of either is
+//!    worth the same.
 //! 4. The divergence of the next tokens from the default profile's, on held-out text: over 4096 tokens before the first block of a race,
 //!    over 64 elsewhere.
 
@@ -16,6 +17,7 @@ use std::{
 
 use clap::Args;
 use kernels::RuntimeProfile;
+use measure::Samples;
 use models::Placement;
 use runtime::{Engine, divergence, profile};
 use serde::{Deserialize, Serialize};
@@ -31,11 +33,11 @@ const TEXT: &str = include_str!("../../../../../data/perplexity.txt");
 const WINDOW: usize = 512;
 /// Tokens of the divergence where it repeats what was seen, or may still be seen.
 const FEW: usize = 64;
-/// What is measured at each turn.
+/// Tokens of a turn.
 const PREFILL: usize = 64;
-const DECODE: usize = 16;
-/// Rounds of champion, candidate, candidate, champion.
-const ROUNDS: usize = 4;
+const DECODE: usize = 8;
+/// Rounds of a prefill and a decode of each, and the same with the arms the other way around.
+const ROUNDS: usize = 8;
 
 /// Two runtime profiles, `profile.toml` of SPRAG_CHAMPION and of SPRAG_ARTEFACT, on one model
 #[derive(Debug, Args)]
@@ -54,17 +56,42 @@ pub struct RunArguments {
     pub profile: PathBuf,
 }
 
-/// What one turn measured.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Turn {
-    prefill_seconds: f64,
-    decode_seconds: f64,
+/// What a turn is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Prefill,
+    Decode,
 }
 
-impl Turn {
-    fn cost(self) -> f64 {
-        (self.prefill_seconds * self.decode_seconds).sqrt()
+/// Seconds of one arm's turns, in order.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Times {
+    prefill_seconds: Vec<f64>,
+    decode_seconds: Vec<f64>,
+}
+
+impl Times {
+    fn of(&mut self, kind: Kind) -> &mut Vec<f64> {
+        match kind {
+            Kind::Prefill => &mut self.prefill_seconds,
+            Kind::Decode => &mut self.decode_seconds,
+        }
     }
+
+    /// How many times as long as `other` this takes.
+    fn over(&self, other: &Self) -> f64 {
+        let prefill = middle_ratio(&self.prefill_seconds, &other.prefill_seconds);
+        let decode = middle_ratio(&self.decode_seconds, &other.decode_seconds);
+        (prefill * decode).sqrt()
+    }
+}
+
+/// The median of the pairs' ratios.
+fn middle_ratio(times: &[f64], others: &[f64]) -> f64 {
+    let pairs = times.iter().zip(others);
+    let samples = Samples::new(pairs.map(|(time, other)| time / other).collect());
+    samples.map_or(1.0, |samples| samples.median())
 }
 
 /// Judges.
@@ -79,32 +106,35 @@ pub fn judge(arguments: &Arguments, terminal: &Terminal) -> Result<Value, Failur
     let mut first = Player::start(arguments, &champion)?;
     let mut second = Player::start(arguments, &candidate)?;
     for player in [&mut first, &mut second] {
-        player.turn()?;
+        player.turn(Kind::Prefill)?;
+        player.turn(Kind::Decode)?;
     }
-    let (mut of_champion, mut of_candidate) = (Vec::new(), Vec::new());
-    // Who is in the middle changes with the seed: what the order does to a time is then no gain of anybody's.
+    let (mut of_champion, mut of_candidate) = (Times::default(), Times::default());
+    // Who begins changes with the seed: what the order does to a time is then no gain of anybody's.
     let seed = env::var("SPRAG_SEED")
         .ok()
         .and_then(|seed| seed.parse::<u64>().ok());
     let champion_first = seed.unwrap_or(0).is_multiple_of(2);
-    for _ in 0..ROUNDS {
-        for of_the_champion in [
-            champion_first,
-            !champion_first,
-            !champion_first,
-            champion_first,
-        ] {
-            if of_the_champion {
-                of_champion.push(first.turn()?);
-            } else {
-                of_candidate.push(second.turn()?);
+    for round in 0..ROUNDS {
+        for (turn, kind) in [Kind::Prefill, Kind::Decode, Kind::Prefill, Kind::Decode]
+            .into_iter()
+            .enumerate()
+        {
+            // First, second, second, first, first, second, second, first.
+            let straight = (round + turn).is_multiple_of(2) == champion_first;
+            for of_the_champion in [straight, !straight] {
+                let (player, times) = if of_the_champion {
+                    (&mut first, &mut of_champion)
+                } else {
+                    (&mut second, &mut of_candidate)
+                };
+                times.of(kind).push(player.turn(kind)?);
             }
         }
     }
-    let costs = |turns: &[Turn]| turns.iter().map(|turn| turn.cost()).collect::<Vec<f64>>();
     Ok(json!({
-        "champion": costs(&of_champion),
-        "candidate": costs(&of_candidate),
+        "champion": [of_champion.over(&of_candidate)],
+        "candidate": [1.0],
         "kl": nats.0,
         "kl_tokens": nats.1,
         "champion_turns": of_champion,
@@ -153,13 +183,15 @@ impl Player {
         })
     }
 
-    fn turn(&mut self) -> Result<Turn, Failure> {
+    /// Seconds.
+    fn turn(&mut self, kind: Kind) -> Result<f64, Failure> {
         let failed = |source| Failure::Read {
             path: self.path.clone(),
             source,
         };
         if let Some(to) = &mut self.child.stdin {
-            to.write_all(b"go\n")
+            let asked = serde_json::to_string(&kind)?;
+            writeln!(to, "{asked}")
                 .and_then(|()| to.flush())
                 .map_err(failed)?;
         }
@@ -185,7 +217,7 @@ impl Drop for Player {
     }
 }
 
-/// One process: the model with its profile; a prefill and a decode for each line that it reads.
+/// One process: the model with its profile; a turn for each line that it reads, which says of what kind, and is answered by its seconds.
 pub fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<(), Failure> {
     let text = super::text(&arguments.profile)?;
     let profile = profile::read(&text).map_err(|error| Failure::Content {
@@ -199,16 +231,15 @@ pub fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<(), Failure>
     let mut turns = bench::Turns::new(&engine, PREFILL, DECODE)?;
     let delay = planted_microseconds(&text);
     for line in io::stdin().lock().lines() {
-        line.map_err(|source| Failure::Read {
+        let line = line.map_err(|source| Failure::Read {
             path: "-".into(),
             source,
         })?;
-        let (prefill_seconds, decode_seconds) = turns.next(&|| planted_delay(delay))?;
-        let turn = Turn {
-            prefill_seconds,
-            decode_seconds,
+        let seconds = match serde_json::from_str(&line)? {
+            Kind::Prefill => turns.prefill()?,
+            Kind::Decode => turns.decode(&|| planted_delay(delay))?,
         };
-        crate::terminal::say(&format!("{}\n", serde_json::to_string(&turn)?))?;
+        crate::terminal::say(&format!("{seconds}\n"))?;
     }
     Ok(())
 }

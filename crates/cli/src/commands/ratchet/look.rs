@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use ratchet::{Experiment, History, Place, proposer::Standing, trial::Arm};
+use ratchet::{
+    Experiment, History, Place,
+    proposer::Standing,
+    trial::{Arm, RunFigures},
+};
 use serde_json::json;
 
 use super::{TrackArgument, observe::reading_words, place};
@@ -274,6 +278,22 @@ fn experiment_json(experiment: &Experiment) -> serde_json::Value {
     })
 }
 
+/// What a run spent of its budget, where it has one.
+fn spent(run: &RunFigures, place: &Place) -> String {
+    let budget = place
+        .track
+        .file
+        .run
+        .as_ref()
+        .and_then(|run| run.budget.as_ref());
+    let units = run.units.map(|units| {
+        let unit = budget.map_or("units", |budget| &budget.unit);
+        format!(", {units} {unit}")
+    });
+    let joules = run.joules.map(|joules| format!(", {joules:.1} J"));
+    units.unwrap_or_default() + &joules.unwrap_or_default()
+}
+
 /// One experiment.
 pub fn show(arguments: &Show, terminal: &Terminal) -> Result<(), Failure> {
     let place = place(arguments.track.track.as_deref())?;
@@ -328,12 +348,13 @@ pub fn show(arguments: &Show, terminal: &Terminal) -> Result<(), Failure> {
         }
         for run in &screen.figures.runs {
             out.push_str(&format!(
-                "    run of the {}: {:.4} s\n",
+                "    run of the {}: {:.4} s{}\n",
                 match run.arm {
                     Arm::Champion => "champion",
                     Arm::Candidate => "candidate",
                 },
-                run.seconds
+                run.seconds,
+                spent(run, &place)
             ));
         }
         for judged in &screen.figures.judged {

@@ -177,6 +177,14 @@ impl Observer for Observe<'_> {
                 "      {measurement} failed and is taken again with another seed: {}",
                 harmless(why)
             )),
+            Record::LeftOut { run, .. } => {
+                if let Some(number) = experiment {
+                    self.note(&format!(
+                        "      measured without experiment {number} ({})",
+                        run + 1
+                    ));
+                }
+            }
             Record::Measured {
                 event, decisions, ..
             } => self.measured(event, decisions, history),

@@ -7,7 +7,7 @@ use ledger::{Cell, Limit};
 use ratchet::{History, Place, PlaceError, finalize, proposer::Standing, seal, views::VIEWS};
 use serde_json::json;
 
-use super::TrackArgument;
+use super::{TrackArgument, prune};
 use crate::{
     failure::Failure,
     report,
@@ -228,6 +228,12 @@ pub fn finalize(arguments: &Finalize) -> Result<(), Failure> {
                 "  (needs those before it)"
             }
         );
+        let experiment = history.experiments.get(&branch.experiment);
+        if let Some(left_out) = experiment.and_then(|experiment| experiment.left_out.as_ref())
+            && Some(&left_out.champion) == history.champion.as_ref()
+        {
+            let _ = writeln!(out, "    {}", prune::words(left_out, &place));
+        }
     }
     say(&out)
 }

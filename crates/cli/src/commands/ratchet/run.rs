@@ -109,7 +109,7 @@ pub struct Reseal {
 }
 
 /// How this program starts an engine.
-fn start(level: Option<Level>) -> Result<Start, Failure> {
+pub fn start(level: Option<Level>) -> Result<Start, Failure> {
     Ok(Start {
         helper: Helper::own([CELL]),
         level,

@@ -1,0 +1,118 @@
+//! What is handed on and counted between a run and its server, and joules of laid-out machines.
+
+use std::{fs, io::Cursor, time::Duration};
+
+use silicon::energy::Sources;
+
+use super::{Broken, Energy, Meter, Wire};
+use crate::track::file::Budget;
+
+fn tokens(most: u64) -> Budget {
+    Budget {
+        unit: "tokens".to_owned(),
+        most,
+        server: vec!["serve".to_owned()],
+        finish: Duration::ZERO,
+    }
+}
+
+/// What the run hears, what the server is asked, and how it went.
+fn talk(rules: &Budget, questions: &str, answers: &str) -> (String, String, Result<(), Broken>) {
+    let (mut heard, mut asked) = (Vec::new(), Vec::new());
+    let wire = Wire {
+        questions: Cursor::new(questions.as_bytes()),
+        answers: &mut heard,
+        to_server: &mut asked,
+        from_server: Cursor::new(answers.as_bytes()),
+    };
+    let outcome = wire.hand_on(&Meter::new(rules));
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(heard), text(asked), outcome)
+}
+
+#[test]
+fn a_run_gets_what_is_left_and_then_nothing() {
+    let rules = tokens(5);
+    let (heard, asked, outcome) = talk(&rules, "3\n3\n3\nand more", "3 4\nabcd2 0\n");
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(heard, "3 4 2\nabcd2 0 0\n0 0 0\n");
+    assert_eq!(asked, "5 3\n2 3\n");
+}
+
+#[test]
+fn only_a_run_that_got_all_is_over() {
+    for (questions, is_over) in [("a\n", false), ("a\nb\n", true)] {
+        let rules = tokens(2);
+        let meter = Meter::new(&rules);
+        let wire = Wire {
+            questions: Cursor::new(questions.as_bytes()),
+            answers: Vec::new(),
+            to_server: Vec::new(),
+            from_server: Cursor::new("1 0\n1 0\n".as_bytes()),
+        };
+        assert_eq!(wire.hand_on(&meter), Ok(()));
+        assert_eq!(meter.over().is_some(), is_over);
+    }
+}
+
+#[test]
+fn a_server_that_fails_is_not_the_runs_fault() {
+    for (answers, why) in [
+        ("", "it ended instead of an answer"),
+        ("3\n", "expected a line with units and bytes"),
+        ("-1 2\n", "expected a line with units and bytes"),
+        ("1 2 3\n", "expected a line with units and bytes"),
+        (
+            "1 99999999999999999999\n",
+            "expected a line with units and bytes",
+        ),
+        ("1 2", "expected a line with units and bytes"),
+        ("9 0\n", "it gave 9 tokens when 5 were left"),
+        ("1 3\nab", "it ended 1 bytes before the end of its answer"),
+    ] {
+        let (_, _, outcome) = talk(&tokens(5), "go\n", answers);
+        match outcome {
+            Err(Broken::Server(how)) => assert!(how.starts_with(why), "{answers:?}: {how}"),
+            other => panic!("{answers:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_question_without_an_end_is_the_runs_fault() {
+    let (_, asked, outcome) = talk(&tokens(5), &"x".repeat(1 << 20), "");
+    assert!(matches!(outcome, Err(Broken::Run(_))), "{outcome:?}");
+    assert_eq!(asked, "");
+}
+
+/// A machine with one counter, at so many microjoules.
+fn counts(root: &std::path::Path, microjoules: &str) {
+    let folder = root.join("sys/class/powercap/intel-rapl:0");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("name"), "package-0\n").unwrap();
+    fs::write(folder.join("max_energy_range_uj"), "10000000\n").unwrap();
+    fs::write(folder.join("energy_uj"), microjoules).unwrap();
+}
+
+#[test]
+fn joules_are_counted_and_limited() {
+    let root = tempfile::tempdir().unwrap();
+    counts(root.path(), "9000000\n");
+    let sources = Sources::open_under(root.path());
+    let mut energy = Energy::start(&sources, 2.0);
+    let look = |energy: &mut Energy<'_>| {
+        energy.next = std::time::Instant::now();
+        energy.over()
+    };
+    assert_eq!(look(&mut energy), None);
+    // Beyond its range the counter starts over.
+    counts(root.path(), "500000\n");
+    assert_eq!(look(&mut energy), None);
+    assert_eq!(energy.used(), Some(1.5));
+    counts(root.path(), "1500000\n");
+    let over = look(&mut energy);
+    assert!(matches!(over, Some(Broken::Run(_))), "{over:?}");
+    fs::remove_dir_all(root.path().join("sys")).unwrap();
+    let gone = look(&mut energy);
+    assert!(matches!(gone, Some(Broken::Counter(_))), "{gone:?}");
+}

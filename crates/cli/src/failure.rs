@@ -215,6 +215,7 @@ fn engine_exit(error: &ratchet::EngineError) -> Exit {
         | E::NothingMutable
         | E::TooLarge { .. }
         | E::Knob { .. }
+        | E::NoProcessor { .. }
         | E::NoCounter(_)
         | E::Workers { .. } => Exit::Usage,
         E::Tree(_) => Exit::Internal,

@@ -47,8 +47,9 @@ impl fmt::Display for Decision {
                 why,
             } => write!(
                 f,
-                "race {race} lost by {}: {why} ({evidence})",
-                candidates(members)
+                "race {race} lost by {}: {why}{} ({evidence})",
+                candidates(members),
+                unresolved(why, evidence)
             ),
             Self::Gain {
                 of_race,
@@ -149,7 +150,7 @@ impl fmt::Display for Loss {
                 Digits::of(*least).show(*least)
             ),
             Self::NotConfirmed { .. } => {
-                write!(f, "the fresh blocks after the decision contradict it")
+                write!(f, "not resolvable at this noise: the fresh blocks after the decision do not confirm it")
             }
             Self::Withdrawn => write!(f, "a member was withdrawn"),
         }
@@ -194,6 +195,23 @@ fn candidates(members: &[u64]) -> String {
 }
 
 const SAME: &str = "no different";
+
+/// What a race that shows nothing cannot rule out either: one that was dropped early has seen little.
+fn unresolved(why: &Loss, evidence: &Evidence) -> String {
+    const UPPER: f64 = 1.645;
+    let (Loss::NotBetter { effect_in_sigma }, 1..) = (why, evidence.runs) else {
+        return String::new();
+    };
+    let of_champion = match evidence.champion_runs {
+        0 => 0.0,
+        runs => 1.0 / f64::from(runs),
+    };
+    let upper = effect_in_sigma + UPPER * (1.0 / f64::from(evidence.runs) + of_champion).sqrt();
+    if upper < 0.1 {
+        return String::new();
+    }
+    format!("; a gain below {upper:.1} sigma is not resolvable by so few")
+}
 
 fn sigmas(better_by: f64) -> String {
     let size = better_by.abs();

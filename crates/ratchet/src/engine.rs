@@ -188,6 +188,14 @@ pub enum EngineError {
         /// Why it was not found.
         why: String,
     },
+    /// Processors that are not there.
+    #[error("`sandbox.processors` names {absent:?}, and this process may use {there:?}")]
+    NoProcessor {
+        /// Named, and not there.
+        absent: Vec<usize>,
+        /// All that there are.
+        there: Vec<usize>,
+    },
     /// A budget of joules where nothing counts them.
     #[error("`run.joules` needs an energy counter, and this machine shows none: {0}")]
     NoCounter(String),

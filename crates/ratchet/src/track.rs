@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+use bytesize::ByteSize;
 use gate::{Kind, Settings};
 use globset::GlobSet;
 
@@ -124,6 +125,7 @@ impl Track {
         check_program(&file)?;
         let globs = Globs::new(&file.artefact).map_err(|(name, why)| field(&name, why))?;
         check_commands(&file)?;
+        check_sandbox(&file)?;
         for (name, list) in [
             ("build.output", file.build.as_ref().map(|b| &b.output)),
             ("run.output", file.run.as_ref().map(|r| &r.output)),
@@ -269,6 +271,32 @@ fn check_commands(file: &File) -> Result<(), TrackError> {
         }
     }
     Ok(())
+}
+
+/// Limits below which no program starts: an error here names the field, one of the system later does not.
+fn check_sandbox(file: &File) -> Result<(), TrackError> {
+    let rules = &file.sandbox;
+    let least = ByteSize::mib(1);
+    for (name, size) in [("memory", rules.memory), ("disk", rules.disk)] {
+        if size < least {
+            let why = format!("expected {least} or more, came {size}");
+            return Err(field(&format!("sandbox.{name}"), why));
+        }
+    }
+    if let Some(memory) = file.judge.memory.filter(|memory| *memory < least) {
+        let why = format!("expected {least} or more, came {memory}");
+        return Err(field("judge.memory", why));
+    }
+    if rules.processes == 0 {
+        return Err(field("sandbox.processes", "expected 1 or more, came 0"));
+    }
+    match &rules.processors {
+        Some(list) if list.is_empty() => Err(field(
+            "sandbox.processors",
+            "expected numbers of processors such as [0, 1], came none; leave it out for all",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn check_workers(file: &File) -> Result<(), TrackError> {

@@ -51,6 +51,18 @@ fn exposed(place: &Place) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// Processors that a track names have to be there, where the system tells.
+fn processors(place: &Place) -> Result<(), EngineError> {
+    let mut there: Vec<usize> = silicon::probe::own_cores().into_iter().flatten().collect();
+    there.sort_unstable();
+    let named = place.track.file.sandbox.processors.iter().flatten();
+    let absent: Vec<usize> = named.filter(|n| !there.contains(n)).copied().collect();
+    if absent.is_empty() || there.is_empty() {
+        return Ok(());
+    }
+    Err(EngineError::NoProcessor { absent, there })
+}
+
 impl<'a> Engine<'a> {
     /// Takes the ledger's lock, reads it, seals what is new or checks what was sealed, and probes the sandbox.
     ///
@@ -72,6 +84,7 @@ impl<'a> Engine<'a> {
         };
         exposed(place)?;
         trial::counters(&place.track).map_err(EngineError::NoCounter)?;
+        processors(place)?;
         let key = key(place, &history)?;
         let sandbox = Sandbox::detect(start.helper.clone(), start.level)?;
         let plain = Sandbox::detect(start.helper.clone(), Some(Level::Unsealed))?;

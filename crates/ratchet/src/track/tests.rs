@@ -76,6 +76,26 @@ fn a_budget_in_units_and_joules_is_read() {
 /// What is changed in the good track, and the field that the error has to name.
 const BAD: &[(&str, &str, &str)] = &[
     ("stdin = \"data/in\"", "joules = 0", "`run.joules`"),
+    (
+        "[[constraint]]",
+        "[sandbox]\nprocesses = 0\n[[constraint]]",
+        "`sandbox.processes`",
+    ),
+    (
+        "[[constraint]]",
+        "[sandbox]\nmemory = \"1 KiB\"\n[[constraint]]",
+        "`sandbox.memory`",
+    ),
+    (
+        "[[constraint]]",
+        "[sandbox]\ndisk = 5\n[[constraint]]",
+        "`sandbox.disk`",
+    ),
+    (
+        "[[constraint]]",
+        "[sandbox]\nprocessors = []\n[[constraint]]",
+        "`sandbox.processors`",
+    ),
     ("stdin = \"data/in\"", "joules = nan", "`run.joules`"),
     (
         "stdin = \"data/in\"",

@@ -184,11 +184,12 @@ fn is_honest(found: &Experiment) -> bool {
 #[test]
 fn the_same_change_has_one_verdict_however_often_it_is_handed_in() {
     let world = world();
-    let first = world.experiment(&[("run.sh", Some("SEED=1\ncat data/points > value # again\n"))]);
+    // Clearly worse, so that no lucky draw makes it the champion, against which it would be no change.
+    let first = world.experiment(&[("run.sh", Some("SEED=1\necho 5 > value\n"))]);
     assert!(first.screen.is_some());
     for text in [
-        "SEED=1\ncat data/points > value # again\n",
-        "SEED=1  \ncat data/points > value # again\n\n\n",
+        "SEED=1\necho 5 > value\n",
+        "SEED=1  \necho 5 > value\n\n\n",
     ] {
         let again = world.experiment(&[("run.sh", Some(text))]);
         assert!(
@@ -197,7 +198,7 @@ fn the_same_change_has_one_verdict_however_often_it_is_handed_in() {
             words(&again)
         );
     }
-    let drawn = world.experiment(&[("run.sh", Some("SEED=77\ncat data/points > value # again\n"))]);
+    let drawn = world.experiment(&[("run.sh", Some("SEED=77\necho 5 > value\n"))]);
     assert!(
         words(&drawn).contains("only a seed differs from experiment 1"),
         "{}",

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use clap::Args;
+use gate::{Decision, Kind, Settings};
 use ratchet::{
     Experiment, History, Place,
+    history::Race,
     proposer::Standing,
     trial::{Arm, RunFigures},
 };
@@ -278,6 +280,27 @@ fn experiment_json(experiment: &Experiment) -> serde_json::Value {
     })
 }
 
+/// Where a won timing race's fresh readings begin, and what each part of them is for.
+fn parts_of(race: &Race, settings: &Settings) -> Vec<(usize, &'static str)> {
+    let decided = match &race.end {
+        Some(Decision::RaceWon { evidence, .. } | Decision::RaceLost { evidence, .. }) => {
+            evidence.runs as usize
+        }
+        _ => return Vec::new(),
+    };
+    if settings.kind != Kind::Timing || race.readings.len() == decided {
+        return Vec::new();
+    }
+    vec![
+        (0, "by which the race was decided:"),
+        (decided, "fresh, to confirm it:"),
+        (
+            decided + settings.confirm_runs as usize,
+            "fresh again, by which nothing is decided but the gain told:",
+        ),
+    ]
+}
+
 /// What a run spent of its budget, where it has one.
 fn spent(run: &RunFigures, place: &Place) -> String {
     let budget = place
@@ -370,7 +393,11 @@ pub fn show(arguments: &Show, terminal: &Terminal) -> Result<(), Failure> {
             "  race {} of experiments {:?}, level {:.5}\n",
             race.number, race.members, race.level
         ));
+        let parts = parts_of(race, &place.track.settings);
         for (i, (reading, _)) in race.readings.iter().enumerate() {
+            if let Some((_, what)) = parts.iter().find(|(first, _)| *first == i) {
+                out.push_str(&format!("    {what}\n"));
+            }
             let words = reading.as_ref().map_or_else(
                 || "a loss".to_owned(),
                 |r| reading_words(r, &place.track.file.judge.metric),

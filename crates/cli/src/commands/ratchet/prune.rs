@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
             "schema": "sprag.ratchet-prune/1",
             "track": place.track.name(),
             "champion": engine.history().champion.as_ref().map(|c| c.as_str()),
-            "left_out": pruned.iter().map(|one| one_json(one)).collect::<Vec<_>>(),
+            "left_out": pruned.iter().map(one_json).collect::<Vec<_>>(),
         }));
     }
     if pruned.is_empty() {

@@ -150,7 +150,10 @@ impl fmt::Display for Loss {
                 Digits::of(*least).show(*least)
             ),
             Self::NotConfirmed { .. } => {
-                write!(f, "not resolvable at this noise: the fresh blocks after the decision do not confirm it")
+                write!(
+                    f,
+                    "not resolvable at this noise: the fresh blocks after the decision do not confirm it"
+                )
             }
             Self::Withdrawn => write!(f, "a member was withdrawn"),
         }

@@ -187,10 +187,7 @@ fn the_same_change_has_one_verdict_however_often_it_is_handed_in() {
     // Clearly worse, so that no lucky draw makes it the champion, against which it would be no change.
     let first = world.experiment(&[("run.sh", Some("SEED=1\necho 5 > value\n"))]);
     assert!(first.screen.is_some());
-    for text in [
-        "SEED=1\necho 5 > value\n",
-        "SEED=1  \necho 5 > value\n\n\n",
-    ] {
+    for text in ["SEED=1\necho 5 > value\n", "SEED=1  \necho 5 > value\n\n\n"] {
         let again = world.experiment(&[("run.sh", Some(text))]);
         assert!(
             words(&again).contains("the same files as experiment 1"),

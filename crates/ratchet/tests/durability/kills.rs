@@ -24,7 +24,7 @@ fn mixed(seed: u64) -> u64 {
 
 #[test]
 fn random_kills_lose_nothing() {
-    kill(kills(70), 1);
+    println!("{}", kill(kills(70), 1));
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn random_kills_of_two_workers_lose_nothing() {
         println!("skipped: two workers need two processors");
         return;
     }
-    kill(kills(30), 2);
+    println!("{}", kill(kills(30), 2));
 }
 
 fn kills(default: usize) -> usize {
@@ -41,7 +41,8 @@ fn kills(default: usize) -> usize {
     told.and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
-fn kill(kills: usize, workers: usize) {
+/// Kills so often, and says when the kills fell.
+fn kill(kills: usize, workers: usize) -> String {
     let plan = Plan::new(12, 4, workers);
     let began = Instant::now();
     let reference = plan.reference();
@@ -92,12 +93,12 @@ fn kill(kills: usize, workers: usize) {
         assert_eq!(State::of(&root), reference, "history {history}");
     });
     let (midway, late) = (midway.into_inner(), late.into_inner());
-    println!(
-        "{midway} of {kills} kills fell while records were written, {late} came after the end; {} records",
-        reference.records.len()
-    );
     assert!(
         midway * 3 > kills,
         "only {midway} of {kills} kills fell while records were written"
     );
+    format!(
+        "{midway} of {kills} kills fell while records were written, {late} came after the end; {} records",
+        reference.records.len()
+    )
 }

@@ -7,10 +7,10 @@
 
 use std::path::Path;
 
-use bytesize::ByteSize;
 use gate::{Kind, Settings};
 use globset::GlobSet;
 
+mod checks;
 pub mod file;
 mod globs;
 mod knob;
@@ -20,7 +20,7 @@ mod tests;
 pub use globs::{Globs, Part};
 pub use knob::{Domain, Knob, KnobError, Place};
 
-use file::{Clock, Constraint, File, Method};
+use file::{File, Method};
 
 /// The name of a track's file.
 pub const FILE: &str = "track.toml";
@@ -121,11 +121,11 @@ impl Track {
     /// [`TrackError`], naming the field.
     pub fn parse(text: &str) -> Result<Self, TrackError> {
         let file: File = toml::from_str(text).map_err(|e| TrackError::Toml(Box::new(e)))?;
-        check_name(&file.name)?;
-        check_program(&file)?;
+        checks::name(&file.name)?;
+        checks::program(&file)?;
         let globs = Globs::new(&file.artefact).map_err(|(name, why)| field(&name, why))?;
-        check_commands(&file)?;
-        check_sandbox(&file)?;
+        checks::commands(&file)?;
+        checks::sandbox(&file)?;
         for (name, list) in [
             ("build.output", file.build.as_ref().map(|b| &b.output)),
             ("run.output", file.run.as_ref().map(|r| &r.output)),
@@ -133,7 +133,7 @@ impl Track {
             globs::set(name, list.map_or(&[][..], Vec::as_slice))
                 .map_err(|(name, why)| field(&name, why))?;
         }
-        check_paths(&file, &globs)?;
+        checks::paths(&file, &globs)?;
         if file.run.as_ref().is_some_and(|run| run.output.is_empty())
             && !file.judge.command.is_empty()
         {
@@ -143,11 +143,12 @@ impl Track {
             ));
         }
         for (i, constraint) in file.constraint.iter().enumerate() {
-            check_constraint(constraint).map_err(|why| field(&format!("constraint[{i}]"), why))?;
+            checks::constraint(constraint)
+                .map_err(|why| field(&format!("constraint[{i}]"), why))?;
         }
         let line = match &file.judge.line {
             None => None,
-            Some(pattern) => Some(check_line(pattern)?),
+            Some(pattern) => Some(checks::line(pattern)?),
         };
         let seeds = file
             .artefact
@@ -190,242 +191,6 @@ impl Track {
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.file.judge.kind
-    }
-}
-
-/// A name that can be part of a git reference and of a path.
-fn check_name(name: &str) -> Result<(), TrackError> {
-    let ok = !name.is_empty()
-        && name.len() <= 64
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
-    if ok {
-        return Ok(());
-    }
-    Err(field(
-        "name",
-        format!(
-            "expected 1 to 64 letters, digits, `-` and `_`, a letter or digit first; came {name:?}"
-        ),
-    ))
-}
-
-fn check_commands(file: &File) -> Result<(), TrackError> {
-    let needed = |name: &str, command: &[String]| match command.first() {
-        Some(program) if !program.is_empty() => Ok(()),
-        _ => Err(field(
-            name,
-            "expected a list with a program first, such as [\"python3\", \"judge.py\"]",
-        )),
-    };
-    if let Some(build) = &file.build {
-        needed("build.command", &build.command)?;
-    }
-    if let Some(run) = &file.run {
-        needed("run.command", &run.command)?;
-    }
-    let judge = &file.judge;
-    let timed = judge.kind == Kind::Timing;
-    if timed && judge.clock == Clock::Engine {
-        if file.run.is_none() {
-            return Err(field(
-                "run",
-                "a timing track whose clock is the engine's needs a command to time; or set judge.clock = \"judge\"",
-            ));
-        }
-        if !judge.command.is_empty() {
-            needed("judge.command", &judge.command)?;
-        }
-    } else {
-        needed("judge.command", &judge.command)?;
-    }
-    if !timed && judge.clock == Clock::Judge {
-        return Err(field("judge.clock", "only timing tracks have a clock"));
-    }
-    if judge.repeats == 0 || judge.repeats > 100 {
-        return Err(field(
-            "judge.repeats",
-            format!("expected 1 to 100, came {}", judge.repeats),
-        ));
-    }
-    check_workers(file)?;
-    check_budget(file)?;
-    if let Some(second) = &judge.second {
-        needed("judge.second.command", &second.command)?;
-        if !(second.within.is_finite() && second.within >= 0.0) {
-            return Err(field(
-                "judge.second.within",
-                format!(
-                    "expected a relative difference such as 0.01, came {}",
-                    second.within
-                ),
-            ));
-        }
-        if timed {
-            return Err(field(
-                "judge.second",
-                "timing tracks repeat their blocks instead of asking a second judge",
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Limits below which no program starts: an error here names the field, one of the system later does not.
-fn check_sandbox(file: &File) -> Result<(), TrackError> {
-    let rules = &file.sandbox;
-    let least = ByteSize::mib(1);
-    for (name, size) in [("memory", rules.memory), ("disk", rules.disk)] {
-        if size < least {
-            let why = format!("expected {least} or more, came {size}");
-            return Err(field(&format!("sandbox.{name}"), why));
-        }
-    }
-    if let Some(memory) = file.judge.memory.filter(|memory| *memory < least) {
-        let why = format!("expected {least} or more, came {memory}");
-        return Err(field("judge.memory", why));
-    }
-    if rules.processes == 0 {
-        return Err(field("sandbox.processes", "expected 1 or more, came 0"));
-    }
-    match &rules.processors {
-        Some(list) if list.is_empty() => Err(field(
-            "sandbox.processors",
-            "expected numbers of processors such as [0, 1], came none; leave it out for all",
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn check_workers(file: &File) -> Result<(), TrackError> {
-    const MOST: usize = 256;
-    let workers = file.sandbox.workers;
-    if workers == 0 || workers > MOST {
-        let why = format!("expected 1 to {MOST}, came {workers}");
-        return Err(field("sandbox.workers", why));
-    }
-    if workers > 1 && file.judge.kind == Kind::Timing {
-        let why =
-            "a timing track measures alone, so that nothing else slows what it times: expected 1";
-        return Err(field("sandbox.workers", format!("{why}, came {workers}")));
-    }
-    Ok(())
-}
-
-fn check_budget(file: &File) -> Result<(), TrackError> {
-    let Some(run) = &file.run else {
-        return Ok(());
-    };
-    if let Some(joules) = run.joules {
-        if !(joules.is_finite() && joules > 0.0) {
-            return Err(field(
-                "run.joules",
-                format!("expected joules above 0, came {joules}"),
-            ));
-        }
-        if file.sandbox.workers > 1 {
-            return Err(field(
-                "run.joules",
-                "the machine's counters cannot tell one worker from the next: expected sandbox.workers = 1",
-            ));
-        }
-    }
-    let Some(budget) = &run.budget else {
-        return Ok(());
-    };
-    let unit = budget.unit.trim();
-    if unit.is_empty() || unit.len() > 32 || unit.chars().any(char::is_control) {
-        return Err(field(
-            "run.budget.unit",
-            format!(
-                "expected 1 to 32 printable characters such as \"tokens\", came {:?}",
-                budget.unit
-            ),
-        ));
-    }
-    if budget.most == 0 {
-        return Err(field("run.budget.most", "expected 1 or more, came 0"));
-    }
-    if budget.server.first().is_none_or(String::is_empty) {
-        return Err(field(
-            "run.budget.server",
-            "expected a list with a program first, such as [\"python3\", \"serve.py\"]",
-        ));
-    }
-    if run.stdin.is_some() {
-        return Err(field(
-            "run.stdin",
-            "the replies of run.budget.server come on standard input: expected one of the two",
-        ));
-    }
-    if file.judge.kind == Kind::Timing && file.judge.clock == Clock::Engine {
-        return Err(field(
-            "run.budget",
-            "the engine would time the server too: expected judge.clock = \"judge\", or another kind",
-        ));
-    }
-    Ok(())
-}
-
-/// The program is copied by its path, so that has to stay inside.
-fn check_program(file: &File) -> Result<(), TrackError> {
-    if let Some(program) = &file.artefact.program
-        && !crate::disk::is_inside(Path::new(program))
-    {
-        let why = format!(
-            "expected a file inside the track's root such as \"program.md\", came {program:?}"
-        );
-        return Err(field("artefact.program", why));
-    }
-    Ok(())
-}
-
-/// The file of the standard input: inside the root, and of a kind that a candidate may read.
-fn check_paths(file: &File, globs: &Globs) -> Result<(), TrackError> {
-    let Some(stdin) = file.run.as_ref().and_then(|run| run.stdin.as_ref()) else {
-        return Ok(());
-    };
-    match globs.part(Path::new(stdin)) {
-        Part::Sealed | Part::Data if crate::disk::is_inside(Path::new(stdin)) => Ok(()),
-        Part::Fixed => Err(field(
-            "run.stdin",
-            format!("expected a file that is sealed or data; name {stdin:?} in artefact.sealed"),
-        )),
-        part => Err(field(
-            "run.stdin",
-            format!("expected a file that is sealed or data, but {stdin:?} is {part}"),
-        )),
-    }
-}
-
-fn check_constraint(constraint: &Constraint) -> Result<(), String> {
-    let bounds = [constraint.at_most, constraint.at_least];
-    if bounds.iter().all(Option::is_none) {
-        return Err("expected at_most or at_least".to_owned());
-    }
-    match bounds.iter().flatten().find(|bound| !bound.is_finite()) {
-        Some(bound) => Err(format!("expected a finite bound, came {bound}")),
-        None => Ok(()),
-    }
-}
-
-fn check_line(pattern: &str) -> Result<regex::Regex, TrackError> {
-    let regex = regex::RegexBuilder::new(pattern)
-        .multi_line(true)
-        .size_limit(1 << 20)
-        .build()
-        .map_err(|error| field("judge.line", error.to_string()))?;
-    match regex.captures_len() {
-        2 => Ok(regex),
-        groups => Err(field(
-            "judge.line",
-            format!(
-                "expected one group around the number, as in \"^val_bpb:\\\\s+([0-9.]+)\"; came {}",
-                groups - 1
-            ),
-        )),
     }
 }
 

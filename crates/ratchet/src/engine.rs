@@ -240,6 +240,42 @@ pub struct Engine<'a> {
     stop: &'a (dyn Fn() -> bool + Sync),
 }
 
+/// What workshops are made of.
+struct Lent<'p> {
+    place: &'p Place,
+    epoch: PathBuf,
+    seal: Seal,
+    key: Key,
+    sandbox: Sandbox,
+    plain: Sandbox,
+}
+
+impl Lent<'_> {
+    /// One for each worker of the track.
+    fn workshops<'w>(
+        &'w self,
+        stop: &'w (dyn Fn() -> bool + Sync),
+    ) -> Result<Vec<Workshop<'w>>, EngineError> {
+        let (track, work) = (&self.place.track, self.place.work());
+        let mut workshops = Vec::new();
+        for (processors, work) in measure::workers(track, &work)? {
+            workshops.push(Workshop::new(
+                track,
+                &self.place.repository,
+                &self.seal,
+                &self.epoch,
+                work,
+                &self.sandbox,
+                &self.plain,
+                &self.key,
+                processors,
+                stop,
+            )?);
+        }
+        Ok(workshops)
+    }
+}
+
 impl<'a> Engine<'a> {
     /// What the ledger says now.
     #[must_use]
@@ -264,33 +300,28 @@ impl<'a> Engine<'a> {
         ended
     }
 
-    fn turns(&mut self, until: Until, observer: &mut dyn Observer) -> Result<Ended, EngineError> {
-        let place = self.place;
-        let (work, epoch, seal, key) = (
-            place.work(),
-            place.epoch(self.seal.epoch),
-            self.seal.clone(),
-            self.key.clone(),
-        );
-        let (asked, stop_file) = (self.stop, place.stop());
-        let stop = move || asked() || stop_file.exists();
-        // The sandbox is lent to the workshop for as long as the loop runs.
-        let (sandbox, plain) = (self.sandbox.clone(), self.plain.clone());
-        let mut workshops = Vec::new();
-        for (processors, work) in measure::workers(&place.track, &work)? {
-            workshops.push(Workshop::new(
-                &place.track,
-                &place.repository,
-                &seal,
-                &epoch,
-                work,
-                &sandbox,
-                &plain,
-                &key,
-                processors,
-                &stop,
-            )?);
+    /// What workshops hold on to while the engine writes down what they find.
+    fn lent(&self) -> Lent<'a> {
+        Lent {
+            place: self.place,
+            epoch: self.place.epoch(self.seal.epoch),
+            seal: self.seal.clone(),
+            key: self.key.clone(),
+            sandbox: self.sandbox.clone(),
+            plain: self.plain.clone(),
         }
+    }
+
+    /// Whether somebody wants the engine to stop, by a signal or by the stop file.
+    fn stop_asked(&self) -> impl Fn() -> bool + Sync + use<'a> {
+        let (asked, stop_file) = (self.stop, self.place.stop());
+        move || asked() || stop_file.exists()
+    }
+
+    fn turns(&mut self, until: Until, observer: &mut dyn Observer) -> Result<Ended, EngineError> {
+        let lent = self.lent();
+        let stop = self.stop_asked();
+        let mut workshops = lent.workshops(&stop)?;
         let mut quota = Quota { until, voids: 0 };
         loop {
             if stop() {

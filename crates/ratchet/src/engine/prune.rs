@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use gate::{Better, Kind, Reading};
 
-use super::{Engine, EngineError, Observer, measure};
+use super::{Engine, EngineError, Observer};
 use crate::{
     git::{Files, ObjectId},
     history::LeftOut,
@@ -52,29 +52,11 @@ impl Engine<'_> {
         let place = self.place;
         let champion = self.champion()?;
         let members = self.history.merged_in_groups();
-        let (epoch, seal, key) = (
-            place.epoch(self.seal.epoch),
-            self.seal.clone(),
-            self.key.clone(),
-        );
-        let (sandbox, plain) = (self.sandbox.clone(), self.plain.clone());
-        let (asked, stop_file) = (self.stop, place.stop());
-        let stop = move || asked() || stop_file.exists();
-        let Some((processors, work)) = measure::workers(&place.track, &place.work())?.pop() else {
+        let lent = self.lent();
+        let stop = self.stop_asked();
+        let Some(mut workshop) = lent.workshops(&stop)?.pop() else {
             return Ok(Vec::new());
         };
-        let mut workshop = Workshop::new(
-            &place.track,
-            &place.repository,
-            &seal,
-            &epoch,
-            work,
-            &sandbox,
-            &plain,
-            &key,
-            processors,
-            &stop,
-        )?;
         let files = tree::mutable(&place.repository, &place.track, &champion)?;
         let mut without = Vec::new();
         for member in members {

@@ -127,6 +127,8 @@ impl Workshop<'_> {
                 }
                 thread::sleep(LOOK);
             }
+            // The last tick may be a while ago, and a short run has had none.
+            broken = broken.or_else(|| energy.as_mut().and_then(Energy::check));
             let outcome = run.end();
             // Whatever the server says from here on is said to nobody, and its end is no fault.
             let heard = relay
@@ -389,6 +391,10 @@ impl<'a> Energy<'a> {
             return None;
         }
         self.next = Instant::now() + TICK;
+        self.check()
+    }
+
+    fn check(&mut self) -> Option<Broken> {
         match self.used() {
             Some(joules) if joules > self.most => Some(Broken::Run(format!(
                 "used {joules:.0} J, and {} is the most it may",

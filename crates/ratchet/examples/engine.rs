@@ -37,7 +37,10 @@ fn run(folder: &Path, total: u64, level: Option<Level>) -> Result<(), EngineErro
     let never = || false;
     let mut engine = Engine::start(&place, &start, &never, &mut Acknowledge)?;
     let history = engine.history();
-    let done = history.experiments.len() as u64 - history.pending.len() as u64;
+    // One that was outrun goes on under another number.
+    let outrun = |e: &&ratchet::Experiment| matches!(e.void, Some(ratchet::Void::Outrun));
+    let outrun = history.experiments.values().filter(outrun).count();
+    let done = (history.experiments.len() - history.pending.len() - outrun) as u64;
     let until = Until {
         experiments: Some(total.saturating_sub(done)),
         ..Until::default()

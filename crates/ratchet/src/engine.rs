@@ -351,17 +351,23 @@ impl<'a> Engine<'a> {
         };
         match want {
             Want::End => return Ok(Some(Ended::Complete)),
-            Want::Proposal if self.history.outrun().is_some() => self.renew(observer)?,
+            Want::Proposal if self.history.outrun().is_some() => {
+                // The outrun one counts by what became of it: no verdict of its own, and one more where the new one has none either.
+                if let propose::Proposed::Void = self.renew(observer)? {
+                    quota.void();
+                }
+            }
             Want::Proposal => {
                 let pending = self.history.pending.len();
-                let nothing_new = if pending < workers {
+                let has_room = pending < workers && !self.history.is_half_screened();
+                let nothing_new = if has_room {
                     self.another(quota, first, observer)?
                 } else {
                     None
                 };
                 match nothing_new {
                     Some(ended) if pending == 0 => return Ok(Some(ended)),
-                    None if pending < workers => {}
+                    None if has_room => {}
                     _ => quota.done(self.measure(workshops, observer)?),
                 }
             }

@@ -406,6 +406,22 @@ impl History {
             .find(|experiment| Some(&experiment.proposal.base) != tip)
     }
 
+    /// Whether a candidate waits although one that was to be screened at the same time has its verdict: the engine was interrupted
+    /// between the two. What is proposed next must know both, as it would have without the interruption.
+    #[must_use]
+    pub fn is_half_screened(&self) -> bool {
+        let has_verdict = |number: &u64| {
+            let experiment = self.experiments.get(number);
+            experiment.is_some_and(|experiment| experiment.screen.is_some())
+        };
+        self.pending.iter().any(|waiting| {
+            let itself = self.experiments.get(waiting);
+            let before = itself.is_some_and(|e| e.beside.iter().any(has_verdict));
+            let mut after = self.experiments.range(waiting..);
+            before || after.any(|(n, e)| e.beside.contains(waiting) && has_verdict(n))
+        })
+    }
+
     /// Candidates that are part of the champion and were merged with others.
     #[must_use]
     pub fn merged_in_groups(&self) -> Vec<u64> {

@@ -49,9 +49,21 @@ fn thoughts_are_text_but_not_visible() {
     .map(median) else {
         panic!("{new:?}")
     };
-    // Waits are at least as long as they were.
-    assert!(event + 9.0 <= text && text + 39.0 <= visible, "{new:?}");
-    assert!(thinking >= 39.0 && thinking <= visible, "{new:?}");
+    // Counted from the request, nothing comes before the site's waits are over; how late it is seen is the machine's affair.
+    assert!(event <= text && text >= 10.0, "{new:?}");
+    assert!(visible >= 50.0, "{new:?}");
+    // From the first thought to the first visible text, in each answer.
+    let samples = |figure: &Option<endpoint::report::Figure>| {
+        figure.as_ref().map_or_else(Vec::new, |f| f.samples.clone())
+    };
+    let (texts, visibles) = (samples(&new.first_text_ms), samples(&new.first_visible_ms));
+    let between: Vec<f64> = texts.iter().zip(&visibles).map(|(t, v)| v - t).collect();
+    let thinkings = samples(&new.thinking_ms);
+    assert_eq!(between.len(), thinkings.len());
+    for (told, expected) in thinkings.iter().zip(&between) {
+        assert!((told - expected).abs() < 1e-6, "{new:?}");
+    }
+    assert!(thinking <= visible, "{new:?}");
     assert_eq!(new.thought_only, 0);
 
     let report = measured(&thinker(false));

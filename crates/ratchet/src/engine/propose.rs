@@ -113,9 +113,10 @@ impl<'a> Engine<'a> {
     }
 
     /// Puts a candidate that was outrun on today's tip, as another experiment.
-    pub(super) fn renew(&mut self, observer: &mut dyn Observer) -> Result<(), EngineError> {
+    pub(super) fn renew(&mut self, observer: &mut dyn Observer) -> Result<Proposed, EngineError> {
         let Some(old) = self.history.outrun().cloned() else {
-            return Ok(());
+            let why = "no candidate was outrun".to_owned();
+            return Ok(Proposed::Nobody { why });
         };
         let place = self.place;
         let (track, repository) = (&place.track, &place.repository);
@@ -140,8 +141,7 @@ impl<'a> Engine<'a> {
             seconds: 0.0,
         };
         let outrun = Record::Void { why: Void::Outrun };
-        self.file_with(vec![(outrun, Some(old.number))], asked, &snapshot, observer)?;
-        Ok(())
+        self.file_with(vec![(outrun, Some(old.number))], asked, &snapshot, observer)
     }
 
     fn ask(

@@ -90,7 +90,7 @@ fn kill(kills: usize, workers: usize) -> String {
             }
         }
         plan.finish(&root);
-        assert_eq!(State::of(&root), reference, "history {history}");
+        State::of(&root).assert_same(&reference, &format!("history {history}"));
     });
     let (midway, late) = (midway.into_inner(), late.into_inner());
     assert!(

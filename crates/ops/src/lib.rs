@@ -30,6 +30,7 @@ pub mod glu;
 pub mod input;
 pub mod l2_norm;
 pub mod layer_norm;
+pub mod log_sum_exp;
 pub mod mamba2;
 pub mod matmul;
 pub mod mix;

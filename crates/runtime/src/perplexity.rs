@@ -5,7 +5,7 @@
 //! window but the first is scored by the model that has seen the window up to it. The result is e to the mean negative
 //! log-likelihood.
 
-use kernels::cpu::Outputs;
+use kernels::{Isa, cpu::Outputs, log_sum_exp};
 
 use crate::{Engine, RuntimeError};
 
@@ -82,6 +82,7 @@ pub fn perplexity(
     }
     let bos = engine.tokenizer().added_bos();
     let mut session = engine.session_with_outputs(window, ROWS)?;
+    let isa = engine.profile().isa;
     let (mut sum, mut squares, mut scored) = (0.0f64, 0.0f64, 0usize);
     for (i, text) in tokens.chunks_exact(window).take(windows).enumerate() {
         let mut text = text.to_vec();
@@ -94,7 +95,7 @@ pub fn perplexity(
             session.step(&text[start..end], Outputs::All, None)?;
             for position in start..end.min(window - 1) {
                 let logits = session.logits(position - start).unwrap_or(&[]);
-                let nll = negative_log_likelihood(logits, text[position + 1])
+                let nll = negative_log_likelihood(isa, logits, text[position + 1])
                     .ok_or(RuntimeError::NotFinite { position })?;
                 sum += nll;
                 squares += nll * nll;
@@ -118,9 +119,7 @@ pub fn perplexity(
 }
 
 /// -ln softmax(logits)[target]; `None` unless finite.
-fn negative_log_likelihood(logits: &[f32], target: u32) -> Option<f64> {
-    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|&x| f64::from(x - top).exp()).sum();
-    let nll = sum.ln() - f64::from(*logits.get(target as usize)? - top);
+fn negative_log_likelihood(isa: Isa, logits: &[f32], target: u32) -> Option<f64> {
+    let nll = log_sum_exp(isa, logits) - f64::from(*logits.get(target as usize)?);
     nll.is_finite().then_some(nll)
 }

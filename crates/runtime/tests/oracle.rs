@@ -9,7 +9,10 @@
 //! determined (the lead is at least 0.5 at every step), and open ones step by step along llama.cpp's tokens, where another
 //! winner must be a near-tie.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use runtime::{
     Engine, GenerationOptions, PerplexityOptions, Sampler, SamplingOptions, generate, perplexity,
@@ -31,6 +34,12 @@ const TOLERANCE: f64 = 0.005;
 /// llama.cpp's own paths; on Gemma its table of GELU values in f16 adds to that (its perplexity there is 0.65% above that of
 /// f32 arithmetic on the same weights, ours 0.15%).
 const NEAR_TIE: f64 = 0.6;
+
+/// One test at a time: each engine has threads for all processors, and two of them wait for each other's at every barrier.
+fn alone() -> MutexGuard<'static, ()> {
+    static ENGINES: Mutex<()> = Mutex::new(());
+    ENGINES.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -60,6 +69,7 @@ fn ids(value: &Value) -> Vec<u32> {
 
 #[test]
 fn perplexity_is_within_half_a_percent_of_llama_cpp() {
+    let _alone = alone();
     for (file, model) in MODELS {
         let Some(engine) = engine(file) else { return };
         let want = oracle(model, "perplexity");
@@ -92,6 +102,7 @@ fn perplexity_is_within_half_a_percent_of_llama_cpp() {
 
 #[test]
 fn determined_continuations_are_those_of_llama_cpp() {
+    let _alone = alone();
     for (file, model) in MODELS {
         let Some(engine) = engine(file) else { return };
         let mut session = engine.session(Some(1024)).expect("memory");
@@ -136,6 +147,7 @@ fn determined_continuations_are_those_of_llama_cpp() {
 
 #[test]
 fn another_winner_in_an_open_continuation_is_a_near_tie() {
+    let _alone = alone();
     for (file, model) in MODELS {
         let Some(engine) = engine(file) else { return };
         let mut session = engine.session(Some(1024)).expect("memory");

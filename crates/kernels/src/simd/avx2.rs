@@ -196,9 +196,9 @@ impl<const VNNI: bool> Simd for Avx2Set<VNNI> {
     #[inline(always)]
     unsafe fn call<K: Kernel>(kernel: K) -> K::Out {
         if VNNI {
-            super::enter_avx_vnni(kernel)
+            kernel.enter_avx_vnni()
         } else {
-            super::enter_avx2(kernel)
+            kernel.enter_avx2()
         }
     }
 

@@ -137,7 +137,7 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     unsafe fn call<K: Kernel>(kernel: K) -> K::Out {
-        super::enter_avx512(kernel)
+        kernel.enter_avx512()
     }
 
     #[inline(always)]

@@ -284,6 +284,64 @@ pub(crate) trait Kernel {
     /// # Safety
     /// The processor has the instructions of `S`; what the arguments need is stated by the kernel.
     unsafe fn run<S: Simd>(self) -> Self::Out;
+
+    // One function for each instruction set, which everything of the kernel is inlined into. They are methods and not functions of
+    // this module so that the compiler puts each kernel's into the kernel's own module: together they were one unit of a million lines
+    // of LLVM IR, which one processor compiled for five minutes while the others waited.
+    //
+    // Safety, of all: as `run`, and the processor has what the function enables.
+    #[inline(never)]
+    unsafe fn enter_portable(self) -> Self::Out
+    where
+        Self: Sized,
+    {
+        // SAFETY: the caller's contract.
+        unsafe { self.run::<Portable>() }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline(never)]
+    unsafe fn enter_avx2(self) -> Self::Out
+    where
+        Self: Sized,
+    {
+        // SAFETY: the caller's contract.
+        unsafe { self.run::<Avx2>() }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+    #[inline(never)]
+    unsafe fn enter_avx_vnni(self) -> Self::Out
+    where
+        Self: Sized,
+    {
+        // SAFETY: the caller's contract.
+        unsafe { self.run::<AvxVnni>() }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    #[inline(never)]
+    unsafe fn enter_avx512(self) -> Self::Out
+    where
+        Self: Sized,
+    {
+        // SAFETY: the caller's contract.
+        unsafe { self.run::<Avx512>() }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[target_feature(enable = "neon,dotprod")]
+    #[inline(never)]
+    unsafe fn enter_neon(self) -> Self::Out
+    where
+        Self: Sized,
+    {
+        // SAFETY: the caller's contract.
+        unsafe { self.run::<Neon>() }
+    }
 }
 
 /// Runs `kernel` on `isa`.
@@ -295,16 +353,16 @@ pub(crate) unsafe fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Out {
     match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has the features that `enter_avx2` enables, by the caller's contract.
-        Isa::Avx2 | Isa::AvxVnni => unsafe { enter_avx2(kernel) },
+        Isa::Avx2 | Isa::AvxVnni => unsafe { kernel.enter_avx2() },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: likewise for `Isa::Avx512`.
-        Isa::Avx512 => unsafe { enter_avx512(kernel) },
+        Isa::Avx512 => unsafe { kernel.enter_avx512() },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: likewise for `Isa::Neon`.
-        Isa::Neon => unsafe { enter_neon(kernel) },
+        Isa::Neon => unsafe { kernel.enter_neon() },
         // Also for the sets of other processors: detection never yields them.
         // SAFETY: the portable path needs nothing of the processor; the kernel's contract is passed on.
-        _ => unsafe { enter_portable(kernel) },
+        _ => unsafe { kernel.enter_portable() },
     }
 }
 
@@ -317,46 +375,8 @@ pub(crate) unsafe fn dispatch_products<K: Kernel>(isa: Isa, kernel: K) -> K::Out
     match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has the features that `enter_avx_vnni` enables, by the caller's contract.
-        Isa::AvxVnni => unsafe { enter_avx_vnni(kernel) },
+        Isa::AvxVnni => unsafe { kernel.enter_avx_vnni() },
         // SAFETY: the caller's contract.
         _ => unsafe { dispatch(isa, kernel) },
     }
-}
-
-#[inline(never)]
-unsafe fn enter_portable<K: Kernel>(kernel: K) -> K::Out {
-    // SAFETY: the caller's contract.
-    unsafe { kernel.run::<Portable>() }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline(never)]
-unsafe fn enter_avx2<K: Kernel>(kernel: K) -> K::Out {
-    // SAFETY: the caller's contract.
-    unsafe { kernel.run::<Avx2>() }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-#[inline(never)]
-unsafe fn enter_avx_vnni<K: Kernel>(kernel: K) -> K::Out {
-    // SAFETY: the caller's contract.
-    unsafe { kernel.run::<AvxVnni>() }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-#[inline(never)]
-unsafe fn enter_avx512<K: Kernel>(kernel: K) -> K::Out {
-    // SAFETY: the caller's contract.
-    unsafe { kernel.run::<Avx512>() }
-}
-
-#[cfg(target_arch = "aarch64")]
-#[target_feature(enable = "neon,dotprod")]
-#[inline(never)]
-unsafe fn enter_neon<K: Kernel>(kernel: K) -> K::Out {
-    // SAFETY: the caller's contract.
-    unsafe { kernel.run::<Neon>() }
 }

@@ -274,7 +274,7 @@ impl Simd for Neon {
 
     #[inline(always)]
     unsafe fn call<K: Kernel>(kernel: K) -> K::Out {
-        super::enter_neon(kernel)
+        kernel.enter_neon()
     }
 
     #[inline(always)]

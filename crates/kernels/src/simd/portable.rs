@@ -160,7 +160,7 @@ impl Simd for Portable {
 
     #[inline(always)]
     unsafe fn call<K: Kernel>(kernel: K) -> K::Out {
-        super::enter_portable(kernel)
+        kernel.enter_portable()
     }
 
     #[inline(always)]

@@ -3,10 +3,13 @@
 //! A few tokens widen the weights as they read them. Many go over a block of columns that was widened into L1 once for all of them, and
 //! keep their sums beside it between blocks. An output's chain over the columns is the same in both.
 
-use std::ops::Range;
+use std::{marker::PhantomData, ops::Range};
 
 use super::{Panels, integer::store};
-use crate::{packed::PANEL_ROWS, simd::Simd};
+use crate::{
+    packed::PANEL_ROWS,
+    simd::{Kernel, Simd},
+};
 
 /// A stored float format.
 pub(super) trait Element {
@@ -89,10 +92,25 @@ unsafe fn inputs(args: &Panels<'_>, tokens: Range<usize>) -> Inputs {
     inputs
 }
 
-/// All tokens, all panels of the share. Tiles have as many sums as there are registers for, beside a column's weights and a token's
-/// value.
+/// All tokens, all panels of the share: a function of its own, so that it is compiled beside this module's.
+pub(super) struct Floats<'p, 'a, E> {
+    pub(super) panels: &'p Panels<'a>,
+    pub(super) element: PhantomData<E>,
+}
+
+impl<E: Element> Kernel for Floats<'_, '_, E> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: the contract of `matmul`.
+        unsafe { panels::<S, E>(self.panels) }
+    }
+}
+
+/// Tiles have as many sums as there are registers for, beside a column's weights and a token's value.
 #[inline(always)]
-pub(super) unsafe fn panels<S: Simd, E: Element>(args: &Panels<'_>) {
+unsafe fn panels<S: Simd, E: Element>(args: &Panels<'_>) {
     let tokens = args.input.tokens;
     if tokens == 0 {
         return;

@@ -6,6 +6,8 @@
     reason = "constant indices into the registers of several parts at once"
 )]
 
+use std::marker::PhantomData;
+
 use super::{
     Panels,
     activations::{Gathered, TOKENS},
@@ -14,20 +16,46 @@ use super::{
 };
 use crate::{
     packed::{BLOCK, PANEL_ROWS},
-    simd::Lanes,
+    simd::{Kernel, Lanes, Simd},
 };
 
 /// Sums of `TOKENS` tokens and a panel.
 #[repr(align(64))]
 struct Sums([f32; TOKENS * PANEL_ROWS]);
 
-/// `count` tokens from `first` (at most [`TOKENS`]), all panels of the share, each in `M` parts. Returns `count`.
+/// `count` tokens from `first` (at most [`TOKENS`]), all panels of the share: a function of its own, so that it is compiled beside this
+/// module's.
+pub(super) struct InL1<'p, 'a, F> {
+    pub(super) panels: &'p Panels<'a>,
+    pub(super) first: usize,
+    pub(super) count: usize,
+    pub(super) format: PhantomData<F>,
+}
+
+impl<F: Format> Kernel for InL1<'_, '_, F> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let (panels, first, count) = (self.panels, self.first, self.count);
+        // SAFETY: the contract of `matmul`.
+        unsafe {
+            if S::Part::LANES == PANEL_ROWS {
+                in_l1::<S::Part, F, 1>(panels, first, count);
+            } else {
+                in_l1::<S::Part, F, 2>(panels, first, count);
+            }
+        }
+    }
+}
+
+/// Each panel in `M` parts.
 #[inline(always)]
-pub(super) unsafe fn in_l1<P: Lanes, F: Format, const M: usize>(
+unsafe fn in_l1<P: Lanes, F: Format, const M: usize>(
     args: &Panels<'_>,
     first: usize,
     count: usize,
-) -> usize {
+) {
     let weights = args.product.weights;
     let blocks = weights.cols / BLOCK;
     let mut sums = Sums([0.0; TOKENS * PANEL_ROWS]);
@@ -72,7 +100,6 @@ pub(super) unsafe fn in_l1<P: Lanes, F: Format, const M: usize>(
             }
         }
     }
-    count
 }
 
 /// The largest code of four bits: of wider ones two kinds of sums are kept at a time, so for half as many tokens.

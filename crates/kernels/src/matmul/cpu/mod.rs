@@ -8,7 +8,7 @@ mod in_l1;
 mod integer;
 mod one_token;
 
-use std::ops::Range;
+use std::{marker::PhantomData, ops::Range};
 
 use ops::{Dtype, glu::Activation, pointwise::Function};
 
@@ -23,7 +23,7 @@ use crate::{
     pool::Team,
     profile::{FloatProducts, MatMulVariant, RuntimeProfile},
     rows::{QuantRows, Rows},
-    simd::{Kernel, Lanes, Simd, dispatch_products},
+    simd::{Kernel, Simd, dispatch_products},
 };
 
 /// One weight matrix and where its outputs go.
@@ -289,8 +289,8 @@ impl Kernel for Panels<'_> {
         // SAFETY: the contract of `matmul`; the formats match the weights' own.
         unsafe {
             match self.product.weights.dtype {
-                Dtype::F32 => float::panels::<S, float::F32>(&self),
-                Dtype::F16 => float::panels::<S, float::F16>(&self),
+                Dtype::F32 => self.float::<S, float::F32>(),
+                Dtype::F16 => self.float::<S, float::F16>(),
                 Dtype::Bf16 => self.bf16::<S>(),
                 Dtype::Q4_0 => self.integer::<S, formats::Q4_0>(),
                 Dtype::Q4_1 => self.integer::<S, formats::Q4_1>(),
@@ -321,8 +321,20 @@ impl Panels<'_> {
             let split = S::TILES && splits(how, self.product.weights);
             let (range, ahead) = (self.from..self.to, self.profile.prefetch_bytes);
             if !(split && amx::split_bf16::panels::<S>(&self.product, &self.input, range, ahead)) {
-                float::panels::<S, float::Bf16>(self);
+                self.float::<S, float::Bf16>();
             }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn float<S: Simd, E: float::Element>(&self) {
+        let element = PhantomData::<E>;
+        // SAFETY: the contract of `matmul`, and the processor has `S`.
+        unsafe {
+            S::call(float::Floats {
+                panels: self,
+                element,
+            });
         }
     }
 
@@ -342,7 +354,11 @@ impl Panels<'_> {
             while done < tokens {
                 let left = tokens - done;
                 if left == 1 {
-                    one_token::one_token::<S, F>(self, done);
+                    S::call(one_token::OneToken {
+                        panels: self,
+                        token: done,
+                        format: PhantomData::<F>,
+                    });
                     done += 1;
                 } else {
                     done += self.several::<S, F>(done, left);
@@ -369,11 +385,13 @@ impl Panels<'_> {
                 }
             } else {
                 let count = left.min(activations::TOKENS);
-                if S::Part::LANES == PANEL_ROWS {
-                    in_l1::in_l1::<S::Part, F, 1>(self, first, count)
-                } else {
-                    in_l1::in_l1::<S::Part, F, 2>(self, first, count)
-                }
+                S::call(in_l1::InL1 {
+                    panels: self,
+                    first,
+                    count,
+                    format: PhantomData::<F>,
+                });
+                count
             }
         }
     }

@@ -5,6 +5,8 @@
     reason = "constant indices into the registers of several parts at once"
 )]
 
+use std::marker::PhantomData;
+
 use super::{
     Panels,
     activations::Activation,
@@ -13,12 +15,29 @@ use super::{
 };
 use crate::{
     packed::{BLOCK, PANEL_ROWS},
-    simd::{Lanes, Pairs, Simd},
+    simd::{Kernel, Lanes, Pairs, Simd},
 };
 
-/// Token `token`, all panels of the share, in as many streams as the profile says.
+/// Token `token`, all panels of the share: a function of its own, so that it is compiled beside this module's.
+pub(super) struct OneToken<'p, 'a, F> {
+    pub(super) panels: &'p Panels<'a>,
+    pub(super) token: usize,
+    pub(super) format: PhantomData<F>,
+}
+
+impl<F: Format> Kernel for OneToken<'_, '_, F> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: the contract of `matmul`.
+        unsafe { one_token::<S, F>(self.panels, self.token) }
+    }
+}
+
+/// In as many streams as the profile says.
 #[inline(always)]
-pub(super) unsafe fn one_token<S: Simd, F: Format>(args: &Panels<'_>, token: usize) {
+unsafe fn one_token<S: Simd, F: Format>(args: &Panels<'_>, token: usize) {
     let panels = args.to - args.from;
     // SAFETY: the streams lie within the share; a panel has one part or two.
     unsafe {
@@ -44,7 +63,7 @@ pub(super) unsafe fn one_token<S: Simd, F: Format>(args: &Panels<'_>, token: usi
 struct Side<F, const M: usize> {
     /// Where each part's block begins, and its first lane.
     at: [(*const u8, usize); M],
-    format: std::marker::PhantomData<F>,
+    format: PhantomData<F>,
 }
 
 impl<P: Lanes, F: Format, const M: usize> Pairs<P> for Side<F, M> {

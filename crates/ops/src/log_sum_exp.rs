@@ -16,7 +16,7 @@ pub struct Shape {
     pub len: usize,
 }
 
-/// The logarithm; NaN where a value is NaN, where the largest is not finite; minus infinity of nothing.
+/// The logarithm; NaN where a value is NaN or the largest is not finite; minus infinity of nothing.
 ///
 /// # Panics
 /// When `x` does not fit `shape`.

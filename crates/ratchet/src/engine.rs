@@ -351,13 +351,14 @@ impl<'a> Engine<'a> {
         };
         match want {
             Want::End => return Ok(Some(Ended::Complete)),
-            Want::Proposal if self.history.outrun().is_some() => {
-                // The outrun one counts by what became of it: no verdict of its own, and one more where the new one has none either.
-                if let propose::Proposed::Void = self.renew(observer)? {
-                    quota.void();
-                }
-            }
             Want::Proposal => {
+                if let Some(old) = self.history.outrun().cloned() {
+                    // It counts by what becomes of it under its new number.
+                    if let propose::Proposed::Void = self.renew(old, observer)? {
+                        quota.void();
+                    }
+                    return Ok(None);
+                }
                 let pending = self.history.pending.len();
                 let has_room = pending < workers && !self.history.is_half_screened();
                 let nothing_new = if has_room {

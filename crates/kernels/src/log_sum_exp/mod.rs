@@ -11,7 +11,7 @@ use crate::simd::{Isa, Kernel, LANES, Simd, dispatch, math};
 /// Vectors whose exponentials are added in f32.
 const BLOCK: usize = 32;
 
-/// `ln sum_i exp(x_i)`; NaN where a value is NaN, where the largest is not finite.
+/// `ln sum_i exp(x_i)`; NaN where a value is NaN or the largest is not finite; minus infinity of nothing.
 #[must_use]
 pub fn log_sum_exp(isa: Isa, x: &[f32]) -> f64 {
     if x.is_empty() {

@@ -12,6 +12,7 @@ use super::{Engine, EngineError, Observer};
 use crate::{
     digest::Digest,
     git::{Files, ObjectId},
+    history::Experiment,
     proposer::{Answer, bandit, command, draws, human, search},
     record::{MOST_PATHS, Proposal, Record, Void},
     track::{Proposer, ProposerKind},
@@ -113,11 +114,11 @@ impl<'a> Engine<'a> {
     }
 
     /// Puts a candidate that was outrun on today's tip, as another experiment.
-    pub(super) fn renew(&mut self, observer: &mut dyn Observer) -> Result<Proposed, EngineError> {
-        let Some(old) = self.history.outrun().cloned() else {
-            let why = "no candidate was outrun".to_owned();
-            return Ok(Proposed::Nobody { why });
-        };
+    pub(super) fn renew(
+        &mut self,
+        old: Experiment,
+        observer: &mut dyn Observer,
+    ) -> Result<Proposed, EngineError> {
         let place = self.place;
         let (track, repository) = (&place.track, &place.repository);
         let base = match self.history.tip() {

@@ -68,6 +68,9 @@ pub struct Settings {
     pub confirm_runs: u32,
     /// Fresh blocks after those, from which alone the gain is told: the ones that had to confirm are lucky ones, too.
     pub gain_runs: u32,
+    /// Blocks before which a timing race is not dropped for its mean. A ledger that does not name it dropped from the first on.
+    #[serde(default = "first_block")]
+    pub drop_runs: u32,
     /// Races among which an epoch's share of the error is divided (H).
     pub epoch_races: u32,
     /// The track stops after its first epoch, which then may spend everything.
@@ -101,6 +104,7 @@ pub struct SettingsFile {
     pub race_runs: Option<u32>,
     pub confirm_runs: Option<u32>,
     pub gain_runs: Option<u32>,
+    pub drop_runs: Option<u32>,
     pub epoch_races: Option<u32>,
     pub ends_with_first_epoch: Option<bool>,
     pub same_blocks: Option<u32>,
@@ -136,6 +140,10 @@ pub enum SettingsError {
     },
 }
 
+fn first_block() -> u32 {
+    1
+}
+
 impl SettingsFile {
     /// The defaults of `kind`, with what this file says put over them.
     ///
@@ -157,6 +165,7 @@ impl SettingsFile {
             race_runs: self.race_runs.unwrap_or(base.race_runs),
             confirm_runs: self.confirm_runs.unwrap_or(base.confirm_runs),
             gain_runs: self.gain_runs.unwrap_or(base.gain_runs),
+            drop_runs: self.drop_runs.unwrap_or(base.drop_runs),
             epoch_races: self.epoch_races.unwrap_or(base.epoch_races),
             ends_with_first_epoch: self
                 .ends_with_first_epoch
@@ -204,6 +213,7 @@ impl Settings {
             race_runs,
             confirm_runs: 6,
             gain_runs: 6,
+            drop_runs: 3,
             epoch_races: if unit == 1 { 24 } else { 12 },
             ends_with_first_epoch: false,
             same_blocks: 8,
@@ -266,6 +276,7 @@ impl Settings {
                 counted("same_blocks", "at least 4", self.same_blocks, 4)?;
                 counted("confirm_runs", "at least 2", self.confirm_runs, 2)?;
                 counted("gain_runs", "at least 2", self.gain_runs, 2)?;
+                counted("drop_runs", "at least 1", self.drop_runs, 1)?;
             }
         }
         if self.kind != Kind::Timing {

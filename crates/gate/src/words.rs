@@ -6,6 +6,47 @@
 use std::fmt;
 
 use crate::decision::{Decision, Evidence, Loss, Opening, Proof, Refusal};
+use crate::settings::Kind;
+
+impl Decision {
+    /// In words, as `Display`, but for the gain of a timing track: in per cent instead of a log-ratio.
+    #[must_use]
+    pub fn told(&self, kind: Kind) -> String {
+        let Self::Gain {
+            of_race,
+            estimate,
+            low,
+            high,
+            fresh_runs,
+        } = self
+        else {
+            return self.to_string();
+        };
+        let show = |value| kind.amount(value, high - low);
+        format!(
+            "gain of race {of_race}: {} (95%: {} to {}), by {fresh_runs} fresh runs",
+            show(*estimate),
+            show(*low),
+            show(*high)
+        )
+    }
+}
+
+impl Kind {
+    /// A gain or a noise with the digits that `width` supports: in the metric's units, and in per cent where it is a log-ratio.
+    #[must_use]
+    pub fn amount(self, value: f64, width: f64) -> String {
+        match self {
+            Self::Score | Self::Cases => Digits::of(width).show(value),
+            Self::Timing => {
+                format!(
+                    "{}%",
+                    Digits::of(100.0 * width).show(100.0 * value.exp_m1())
+                )
+            }
+        }
+    }
+}
 
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,22 +92,7 @@ impl fmt::Display for Decision {
                 candidates(members),
                 unresolved(why, evidence)
             ),
-            Self::Gain {
-                of_race,
-                estimate,
-                low,
-                high,
-                fresh_runs,
-            } => {
-                let digits = Digits::of(high - low);
-                write!(
-                    f,
-                    "gain of race {of_race}: {} (95%: {} to {}), by {fresh_runs} fresh runs",
-                    digits.show(*estimate),
-                    digits.show(*low),
-                    digits.show(*high)
-                )
-            }
+            Self::Gain { .. } => f.write_str(&self.told(Kind::Score)),
         }
     }
 }
@@ -147,7 +173,7 @@ impl fmt::Display for Loss {
             Self::BelowLeast { least } => write!(
                 f,
                 "not proven to be better by the least gain of {}",
-                Digits::of(*least).show(*least)
+                Kind::Timing.amount(*least, *least)
             ),
             Self::NotConfirmed { .. } => {
                 write!(

@@ -63,3 +63,12 @@ fn a_strict_race_that_cannot_be_won_is_refused() {
         })
     );
 }
+
+#[test]
+fn a_ledger_older_than_a_setting_keeps_its_rule() {
+    let mut written = serde_json::to_value(Settings::of(Kind::Timing, Better::Lower)).unwrap();
+    assert_eq!(written["drop_runs"], 3);
+    written.as_object_mut().unwrap().remove("drop_runs");
+    let read: Settings = serde_json::from_value(written).unwrap();
+    assert_eq!(read.drop_runs, 1);
+}

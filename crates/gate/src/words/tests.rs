@@ -79,6 +79,25 @@ fn decisions_in_words() {
 }
 
 #[test]
+fn gains_of_timing_are_per_cent() {
+    let gain = Decision::Gain {
+        of_race: 1,
+        estimate: 0.031_8,
+        low: 0.008_9,
+        high: 0.054_6,
+        fresh_runs: 6,
+    };
+    assert_eq!(
+        gain.told(Kind::Timing),
+        "gain of race 1: 3.2% (95%: 0.9% to 5.6%), by 6 fresh runs"
+    );
+    assert_eq!(
+        Loss::BelowLeast { least: 0.01 }.to_string(),
+        "not proven to be better by the least gain of 1.0%"
+    );
+}
+
+#[test]
 fn numbers_have_the_digits_that_they_deserve() {
     assert_eq!(about(43.0), "40");
     assert_eq!(about(0.034), "0.03");

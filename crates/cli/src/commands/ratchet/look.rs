@@ -77,28 +77,24 @@ pub fn summary(history: &History, why: &str) -> String {
         count(Standing::Void),
         history.races.len(),
     );
+    let Some(gate) = &history.gate else {
+        return out;
+    };
+    let kind = gate.settings().kind;
     for race in history.races.values() {
         match (&race.gain, &race.end) {
-            (Some(gain), _) => out.push_str(&format!("  {gain}\n")),
-            (None, Some(end @ gate::Decision::RaceWon { .. })) => {
-                out.push_str(&format!("  {end}\n"))
+            (Some(told), _) | (None, Some(told @ gate::Decision::RaceWon { .. })) => {
+                out.push_str(&format!("  {}\n", told.told(kind)));
             }
             _ => {}
         }
     }
     if won == 0
-        && let Some(least) = history.gate.as_ref().and_then(gate::Gate::resolvable)
+        && let Some(least) = gate.resolvable()
     {
-        out.push_str(&format!("  the champion stands; the smallest gain that could be found at this noise is about {}\n", small(least)));
+        out.push_str(&format!("  the champion stands; the smallest gain that could be found at this noise is about {}\n", kind.amount(least, least)));
     }
     out
-}
-
-/// Three digits.
-pub fn small(value: f64) -> String {
-    format!("{value:.2e}")
-        .parse::<f64>()
-        .map_or_else(|_| value.to_string(), |rounded| rounded.to_string())
 }
 
 /// Where a track stands.
@@ -187,11 +183,12 @@ fn status_text(place: &Place, terminal: &Terminal) -> Result<String, Failure> {
             spent.races, spent.merges, spent.alpha
         ));
         if let Some(noise) = gate.noise() {
-            out.push_str(&format!("  noise {} a reading", small(noise.screen.sigma)));
+            let amount = |value| gate.settings().kind.amount(value, value);
+            out.push_str(&format!("  noise {} a reading", amount(noise.screen.sigma)));
             if let Some(least) = gate.resolvable() {
                 out.push_str(&format!(
                     ", smallest gain that can be found about {}",
-                    small(least)
+                    amount(least)
                 ));
             }
             out.push('\n');
@@ -405,7 +402,8 @@ pub fn show(arguments: &Show, terminal: &Terminal) -> Result<(), Failure> {
             out.push_str(&format!("    {i}: {words}\n"));
         }
         for decision in race.end.iter().chain(&race.gain) {
-            out.push_str(&format!("    {decision}\n"));
+            let kind = place.track.settings.kind;
+            out.push_str(&format!("    {}\n", decision.told(kind)));
         }
     }
     out.push('\n');

@@ -76,7 +76,11 @@ impl<'t> Observe<'t> {
                         .talk()
                         .paint(Style::Heading, &format!("      {decision}")),
                 ),
-                other => self.line(&format!("      {other}")),
+                other => {
+                    let kind = history.gate.as_ref().map(|gate| gate.settings().kind);
+                    let told = other.told(kind.unwrap_or(gate::Kind::Score));
+                    self.line(&format!("      {told}"));
+                }
             }
         }
     }

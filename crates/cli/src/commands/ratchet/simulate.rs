@@ -55,6 +55,9 @@ pub struct Simulate {
     /// Provisional keeps that make a race
     #[arg(long, value_name = "J")]
     pub unit: Option<u32>,
+    /// Blocks before which a timing race is not dropped for its mean
+    #[arg(long, value_name = "N")]
+    pub drop_runs: Option<u32>,
     /// The track ends with its first epoch, and may spend all of its error there
     #[arg(long)]
     pub one_epoch: bool,
@@ -108,6 +111,9 @@ pub fn run(arguments: &Arguments, _terminal: &Terminal) -> Result<(), Failure> {
         let mut plan = Plan::of(kind);
         if let Some(unit) = asked.unit {
             plan.settings = Settings::with_unit(kind, plan.settings.better, unit);
+        }
+        if let Some(runs) = asked.drop_runs {
+            plan.settings.drop_runs = runs;
         }
         plan.settings.ends_with_first_epoch = asked.one_epoch;
         plan.runs = asked.runs;

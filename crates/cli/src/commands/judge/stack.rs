@@ -1,24 +1,27 @@
 //! The judge of the `stack` track: two runtime profiles on one model, measured in turns, and how far apart their outputs are.
 //!
 //! 1. A fresh process for the champion's profile and one for the candidate's; each loads the model and warms up.
-//! 2. They take turns of a tenth of a second, a prefill or a few decoded tokens each, while the other process sleeps: two turns of the
-//!    same kind, one of each arm, are a pair. A machine that is slower for a second is so for both of a pair.
+//! 2. They take turns of a tenth of a second, a prefill or a few decoded tokens each, while the other process is stopped ([`player`]): two
+//!    turns of the same kind, one of each arm, are a pair. A machine that is slower for a second is so for both of a pair.
 //! 3. What counts is the mean of two medians, that of the log-ratios of all pairs of prefills, and that of decodes: a per cent of either is
 //!    worth the same.
 //! 4. The divergence of the next tokens from the default profile's, on held-out text: over 4096 tokens before the first block of a race,
 //!    over 64 elsewhere.
 
+mod player;
+
 use std::{
     env,
-    io::{self, BufRead as _, BufReader, Write as _},
+    io::{self, BufRead as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
 };
 
 use clap::Args;
 use kernels::RuntimeProfile;
 use measure::Samples;
 use models::Placement;
+use player::Player;
 use runtime::{Engine, divergence, profile};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -103,8 +106,8 @@ pub fn judge(arguments: &Arguments, terminal: &Terminal) -> Result<Value, Failur
         Err(error) => return Ok(json!({ "refused": format!("profile.toml: {error}") })),
     };
     let nats = divergence_of(arguments, &profile, terminal)?;
-    let mut first = Player::start(arguments, &champion)?;
-    let mut second = Player::start(arguments, &candidate)?;
+    let mut first = start(arguments, &champion)?;
+    let mut second = start(arguments, &candidate)?;
     for player in [&mut first, &mut second] {
         player.turn(Kind::Prefill)?;
         player.turn(Kind::Decode)?;
@@ -142,83 +145,31 @@ pub fn judge(arguments: &Arguments, terminal: &Terminal) -> Result<Value, Failur
     }))
 }
 
-/// A process with one profile, which measures when it is told to.
-struct Player {
-    child: Child,
-    answers: BufReader<std::process::ChildStdout>,
-    path: PathBuf,
-}
-
-impl Player {
-    fn start(arguments: &Arguments, path: &Path) -> Result<Self, Failure> {
-        let own = env::current_exe().map_err(|source| Failure::Read {
-            path: "sprag".into(),
-            source,
-        })?;
-        let failed = |source| Failure::Read {
-            path: path.to_owned(),
-            source,
-        };
-        let mut child = Command::new(own)
-            .args([
-                "judge",
-                "stack-run",
-                "--model",
-                &arguments.model,
-                "--profile",
-            ])
-            .arg(path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
-        let answers = child
-            .stdout
-            .take()
-            .ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
-        Ok(Self {
-            child,
-            answers: BufReader::new(answers),
-            path: path.to_owned(),
-        })
-    }
-
-    /// Seconds.
-    fn turn(&mut self, kind: Kind) -> Result<f64, Failure> {
-        let failed = |source| Failure::Read {
-            path: self.path.clone(),
-            source,
-        };
-        if let Some(to) = &mut self.child.stdin {
-            let asked = serde_json::to_string(&kind)?;
-            writeln!(to, "{asked}")
-                .and_then(|()| to.flush())
-                .map_err(failed)?;
-        }
-        let mut line = String::new();
-        self.answers.read_line(&mut line).map_err(failed)?;
-        if line.is_empty() {
-            // What went wrong stands on standard error, which this process shares with it.
-            return Err(Failure::Usage(format!(
-                "the process with {} ended before its turn",
-                self.path.display()
-            )));
-        }
-        Ok(serde_json::from_str(&line)?)
-    }
-}
-
-impl Drop for Player {
-    fn drop(&mut self) {
-        // Without an input it ends by itself; one that hangs does not outlive its judge.
-        drop(self.child.stdin.take());
-        let _gone = self.child.kill();
-        let _ended = self.child.wait();
-    }
+/// A process with one profile.
+fn start(arguments: &Arguments, profile: &Path) -> Result<Player, Failure> {
+    let own = env::current_exe().map_err(|source| Failure::Read {
+        path: "sprag".into(),
+        source,
+    })?;
+    let mut command = Command::new(own);
+    command
+        .args([
+            "judge",
+            "stack-run",
+            "--model",
+            &arguments.model,
+            "--profile",
+        ])
+        .arg(profile);
+    Player::start(command, profile)
 }
 
 /// One process: the model with its profile; a turn for each line that it reads, which says of what kind, and is answered by its seconds.
 pub fn run(arguments: &RunArguments, terminal: &Terminal) -> Result<(), Failure> {
+    // One that is stopped does not see that its judge is gone.
+    #[cfg(target_os = "linux")]
+    let _refused =
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     let text = super::text(&arguments.profile)?;
     let profile = profile::read(&text).map_err(|error| Failure::Content {
         path: arguments.profile.clone(),

@@ -14,4 +14,4 @@ pub(crate) mod cpu;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use cpu::{has_bf16_tiles, splits};
+pub(crate) use cpu::{has_bf16_tiles, has_int8_tiles, splits};

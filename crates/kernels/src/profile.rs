@@ -65,6 +65,28 @@ pub enum MatMulVariant {
     Amx,
 }
 
+impl MatMulVariant {
+    /// All.
+    pub const ALL: [Self; 2] = [Self::Lanes, Self::Amx];
+
+    /// Those between which this processor makes a difference.
+    #[must_use]
+    pub fn available() -> Vec<Self> {
+        let all = Self::ALL.into_iter();
+        all.filter(|variant| *variant == Self::Lanes || crate::matmul::has_int8_tiles())
+            .collect()
+    }
+
+    /// The name used in profiles and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lanes => "lanes",
+            Self::Amx => "amx",
+        }
+    }
+}
+
 /// What products with BF16 weights multiply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FloatProducts {

@@ -126,12 +126,12 @@ pub fn read(text: &str) -> Result<RuntimeProfile, ProfileError> {
             default.matmul_tile,
             &TILES,
         )?,
-        matmul_variant: match written.matmul_variant.as_deref() {
-            None => default.matmul_variant,
-            Some("lanes") => MatMulVariant::Lanes,
-            Some("amx") => MatMulVariant::Amx,
-            Some(name) => return Err(bad("matmul_variant", "lanes or amx", name)),
-        },
+        matmul_variant: named(
+            "matmul_variant",
+            written.matmul_variant.as_deref(),
+            default.matmul_variant,
+            &MatMulVariant::ALL.map(|v| (v.name(), v)),
+        )?,
         float_products: named(
             "float_products",
             written.float_products.as_deref(),
@@ -223,12 +223,8 @@ fn roles(
 /// Writes a profile, every field of it.
 #[must_use]
 pub fn write(profile: &RuntimeProfile) -> String {
-    let variant = match profile.matmul_variant {
-        MatMulVariant::Lanes => "lanes",
-        MatMulVariant::Amx => "amx",
-    };
     let mut text = format!(
-        "threads = {}\npinning = \"{}\"\nisa = \"{}\"\nprefill_chunk = {}\nmatmul_tile = {}\nmatmul_variant = \"{variant}\"\n\
+        "threads = {}\npinning = \"{}\"\nisa = \"{}\"\nprefill_chunk = {}\nmatmul_tile = {}\nmatmul_variant = \"{}\"\n\
          float_products = \"{}\"\nmatvec_streams = {}\nprefetch_bytes = {}\nattention_tile = {}\nkv_type = \"{}\"\npages = \"{}\"\n\
          idle_spins = {}\nbarrier = \"{}\"\nbarrier_spins = {}\n",
         profile.threads,
@@ -236,6 +232,7 @@ pub fn write(profile: &RuntimeProfile) -> String {
         profile.isa.name(),
         profile.prefill_chunk,
         profile.matmul_tile,
+        profile.matmul_variant.name(),
         profile.float_products.name(),
         profile.matvec_streams,
         profile.prefetch_bytes,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Args;
-use kernels::RuntimeProfile;
+use kernels::{Isa, MatMulVariant, RuntimeProfile};
 use ratchet::{History, Place, git::ObjectId};
 use runtime::profile;
 use store::Store;
@@ -162,6 +162,35 @@ fn track(model: &Path) -> String {
                 .replace('"', "\\\""),
         )
         .replace("THREADS", &threads.join(", "))
+        .replace("VARIANTS\n", &variants())
+}
+
+/// A proposer of the ways to compute products between which this processor has a choice; nothing where it has none.
+fn variants() -> String {
+    let sets = Isa::available()
+        .into_iter()
+        .filter(|isa| *isa != Isa::Portable);
+    let products = MatMulVariant::available().into_iter();
+    let knobs = [
+        ("isa", sets.map(Isa::name).collect::<Vec<_>>()),
+        (
+            "matmul_variant",
+            products.map(MatMulVariant::name).collect(),
+        ),
+    ];
+    let knobs: String = knobs
+        .into_iter()
+        .filter(|(_, names)| 1 < names.len())
+        .map(|(line, names)| {
+            format!(
+                "\n[[proposer.knob]]\nfile = \"profile.toml\"\nline = '{line} = \"{{}}\"'\nvalues = {names:?}\n"
+            )
+        })
+        .collect();
+    if knobs.is_empty() {
+        return knobs;
+    }
+    format!("[[proposer]]\nkind = \"search\"\nname = \"variants\"\nmethod = \"random\"\n{knobs}\n")
 }
 
 /// Keeps the champion's profile for `run`, `chat` and `bench`, if this is the `stack` track and the champion is no longer the first.

@@ -5,7 +5,7 @@ pub(super) mod split_bf16;
 mod tiles;
 
 /// Whether there are tiles of bytes (asked once).
-pub(super) fn has_int8() -> bool {
+pub(crate) fn has_int8() -> bool {
     tiles::kinds().int8
 }
 

@@ -13,7 +13,7 @@ use std::{marker::PhantomData, ops::Range};
 use ops::{Dtype, glu::Activation, pointwise::Function};
 
 pub(crate) use activations::gathered_len;
-pub(crate) use amx::has_bf16 as has_bf16_tiles;
+pub(crate) use amx::{has_bf16 as has_bf16_tiles, has_int8 as has_int8_tiles};
 
 use crate::{
     PackedMatrix,

@@ -1,6 +1,6 @@
 //! Several sequences in one step: the bits that each has alone, and what is refused.
 
-use super::{Session, griffin::griffin, hybrid, profile, rwkv7::rwkv7, workspace};
+use super::{Session, griffin::griffin, hybrid::hybrid, profile, rwkv7::rwkv7, workspace};
 use crate::{
     Isa, Pool, RuntimeProfile,
     cpu::{ExecuteError, Member, Outputs, State, Step, Workspace, execute_batch},

@@ -1,6 +1,10 @@
 //! Choices by role, and how threads are bound and wait: all of them give the same bits.
 
-use super::{VOCABULARY, hybrid, in_passes, profile};
+use super::{
+    VOCABULARY,
+    hybrid::{hybrid, in_passes},
+    profile,
+};
 use crate::{
     BarrierStyle, Isa, Pinning, Pool, Role, RoleChoices, RuntimeProfile, fixture::assert_same_bits,
     program::Node,

@@ -12,9 +12,11 @@ mod sections;
 mod svg;
 mod versus;
 
+use page::{Page, escape, turns};
+
 use crate::{Report, report::Figure};
 
-const CSS: &str = include_str!("render/report.css");
+const STYLE: &str = include_str!("render/report.css");
 
 /// What is shown, with the name that tells two servers apart.
 #[derive(Clone, Copy)]
@@ -55,17 +57,24 @@ pub fn html(report: &Report) -> String {
     body += &sections::all(&shown);
     body += &samples::html(&shown);
     body += HOW_TO_READ;
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, \
-         initial-scale=1\"><title>{title}: what a client sees</title><style>{CSS}</style></head><body><main>{body}\
-         <footer class=\"soft small\">Sprag {}, schema {}, {} rounds in {:.0} s. This file holds the report as JSON, in the element \
-         <code>sprag-report</code>.</footer></main><script type=\"application/json\" id=\"sprag-report\">{}</script></body></html>\n",
-        escape(&report.sprag),
-        escape(&report.schema),
-        report.rounds,
-        report.elapsed_s,
-        json(report)
-    )
+    Page {
+        title: &format!("{title}: what a client sees"),
+        style: STYLE,
+        main: &body,
+        footer: &format!(
+            "Sprag {}, schema {}, {} rounds in {:.0} s. This file holds the report as JSON, in the element \
+             <code>sprag-report</code>.",
+            escape(&report.sprag),
+            escape(&report.schema),
+            report.rounds,
+            report.elapsed_s
+        ),
+        data: &format!(
+            "<script type=\"application/json\" id=\"sprag-report\">{}</script>",
+            json(report)
+        ),
+    }
+    .html()
 }
 
 fn header(shown: &[Shown<'_>], title: &str) -> String {
@@ -130,28 +139,6 @@ fn json(report: &Report) -> String {
         match c {
             '<' | '&' | '\u{2028}' | '\u{2029}' => out += &format!("\\u{:04x}", u32::from(c)),
             c if turns(c) => out += &format!("\\u{:04x}", u32::from(c)),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Whether a character would turn the direction of what follows.
-fn turns(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// For text and for quoted attributes.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c if c.is_control() || turns(c) => out.push('?'),
             c => out.push(c),
         }
     }

@@ -5,7 +5,8 @@
 //!   multiplied, are the speed-up of the last.
 //! - Runs of other work are refused: other tokens, another depth, or, unless it is wanted, another model.
 //!
-//! The interval speaks of the two runs. What changed between them, a neighbour on the machine for example, is in the difference.
+//! The interval speaks of the two runs, and of how runs of the same work differ where either run knows that of its machine. What changed
+//! between the two beyond that, a neighbour on the machine for example, is in the difference.
 
 use measure::{Interval, Samples, unpaired::ratio_of};
 use serde::Serialize;
@@ -174,8 +175,8 @@ pub fn diff(first: &Report, second: &Report, across_models: bool) -> Result<Diff
         first: side(first),
         second: side(second),
         differences,
-        prefill: compared(&first.prefill, &second.prefill),
-        decode: compared(&first.decode, &second.decode),
+        prefill: regime(first, second, Regime::Prefill),
+        decode: regime(first, second, Regime::Decode),
     })
 }
 
@@ -261,7 +262,13 @@ fn settings(first: &Report, second: &Report) -> Vec<String> {
         .collect()
 }
 
-fn compared(first: &Waterfall, second: &Waterfall) -> Comparison {
+fn regime(first: &Report, second: &Report, regime: Regime) -> Comparison {
+    let drift = |layer| drift(first, second, regime, layer);
+    compared(first.regime(regime), second.regime(regime), drift)
+}
+
+/// `drift` of each level, as [`drift`] gives it.
+fn compared(first: &Waterfall, second: &Waterfall, drift: impl Fn(Layer) -> f64) -> Comparison {
     let mut levels: Vec<LevelPair> = first
         .levels
         .iter()
@@ -275,7 +282,8 @@ fn compared(first: &Waterfall, second: &Waterfall) -> Comparison {
                 first_ms,
                 second_ms,
                 speed_up: first_ms.zip(second_ms).and_then(|(a, b)| ratio(a, b)),
-                interval: interval(&a.ms_per_token, &b.ms_per_token),
+                interval: interval(&a.ms_per_token, &b.ms_per_token)
+                    .map(|(ratio, interval)| widened(ratio, interval, drift(a.layer))),
                 own: falls
                     .filter(|(a, b)| a.from == b.from)
                     .and_then(|(a, b)| ratio(a.factor, b.factor)),
@@ -296,13 +304,31 @@ fn compared(first: &Waterfall, second: &Waterfall) -> Comparison {
     }
 }
 
-fn interval(first: &Reading, second: &Reading) -> Option<Interval> {
+fn interval(first: &Reading, second: &Reading) -> Option<(f64, Interval)> {
     let samples = |reading: &Reading| match reading {
         Reading::Known { figure } => Samples::new(figure.samples.clone()).ok(),
         Reading::Unknown { .. } => None,
     };
-    let found = ratio_of(&samples(first)?, &samples(second)?, CONFIDENCE, typical);
-    found.ok().map(|(_, interval)| interval)
+    ratio_of(&samples(first)?, &samples(second)?, CONFIDENCE, typical).ok()
+}
+
+/// Logarithm of the factor between two runs of a level that is no difference; 0 where neither run knows it. Where both do, the larger one.
+fn drift(first: &Report, second: &Report, regime: Regime, layer: Layer) -> f64 {
+    let all = [first, second].into_iter();
+    all.filter_map(|report| report.drift_of(regime, layer))
+        .fold(0.0, f64::max)
+}
+
+/// An interval of a ratio, and at least as wide as the drift between two runs. The drift holds the runs' own errors, too.
+fn widened(ratio: f64, interval: Interval, drift: f64) -> Interval {
+    if drift == 0.0 || ratio <= 0.0 {
+        return interval;
+    }
+    Interval {
+        low: interval.low.min(ratio / drift.exp()),
+        high: interval.high.max(ratio * drift.exp()),
+        ..interval
+    }
 }
 
 fn parts(first: &[Part], second: &[Part]) -> Vec<PartPair> {

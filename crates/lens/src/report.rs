@@ -6,6 +6,7 @@
 mod anatomy;
 mod application;
 mod demand;
+mod drift;
 mod history;
 mod identity;
 mod scaling;
@@ -20,7 +21,8 @@ use silicon::{probe::Machine, roofline::Roofline, spec::Spec};
 pub use anatomy::{Anatomy, FormatCost, OtherFormat, Traffic, Twin};
 pub use application::{Application, Turn};
 pub use demand::{Demand, Work};
-pub use history::Earlier;
+pub use drift::Drift;
+pub use history::{Earlier, LevelTime};
 pub use identity::{Format, ModelIdentity, Profile, RoleProducts};
 pub use scaling::{Point, Scaling, Split};
 pub use sustained::{Energy, EnergyUse, Second, Sustained};
@@ -40,15 +42,15 @@ pub struct Figure {
     pub median: f64,
     /// 95% interval of the median by the sign test; `None` below 6 samples.
     pub interval: Option<Interval>,
-    /// Where 19 in 20 readings lie: another run's figure is expected there too. `None` for a figure that was computed, and in reports of
-    /// an earlier version.
+    /// Where 19 in 20 readings lie; on a level of which drift is known ([`Report::know_drift`]) wide enough for another run's figure. `None`
+    /// for a figure that was computed, and in reports of an earlier version.
     #[serde(default)]
     pub range: Option<Range>,
     /// Every reading, in order.
     pub samples: Vec<f64>,
 }
 
-/// From the fastest reading, since load only ever adds to a time, to the 95th percentile.
+/// From the fastest reading, since load only ever adds to a time, to the 95th percentile; wider where drift is known.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Range {
     /// Lower end.
@@ -434,6 +436,9 @@ pub struct Report {
     pub schema: Cow<'static, str>,
     /// Version of Sprag.
     pub sprag: Cow<'static, str>,
+    /// Which build of it, as a digest; `None` where nobody asked, and in reports of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<String>,
     /// When it was finished, RFC 3339 in UTC.
     pub date: String,
     /// Seconds that it took.
@@ -466,6 +471,9 @@ pub struct Report {
     /// Earlier runs of the same work on this machine, the oldest first; not in the files that are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Earlier>,
+    /// How runs of this work differ on this machine; empty as long as there are too few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Drift>,
     /// What limits the trust in the figures.
     pub warnings: Vec<String>,
     /// Cost of reading the clock.

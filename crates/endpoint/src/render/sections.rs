@@ -1,7 +1,9 @@
 //! What each server did, section by section; two stand beside each other in every picture.
 
+use page::escape;
+
 use super::{
-    Shown, digits, duration, escape, median,
+    Shown, digits, duration, median,
     svg::{self, Bar, Curve, Stack},
 };
 use crate::report::{Depth, Figure, Phase, Prompt};

@@ -3,7 +3,9 @@
 //! All are as wide as a phone and grow with the page up to a limit, so that their letters stay readable on both. Colours are those of
 //! the page's style sheet; a second server differs by its marks too, for those who see no difference of colour.
 
-use super::{digits, escape};
+use page::escape;
+
+use super::digits;
 
 const WIDTH: f64 = 360.0;
 const ROW: f64 = 40.0;

@@ -1,7 +1,9 @@
 //! How two servers stand to each other: ratios with their intervals, and how far their answers go together.
 
+use page::escape;
+
 use super::{
-    digits, escape,
+    digits,
     svg::{self, Span},
 };
 use crate::report::{Against, Ratio, Speed};

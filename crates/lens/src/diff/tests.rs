@@ -34,7 +34,7 @@ fn slower(mut fall: Waterfall, factor: f64) -> Waterfall {
 
 #[test]
 fn a_run_does_not_differ_from_itself() {
-    let same = compared(&run(), &run());
+    let same = compared(&run(), &run(), |_| 0.0);
     assert!(same.parts.is_empty());
     for level in &same.levels {
         assert_eq!(level.speed_up, Some(1.0), "{level:?}");
@@ -45,7 +45,7 @@ fn a_run_does_not_differ_from_itself() {
 
 #[test]
 fn a_slower_step_is_the_steps_own() {
-    let found = compared(&run(), &slower(run(), 1.25));
+    let found = compared(&run(), &slower(run(), 1.25), |_| 0.0);
     let at = |layer| {
         found
             .levels
@@ -84,7 +84,7 @@ fn the_first_level_that_both_know_owns_all_of_its_difference() {
             figure.samples.iter_mut().for_each(|ms| *ms /= 2.0);
         }
     }
-    let found = compared(&unknown(), &better);
+    let found = compared(&unknown(), &better, |_| 0.0);
     let owns: Vec<_> = found
         .levels
         .iter()
@@ -110,7 +110,7 @@ fn what_one_run_does_not_know_is_not_compared() {
         };
         level.loss = None;
     }
-    let found = compared(&run(), &silent);
+    let found = compared(&run(), &silent, |_| 0.0);
     assert!(
         found
             .levels
@@ -124,7 +124,7 @@ fn what_one_run_does_not_know_is_not_compared() {
 fn a_part_that_only_one_run_has() {
     let mut added = run();
     added.parts[1].name = "another".into();
-    let found = compared(&run(), &added);
+    let found = compared(&run(), &added, |_| 0.0);
     let names: Vec<_> = found
         .parts
         .iter()
@@ -137,4 +137,20 @@ fn a_part_that_only_one_run_has() {
 fn refusals_name_the_next_step() {
     let error = DiffError::Model(vec!["quantisation Q4_0 and Q8_0".into()]);
     assert!(error.to_string().contains("--across-models"));
+}
+
+#[test]
+fn a_drift_as_large_as_the_difference_leaves_none() {
+    let drift = |ln: f64| move |_| ln;
+    let found = compared(&run(), &slower(run(), 1.25), drift(0.3));
+    assert!(found.verdict.contains("no difference"), "{}", found.verdict);
+    let step = found.levels.iter().find(|l| l.layer == Layer::Step);
+    let interval = step.and_then(|l| l.interval).expect("an interval");
+    // 0.8 / exp(0.3) to 0.8 exp(0.3), and the readings' own.
+    assert!(
+        interval.low <= 0.593 && 1.079 <= interval.high,
+        "{interval:?}"
+    );
+    let found = compared(&run(), &slower(run(), 1.25), drift(0.1));
+    assert!(found.verdict.contains("0.800 times"), "{}", found.verdict);
 }

@@ -1,6 +1,8 @@
 //! What a token moves: bytes by depth, what the formats cost, and the dense twin.
 
-use super::{html::escape, plain, terminal::Style};
+use page::{escape, plain};
+
+use super::terminal::Style;
 use crate::{
     numbers::{amount, significant},
     report::{Anatomy, Report, Traffic},

@@ -1,6 +1,8 @@
 //! A conversation: what its user waits for, and what is computed again.
 
-use super::{html::escape, plain, terminal::Style};
+use page::{escape, plain};
+
+use super::terminal::Style;
 use crate::{
     numbers::significant,
     report::{Application, Reading, Turn},

@@ -1,6 +1,8 @@
 //! One picture to show around: both waterfalls, what ran on what, and the verdicts, as an SVG of 1200 by 630 that needs nothing else.
 
-use super::{html::escape, plain, waterfall_svg, wrap};
+use page::{escape, plain};
+
+use super::{waterfall_svg, wrap};
 use crate::{
     numbers::amount,
     report::{Report, Waterfall},

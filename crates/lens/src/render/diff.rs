@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{plain, terminal::Style, terminal::signed};
+use page::plain;
+
+use super::{terminal::Style, terminal::signed};
 use crate::{
     diff::{Comparison, Diff, LevelPair, PartPair, Side},
     numbers::significant,

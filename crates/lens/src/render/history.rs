@@ -1,9 +1,8 @@
 //! Earlier runs of the same work on this machine, as two curves with this run at their ends.
 
-use super::{
-    html::escape,
-    line_svg::{Chart, Line, Scale},
-};
+use page::escape;
+
+use super::line_svg::{Chart, Line, Scale};
 use crate::report::{Regime, Report};
 
 /// A section; nothing where there is no earlier run.

@@ -1,33 +1,17 @@
 //! The report as one HTML file: no script, nothing fetched, light or dark as the reader's system says.
 
+use page::{Page, escape};
+
 use super::{
-    anatomy, application, history, losses, plain, roofline_svg, samples, scaling, silicon,
-    silicon::known, sustained, task, terminal::signed, title, unexplained, waterfall_svg,
+    anatomy, application, history, losses, roofline_svg, samples, scaling, silicon, silicon::known,
+    sustained, task, terminal::signed, title, unexplained, waterfall_svg,
 };
 use crate::{
     numbers::{amount, significant},
     report::{Layer, Loss, Reading, Report, Waterfall},
 };
 
-/// The style of every report: colours by name, light and dark, cards, tables.
-pub const STYLE: &str = include_str!("report.css");
-
-/// For text and for quoted attributes.
-#[must_use]
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in plain(text).chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            _ => out.push(c),
-        }
-    }
-    out
-}
+const STYLE: &str = include_str!("report.css");
 
 /// The whole file.
 #[must_use]
@@ -41,6 +25,7 @@ pub fn html(report: &Report) -> String {
     }
     body += "</div>";
     body += HOW_TO_READ;
+    body += &format!("<p class=\"soft small\">{}</p>", report.ranges_in_words());
     if let Some(found) = &report.application {
         body += &application::html(found);
     }
@@ -63,15 +48,20 @@ pub fn html(report: &Report) -> String {
     body += &silicon::html(report);
     body += &silicon::machine(report);
     body += &samples::html(report);
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, \
-         initial-scale=1\"><title>{name}: from transistor to token</title><style>{STYLE}</style></head><body><main>{body}\
-         <footer class=\"soft small\">Sprag {}, schema {}, {} rounds in {:.0} s.</footer></main></body></html>\n",
-        escape(&report.sprag),
-        escape(&report.schema),
-        report.rounds,
-        report.elapsed_s
-    )
+    Page {
+        title: &format!("{name}: from transistor to token"),
+        style: STYLE,
+        main: &body,
+        footer: &format!(
+            "Sprag {}, schema {}, {} rounds in {:.0} s.",
+            escape(&report.sprag),
+            escape(&report.schema),
+            report.rounds,
+            report.elapsed_s
+        ),
+        data: "",
+    }
+    .html()
 }
 
 fn header(report: &Report) -> String {
@@ -204,7 +194,7 @@ fn levels(fall: &Waterfall) -> String {
         );
     }
     format!(
-        "<h3>Levels</h3><div class=\"scroll\"><table><tr><th>level</th><th class=\"n\">ms/token</th><th class=\"n\">19 in 20 readings</th><th class=\"n\">median</th><th class=\"n\">its 95% interval</th>\
+        "<h3>Levels</h3><div class=\"scroll\"><table><tr><th>level</th><th class=\"n\">ms/token</th><th class=\"n\">19 in 20</th><th class=\"n\">median</th><th class=\"n\">its 95% interval</th>\
          <th class=\"n\">tokens/s</th><th class=\"n\">factor</th><th>bound by</th><th>how</th></tr>{rows}</table></div>"
     )
 }

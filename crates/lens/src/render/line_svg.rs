@@ -1,6 +1,7 @@
 //! Curves as an SVG: one or several lines over a common axis, with ticks at round numbers.
 
-use super::html::escape;
+use page::escape;
+
 use crate::numbers::significant;
 
 const WIDTH: f64 = 520.0;

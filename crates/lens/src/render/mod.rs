@@ -18,20 +18,12 @@ mod waterfall_svg;
 
 pub use card::card;
 pub use diff::diff;
-pub use html::{STYLE, escape, html};
+pub use html::html;
 pub use terminal::terminal;
 
-use crate::report::{Layer, Loss, Profile, Waterfall};
+use page::plain;
 
-/// Foreign text on one line, without anything that a terminal obeys.
-#[must_use]
-pub fn plain(text: &str) -> String {
-    let visible = |c: char| {
-        let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns { '?' } else { c }
-    };
-    text.chars().map(visible).collect()
-}
+use crate::report::{Layer, Loss, Profile, Waterfall};
 
 /// Text in lines of at most `width` characters, but for longer words; at least one line.
 #[must_use]

@@ -1,7 +1,8 @@
 //! The roofline as an SVG: each part at its operations per byte and the operations per second that it reaches alone, under the roofs of
 //! bandwidth and arithmetic. Both axes logarithmic.
 
-use super::html::escape;
+use page::escape;
+
 use crate::{
     numbers::amount,
     report::{Part, Waterfall},

@@ -5,7 +5,8 @@
 
 use serde_json::Value;
 
-use super::escape;
+use page::escape;
+
 use crate::{numbers::significant, report::Report};
 
 /// Fields by which an element of a list is called, in this order.

@@ -1,9 +1,10 @@
 //! Steps at several depths and with several sequences, as a table.
 
+use page::{escape, plain};
+
 use super::{
-    html::{all_causes, escape, parts},
+    html::{all_causes, parts},
     line_svg::{Chart, Line, Scale},
-    plain,
     terminal::Style,
 };
 use crate::{

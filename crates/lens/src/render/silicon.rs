@@ -7,10 +7,10 @@ use silicon::{
     spec::Claim,
 };
 
+use page::{escape, plain};
+
 use super::{
-    html::escape,
     line_svg::{Chart, Line, Scale, binary},
-    plain,
     terminal::Style,
 };
 use crate::{

@@ -2,10 +2,10 @@
 
 use silicon::Fact;
 
+use page::{escape, plain};
+
 use super::{
-    html::escape,
     line_svg::{Chart, Line, Scale},
-    plain,
     terminal::Style,
 };
 use crate::{

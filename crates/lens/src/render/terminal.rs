@@ -65,6 +65,10 @@ pub fn terminal(report: &Report, color: bool, width: usize) -> String {
     for fall in [&report.prefill, &report.decode] {
         waterfall(&mut out, fall, &style);
     }
+    if style.is_wide() {
+        out.push('\n');
+        style.paragraph(&mut out, 2, &style.dim(&report.ranges_in_words()));
+    }
     silicon::terminal(&mut out, &report.roofline, &style);
     if let Some(found) = &report.application {
         application::terminal(&mut out, found, &style);
@@ -144,7 +148,7 @@ fn waterfall(out: &mut String, fall: &Waterfall, style: &Style) {
         "", "ms/token", "tokens/s", "factor"
     );
     if style.is_wide() {
-        heads += &format!("{:>RANGE$}", "19 in 20 readings");
+        heads += &format!("{:>RANGE$}", "19 in 20");
     }
     out.push_str(&format!("{}\n", style.dim(&heads)));
     let longest = fall

@@ -8,12 +8,14 @@ use silicon::{
     roofline::{Depth, Dram, Rate, Roofline, fork_join},
 };
 
-use super::{card, html, plain, terminal};
+use page::plain;
+
+use super::{card, html, terminal};
 use crate::{
     attribution::tests::{fall, known, spec, unknown},
     report::{
-        Bound, Earlier, Energy, EnergyUse, Figure, Format, ModelIdentity, Point, Profile, Regime,
-        Report, SCHEMA, Scaling, Second, Sustained, Work,
+        Bound, Earlier, Energy, EnergyUse, Figure, Format, Layer, ModelIdentity, Point, Profile,
+        Reading, Regime, Report, SCHEMA, Scaling, Second, Sustained, Work,
     },
 };
 
@@ -62,6 +64,7 @@ fn report(name: &str) -> Report {
     Report {
         schema: SCHEMA.into(),
         sprag: "0.0.0".into(),
+        build: None,
         date: "2026-01-02T03:04:05Z".into(),
         elapsed_s: 12.0,
         rounds: 8,
@@ -100,6 +103,7 @@ fn report(name: &str) -> Report {
         energy: None,
         sustained: None,
         history: Vec::new(),
+        drift: Vec::new(),
         scaling: Some(scaling()),
         warnings: vec!["the machine was busy".into()],
         timer: TimerCost {
@@ -391,6 +395,8 @@ fn earlier_runs_are_a_curve_and_a_sentence() {
             date: HOSTILE.into(),
             prefill_tokens_per_s: None,
             decode_tokens_per_s: Some(times * now),
+            build: None,
+            times: Vec::new(),
         })
         .into();
     let words = report.among_earlier().expect("two runs");
@@ -399,4 +405,64 @@ fn earlier_runs_are_a_curve_and_a_sentence() {
         "{words}"
     );
     assert!(html(&report).contains("decode from 400 to 200"));
+}
+
+#[test]
+fn ranges_know_how_runs_differ_after_four_runs() {
+    let mut now = report("a model");
+    let range = |report: &Report| {
+        let step = report.decode.levels.iter().find(|l| l.layer == Layer::Step);
+        match &step.expect("a step").ms_per_token {
+            Reading::Known { figure } => (figure.typical, figure.range.expect("a range")),
+            Reading::Unknown { .. } => panic!("unknown"),
+        }
+    };
+    let (typical, alone) = range(&now);
+    let earlier = |share: f64| {
+        let mut run = Earlier::of("a run".into(), &report("a model"));
+        for time in &mut run.times {
+            time.ms_per_token *= share;
+        }
+        run.decode_tokens_per_s = run.decode_tokens_per_s.map(|speed| speed / share);
+        run
+    };
+    now.build = Some("a build".into());
+    let runs = |now: &Report, shares: &[f64]| -> Vec<Earlier> {
+        let build = |share: &f64| Earlier {
+            build: now.build.clone(),
+            ..earlier(*share)
+        };
+        shares.iter().map(build).collect()
+    };
+    now.history = runs(&now, &[0.9, 1.1, 0.9]);
+    now.know_drift();
+    assert_eq!(range(&now), (typical, alone));
+    assert!(now.ranges_in_words().contains("after 4 runs"));
+    now.history = runs(&now, &[0.9, 1.1, 0.9, 1.1]);
+    now.know_drift();
+    // s is the standard deviation of ln 0.9, ln 1.1, ln 0.9 and ln 1.1; t for 3 degrees of freedom is 3.182.
+    let factor = (3.182 * (1.1_f64 / 0.9).ln() / 3.0_f64.sqrt() * 2.0_f64.sqrt()).exp();
+    let (_, wide) = range(&now);
+    assert!(
+        (wide.high / (typical * factor) - 1.0).abs() < 1e-3,
+        "{wide:?}"
+    );
+    assert!(
+        (wide.low / (typical / factor) - 1.0).abs() < 1e-3,
+        "{wide:?}"
+    );
+    assert!(now.ranges_in_words().contains("how 4 earlier runs"));
+    let words = now.among_earlier().expect("four runs");
+    assert!(words.contains("as runs of this build differ"), "{words}");
+    // A run is no part of what it is held against: one that is twice as slow is told.
+    now.history = runs(&now, &[0.5, 0.51, 0.49, 0.5]);
+    let words = now.among_earlier().expect("four runs");
+    assert!(
+        words.contains("slower than runs of this build differ"),
+        "{words}"
+    );
+    // Another build's runs say nothing of this one's drift.
+    now.build = Some("another".into());
+    now.know_drift();
+    assert!(now.drift.is_empty());
 }

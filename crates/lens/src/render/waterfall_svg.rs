@@ -1,6 +1,7 @@
 //! The waterfall as an SVG: one bar per level, what is carried over from the level before and what is lost on the way.
 
-use super::html::escape;
+use page::escape;
+
 use super::terminal::signed;
 use crate::{
     numbers::significant,

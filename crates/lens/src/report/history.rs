@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, Reading, Regime, Report, Waterfall};
+use super::{
+    Layer, Reading, Regime, Report, Waterfall,
+    drift::{quantile, spread},
+};
 use crate::numbers::significant;
 
 /// A run that was kept.
@@ -16,6 +19,23 @@ pub struct Earlier {
     pub prefill_tokens_per_s: Option<f64>,
     /// Speed of the answer, as the user saw it.
     pub decode_tokens_per_s: Option<f64>,
+    /// Which build it was; `None` where that is not known.
+    #[serde(default)]
+    pub build: Option<String>,
+    /// Of each level that was known.
+    #[serde(default)]
+    pub times: Vec<LevelTime>,
+}
+
+/// What a level took in an earlier run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LevelTime {
+    /// Regime of the level.
+    pub regime: Regime,
+    /// The level.
+    pub layer: Layer,
+    /// What stood for it.
+    pub ms_per_token: f64,
 }
 
 impl Earlier {
@@ -27,7 +47,27 @@ impl Earlier {
             date: report.date.clone(),
             prefill_tokens_per_s: report.prefill.speed(),
             decode_tokens_per_s: report.decode.speed(),
+            build: report.build.clone(),
+            times: [Regime::Prefill, Regime::Decode]
+                .into_iter()
+                .flat_map(|regime| {
+                    let levels = report.regime(regime).levels.iter();
+                    levels.filter_map(move |level| {
+                        Some(LevelTime {
+                            regime,
+                            layer: level.layer,
+                            ms_per_token: level.ms_per_token.value()?,
+                        })
+                    })
+                })
+                .collect(),
         }
+    }
+
+    pub(super) fn time(&self, regime: Regime, layer: Layer) -> Option<f64> {
+        let mut times = self.times.iter();
+        let found = times.find(|time| (time.regime, time.layer) == (regime, layer))?;
+        Some(found.ms_per_token)
     }
 
     pub(crate) fn speed(&self, regime: Regime) -> Option<f64> {
@@ -89,12 +129,9 @@ impl Report {
             let (Some(now), Some(low), Some(high)) = (fall.speed(), low, high) else {
                 continue;
             };
-            // A run's readings differ among themselves: what lies within them is no difference between runs.
-            let place = match fall.speeds() {
-                Some((_, most)) if most < low => "slower, beyond the spread of its own readings",
-                Some((least, _)) if least > high => "faster, beyond the spread of its own readings",
-                _ => "no difference beyond the spread of its readings",
-            };
+            let same = self.runs_of_this_build();
+            let same: Vec<f64> = same.iter().filter_map(|run| run.speed(regime)).collect();
+            let place = usual(now, &same).unwrap_or_else(|| by_readings(fall, low, high));
             let earlier = match (significant(low), significant(high)) {
                 (low, high) if low == high => low,
                 (low, high) => format!("{low} to {high}"),
@@ -112,5 +149,26 @@ impl Report {
             n => format!("{n} earlier runs of this"),
         };
         Some(format!("{runs}: {}", words.join("; ")))
+    }
+}
+
+/// Whether a speed is what earlier ones of the same build lead to expect; `None` of too few.
+fn usual(now: f64, earlier: &[f64]) -> Option<&'static str> {
+    let n = earlier.len() as f64;
+    let usual = quantile(earlier.len()) * spread(earlier)? * (1.0 + 1.0 / n).sqrt();
+    let mean = earlier.iter().map(|speed| speed.ln()).sum::<f64>() / n;
+    Some(match now.ln() - mean {
+        by if by < -usual => "slower than runs of this build differ among themselves",
+        by if by > usual => "faster than runs of this build differ among themselves",
+        _ => "as runs of this build differ among themselves",
+    })
+}
+
+/// Whether a speed is beyond the earlier ones, from `low` to `high`, by more than its own readings differ.
+fn by_readings(fall: &Waterfall, low: f64, high: f64) -> &'static str {
+    match fall.speeds() {
+        Some((_, most)) if most < low => "slower, beyond the spread of its own readings",
+        Some((least, _)) if least > high => "faster, beyond the spread of its own readings",
+        _ => "no difference beyond the spread of its readings",
     }
 }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use kernels::{MatMulVariant, Role, RuntimeProfile};
+use kernels::{Role, RuntimeProfile};
 use runtime::Engine;
 use silicon::roofline::Roofline;
 
@@ -50,10 +50,6 @@ pub(super) fn model(engine: &Engine) -> ModelIdentity {
 }
 
 pub(super) fn profile(profile: &RuntimeProfile) -> Profile {
-    let variant = match profile.matmul_variant {
-        MatMulVariant::Lanes => "lanes",
-        MatMulVariant::Amx => "amx",
-    };
     Profile {
         threads: profile.threads,
         pinning: profile.pinning.name().to_owned(),
@@ -61,7 +57,7 @@ pub(super) fn profile(profile: &RuntimeProfile) -> Profile {
         isa: profile.isa.name().to_owned(),
         prefill_chunk: profile.prefill_chunk,
         matmul_tile: profile.matmul_tile,
-        matmul_variant: variant.to_owned(),
+        matmul_variant: profile.matmul_variant.name().to_owned(),
         float_products: profile.float_products_here().name().to_owned(),
         matvec_streams: profile.matvec_streams,
         prefetch_bytes: profile.prefetch_bytes,

@@ -157,6 +157,7 @@ pub fn measure(
     Ok(Report {
         schema: SCHEMA.into(),
         sprag: env!("CARGO_PKG_VERSION").into(),
+        build: None,
         date: identity::now(),
         elapsed_s: clock.elapsed_ms() / 1e3,
         rounds: done,
@@ -172,6 +173,7 @@ pub fn measure(
         energy,
         sustained: None,
         history: Vec::new(),
+        drift: Vec::new(),
         prefill,
         decode,
         scaling,

@@ -9,9 +9,10 @@ use std::{
 use clap::Args;
 use lens::{
     Report,
-    render::plain,
     report::{Earlier, SCHEMA},
 };
+use page::plain;
+use ratchet::Digest;
 use serde::Serialize;
 use store::Store;
 
@@ -139,7 +140,7 @@ fn machine(report: &Report) -> String {
     name.map_or_else(|| "unnamed processor".to_owned(), Clone::clone)
 }
 
-/// Gives a report its earlier runs. Nothing that goes wrong with it is worth the run.
+/// Gives a report its earlier runs, and what they say of it. Nothing that goes wrong with it is worth the run.
 pub fn remember(found: &mut Report) {
     let paths = Store::open()
         .map_err(Failure::from)
@@ -152,6 +153,14 @@ pub fn remember(found: &mut Report) {
     let mut history: Vec<Earlier> = same.collect();
     history.sort_by_key(|run| order(&run.date, &run.id));
     found.history = history;
+    found.build = build();
+    found.know_drift();
+}
+
+/// Which build this is: what its executable holds.
+fn build() -> Option<String> {
+    let digest = Digest::of_file(&std::env::current_exe().ok()?).ok()?;
+    Some(digest.as_str().to_owned())
 }
 
 /// Keeps a report. Nothing that goes wrong with it is worth the run.

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::Args;
-use gate::{Decision, Reading};
-use lens::render::{STYLE, escape};
+use gate::{Decision, Kind, Reading};
+use page::{Page, escape};
 use ratchet::{Experiment, History, Place, proposer::Standing};
 
 use super::{TrackArgument, look::word, observe::reading_words};
@@ -49,18 +49,14 @@ fn safe(text: &str) -> String {
 fn page(place: &Place, history: &History) -> String {
     let judge = &place.track.file.judge;
     let name = safe(place.track.name());
-    let mut out = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{name}: sprag ratchet</title><style>{STYLE}\n{}</style></head><body><main>",
-        chart::STYLE
-    );
+    let mut out = String::new();
     out += &format!(
         "<h1>{name}</h1><p class=\"soft\">{}</p>",
         safe(&place.track.file.about)
     );
     out += &format!(
         "<div class=\"card\"><p class=\"verdict\">{}</p>{}</div>",
-        verdict(history),
+        verdict(history, place.track.settings.kind),
         facts(place, history)
     );
     out += &format!(
@@ -77,12 +73,18 @@ fn page(place: &Place, history: &History) -> String {
     out += &races(place, history);
     out += &proposers(history);
     out += &table(place, history);
-    out += "<footer class=\"soft small\">Made by <code>sprag ratchet report</code> from the track's ledger; <code>sprag ratchet verify</code> checks it.</footer></main></body></html>";
-    out
+    Page {
+        title: &format!("{name}: sprag ratchet"),
+        style: include_str!("report/report.css"),
+        main: &out,
+        footer: "Made by <code>sprag ratchet report</code> from the track's ledger; <code>sprag ratchet verify</code> checks it.",
+        data: "",
+    }
+    .html()
 }
 
 /// The one sentence that matters.
-fn verdict(history: &History) -> String {
+fn verdict(history: &History, kind: Kind) -> String {
     let won: Vec<&Decision> = history
         .races
         .values()
@@ -95,14 +97,14 @@ fn verdict(history: &History) -> String {
         let least = least.map_or_else(String::new, |least| {
             format!(
                 " At this noise a gain of about {} would be found in four of five races.",
-                super::look::small(least)
+                kind.amount(least, least)
             )
         });
         return format!("The champion stands after {experiments} experiments.{least}");
     }
     let all: Vec<String> = won
         .iter()
-        .map(|decision| safe(&decision.to_string()))
+        .map(|decision| safe(&decision.told(kind)))
         .collect();
     format!(
         "{} of {experiments} experiments moved the champion: {}.",
@@ -140,11 +142,12 @@ fn facts(place: &Place, history: &History) -> String {
             ),
         ));
         if let Some(noise) = gate.noise() {
+            let kind = gate.settings().kind;
             rows.push((
                 "noise",
                 format!(
                     "{} a reading, from {} readings",
-                    super::look::small(noise.screen.sigma),
+                    kind.amount(noise.screen.sigma, noise.screen.sigma),
                     noise.screen.dof + 1
                 ),
             ));
@@ -205,7 +208,7 @@ fn races(place: &Place, history: &History) -> String {
         );
         out += &chart::race(history, race);
         for decision in race.end.iter().chain(&race.gain) {
-            out += &format!("<p>{}</p>", safe(&decision.to_string()));
+            out += &format!("<p>{}</p>", safe(&decision.told(place.track.settings.kind)));
         }
         let readings: Vec<String> = race
             .readings

@@ -1,7 +1,7 @@
 //! The report's pictures: every experiment's screen, and the readings of a race.
 
 use gate::{Decision, Reading};
-use lens::render::escape;
+use page::escape;
 use ratchet::{History, Place, history::Race, proposer::Standing};
 
 use super::super::look::word;
@@ -12,15 +12,6 @@ const LEFT: f64 = 64.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 34.0;
-
-/// What the page's style lacks.
-pub const STYLE: &str = "\
-.dot { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin-right: 6px; background: var(--soft); }
-.dot.merged { background: var(--cached); } .dot.kept { background: var(--accent); } .dot.dropped { background: var(--third); } .dot.refused { background: var(--lost); }
-svg .point { fill: var(--lost); fill-opacity: .8; } svg .point.merged { fill: var(--cached); } svg .point.kept { fill: var(--accent); }
-svg .point.dropped { fill: var(--third); } svg .point.void { fill: var(--soft); }
-svg .band { fill: var(--accent); fill-opacity: .12; } svg .champion { stroke: var(--accent); stroke-width: 2; fill: none; }
-code { font-size: .92em; }";
 
 /// A frame of values with its ticks.
 struct Frame {

@@ -436,7 +436,7 @@ pub struct Report {
     pub schema: Cow<'static, str>,
     /// Version of Sprag.
     pub sprag: Cow<'static, str>,
-    /// Which build of it, as a digest; `None` where nobody asked, and in reports of an earlier version.
+    /// Which build of it, in whatever tells builds apart; `None` where nobody asked, and in reports of an earlier version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<String>,
     /// When it was finished, RFC 3339 in UTC.

@@ -73,7 +73,7 @@ const STREAM_SAMPLES: usize = 3;
 const WARM_EVERY: usize = 3;
 /// Passes of decode for one generation.
 const GENERATE_EVERY: u64 = 4;
-/// For which conversations are timed.
+/// For which conversations are timed; half of it in a quick run.
 const CONVERSATIONS: Duration = Duration::from_secs(2);
 /// For which tokens are decoded to see what they take; the counters' steps must be small beside it.
 const ENERGY: Duration = Duration::from_secs(4);
@@ -105,14 +105,15 @@ pub fn measure(
         Plan::decode(program, profile, depth, 1),
     ];
     progress("warming up", falls * 0.3);
-    let mut rounds = Rounds::new(engine, &plans, depth, tokens)?;
+    let mut rounds = Rounds::new(engine, &plans, depth, tokens, !options.quick)?;
     let pool = PoolCosts::measure(engine.pool())?;
     let budget = Duration::from_secs(if options.quick { 9 } else { 45 });
     let done = rounds.all(&plans, budget, &mut |step, share| {
         progress(step, falls * (0.3 + 0.65 * share));
     })?;
     progress("a conversation", falls * 0.97);
-    let application = application::measure(engine, STORY, CONVERSATIONS);
+    let conversations = CONVERSATIONS / if options.quick { 2 } else { 1 };
+    let application = application::measure(engine, STORY, conversations);
     let application = application
         .map_err(|error| warnings.push(format!("no conversation was timed: {error}")))
         .ok();
@@ -222,6 +223,8 @@ struct Rounds<'e> {
     /// Prefill, decode.
     readings: [Readings; 2],
     streams: [Streams; 2],
+    /// Whether parts are timed with warm weights, too.
+    is_warm: bool,
 }
 
 impl<'e> Rounds<'e> {
@@ -230,6 +233,7 @@ impl<'e> Rounds<'e> {
         plans: &[Plan; 2],
         depth: usize,
         tokens: usize,
+        is_warm: bool,
     ) -> Result<Self, LensError> {
         let (text, prompt) = natural(engine, tokens)?;
         let text_tokens = prompt.len();
@@ -251,6 +255,7 @@ impl<'e> Rounds<'e> {
             text_tokens,
             readings: Default::default(),
             streams,
+            is_warm,
         })
     }
 
@@ -265,12 +270,8 @@ impl<'e> Rounds<'e> {
         let mut done = 0;
         while done < MIN_ROUNDS || (done < MAX_ROUNDS && !clock.has_passed(budget)) {
             let spent = clock.elapsed_ms() / 1e3 / budget.as_secs_f64();
-            let least = if done < MIN_ROUNDS {
-                done as f64 / MIN_ROUNDS as f64
-            } else {
-                1.0
-            };
-            progress(&format!("round {}", done + 1), spent.min(least));
+            let share = (done as f64 / MIN_ROUNDS as f64).min(1.0);
+            progress(&format!("round {}", done + 1), spent.min(share));
             self.run(plans, done as u64)?;
             done += 1;
         }
@@ -287,7 +288,7 @@ impl<'e> Rounds<'e> {
         }
         let [prefill, decode] = &mut self.readings;
         for turn in 0..DECODE_PASSES as u64 {
-            pass(bench, session.as_batch(), &plans[1], decode)?;
+            pass(bench, session.as_batch(), &plans[1], decode, self.is_warm)?;
             if turn.is_multiple_of(GENERATE_EVERY) {
                 let seed = round * DECODE_PASSES as u64 + turn;
                 decode.user.get_or_insert_default().extend(user::answer(
@@ -298,7 +299,7 @@ impl<'e> Rounds<'e> {
                 )?);
             }
         }
-        pass(bench, session.as_batch(), &plans[0], prefill)?;
+        pass(bench, session.as_batch(), &plans[0], prefill, self.is_warm)?;
         let prompt = bench.prompt(plans[0].tokens);
         prefill.user.get_or_insert_default().push(user::prompt(
             session,
@@ -316,6 +317,7 @@ fn pass(
     batch: &mut Batch<'_>,
     plan: &Plan,
     readings: &mut Readings,
+    is_warm: bool,
 ) -> Result<(), LensError> {
     if plan.regime == Regime::Decode {
         // A token's step follows another token's, not the reading of something else.
@@ -326,7 +328,7 @@ fn pass(
     readings.traced_ms.push(traced.wall_ms);
     readings.fork_join_ms.push(traced.fork_join_ms);
     readings.in_step.push(traced.parts);
-    if readings.alone.len().is_multiple_of(WARM_EVERY) {
+    if is_warm && readings.alone.len().is_multiple_of(WARM_EVERY) {
         readings
             .warm
             .push(bench.alone(batch, plan, |part| &part.warm)?);

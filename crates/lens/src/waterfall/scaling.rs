@@ -105,7 +105,7 @@ pub(super) fn measure(
                 Regime::Decode => DECODE_PASSES,
             };
             for _ in 0..passes {
-                pass(bench, &mut batch, plan, readings)?;
+                pass(bench, &mut batch, plan, readings, false)?;
             }
         }
         round += 1;

@@ -41,12 +41,12 @@ pub struct Dram {
     pub one_thread_gb_s: Rate,
     /// All threads read together.
     pub all_threads_gb_s: Rate,
-    /// STREAM's triad with ordinary stores; three arrays are counted, though a fourth part may move (see [`Stores`]). `None` in reports
-    /// of earlier versions.
+    /// STREAM's triad with ordinary stores; three arrays are counted, though a fourth part may move (see [`Stores`]). `None` in quick
+    /// runs, and in reports of earlier versions.
     #[serde(default)]
     pub triad_gb_s: Option<ByThreads>,
     /// STREAM's triad with stores that go around the caches, which save reading what is overwritten. `None` where they are not
-    /// implemented (only x86 has them), and in reports of earlier versions.
+    /// implemented (only x86 has them), in quick runs, and in reports of earlier versions.
     #[serde(default)]
     pub triad_streaming_stores_gb_s: Option<ByThreads>,
 }
@@ -176,7 +176,6 @@ impl Bandwidth {
         &mut self,
         dram: &mut Dram,
         threads: usize,
-        depth: Depth,
     ) -> Result<(), RooflineError> {
         if self.share_of_memory(threads) < triad::LEAST_BYTES {
             return Ok(());
@@ -184,7 +183,11 @@ impl Bandwidth {
         let mut triad = |stores| {
             let kernel = Kernel::of(Pattern::Triad(stores));
             kernel
-                .map(|kernel| by_threads(threads, |threads| self.of_memory(kernel, threads, depth)))
+                .map(|kernel| {
+                    by_threads(threads, |threads| {
+                        self.of_memory(kernel, threads, Depth::Full)
+                    })
+                })
                 .transpose()
         };
         dram.triad_gb_s = triad(Stores::Ordinary)?;
@@ -271,12 +274,11 @@ impl Bandwidth {
         threads: usize,
         depth: Depth,
     ) -> Result<Rate, RooflineError> {
-        let (rounds, budget_ms) = match (depth, kernel) {
-            (Depth::Quick, Kernel::Read(_)) => (8, 1000),
-            (Depth::Quick, Kernel::Triad(_)) => (8, 200),
-            (Depth::Full, _) => (40, 1000),
+        let rounds = match depth {
+            Depth::Quick => 8,
+            Depth::Full => 40,
         };
-        let budget = Duration::from_millis(budget_ms);
+        let budget = Duration::from_secs(1);
         let share = self.share_of_memory(threads);
         let bytes = self.set.bytes_mut();
         let shares: Vec<&mut [u8]> = bytes.chunks_exact_mut(share).take(threads).collect();

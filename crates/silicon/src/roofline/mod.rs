@@ -225,9 +225,9 @@ pub fn measure(
     step("memory latency");
     latency.push(latency::of(bandwidth.bytes(), depth)?);
     // Only now, since the walk of the latency wants zeros and the triad writes.
-    step("triad in memory");
-    bandwidth.add_dram_triad(&mut dram, threads, depth)?;
     if depth == Depth::Full {
+        step("triad in memory");
+        bandwidth.add_dram_triad(&mut dram, threads)?;
         step("triad by working set");
         bandwidth.add_triad(&mut by_size, threads)?;
     }

@@ -56,7 +56,7 @@ pub struct Arguments {
     /// Also decode for so long (90s, 5m, 1h), and watch speed, clock, temperature and power
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub sustain: Option<Duration>,
-    /// About 15 seconds instead of a minute: without the cache levels and the energy, and with fewer readings
+    /// About 15 seconds instead of a minute: without the cache levels, the triad and the energy, and with fewer readings
     #[arg(long)]
     pub quick: bool,
     /// Write the report as one HTML file that needs no network

@@ -27,13 +27,11 @@ fn a_quick_run_is_plausible_and_survives_json() {
         "{dram:?}"
     );
     assert!(dram.one_thread_gb_s.interval.is_some());
-    let triad = dram
-        .triad_gb_s
-        .as_ref()
-        .expect("every processor has ordinary stores");
-    for rate in [&triad.one_thread, &triad.all_threads] {
-        assert!(rate.median > 0.05 && rate.median < 20_000.0, "{rate:?}");
-    }
+    // A full run's, and the single figures' below.
+    assert_eq!(
+        (&dram.triad_gb_s, &dram.triad_streaming_stores_gb_s),
+        (&None, &None)
+    );
     for peak in &roofline.compute {
         assert!(peak.one_thread_gop_s.median > 0.01, "{peak:?}");
         // 64 TOP/s per core is far beyond any: a larger figure means that the compiler removed the work.

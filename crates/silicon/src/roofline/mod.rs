@@ -185,7 +185,7 @@ pub fn measure(
     check_threads(threads)?;
     let clock = Stopwatch::start();
     let kernels = compute::kernels();
-    let of = kernels.len() + if depth == Depth::Full { 10 } else { 6 };
+    let of = kernels.len() + if depth == Depth::Full { 10 } else { 5 };
     let mut done = 0;
     let mut step = |name: &str| {
         progress(Progress {

@@ -32,6 +32,7 @@ mod rope;
 mod rows;
 mod simd;
 mod token_shift;
+pub mod training;
 mod turns;
 mod wkv7;
 

@@ -16,6 +16,9 @@
 //! `q`, `gate` and the result `(tokens, heads, head_dim)`; `k` and `v` `(depth + tokens, kv_heads, head_dim)`: the cached
 //! positions, then the call's own. A cache in f16 is compared by rounding `k` and `v` to f16 before both sides see them.
 
+pub mod backward;
+pub mod output_gate;
+
 use crate::cost::{f32_bytes, product};
 use crate::{Case, Cost, glu, softcap};
 

@@ -11,6 +11,8 @@
 //! `x` and the result `(tokens, channels)`; `weight` `(channels, 4)`, as GGUF stores `ssm_conv1d`; `bias` `(channels)`, where there is one;
 //! `state` `(3, channels)`.
 
+pub mod backward;
+
 use crate::cost::{f32_bytes, product};
 use crate::{Case, Cost, glu};
 

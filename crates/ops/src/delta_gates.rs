@@ -14,6 +14,8 @@
 //! `b` and beta `(tokens, value_heads)`; `a` and alpha `(tokens, value_heads, channels)`; `decay_rate` `(value_heads)`; `dt_bias`
 //! `(value_heads, channels)`.
 
+pub mod backward;
+
 use crate::cost::{f32_bytes, product};
 use crate::{Case, Cost, glu};
 

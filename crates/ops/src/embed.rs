@@ -3,6 +3,8 @@
 //! # Shape
 //! `table`: `(rows, width)` rows of whole blocks; `tokens`: row indices; result `(tokens, width)`.
 
+pub mod backward;
+
 use std::fmt;
 
 use crate::cost::{f32_bytes, product};

@@ -36,6 +36,8 @@
 //! # Source
 //! Yang, Kautz and Hatamizadeh, *Gated Delta Networks*, 2024; its section on chunkwise training. Kimi Team, *Kimi Linear*, 2025.
 
+pub mod backward;
+
 use crate::cost::{f32_bytes, product};
 use crate::{Case, Cost};
 

@@ -6,6 +6,8 @@
 //! # Shape
 //! `x`, `z` and the result `(rows, width)`, a row per token and value head; `weight` `(width)`, shared by the heads.
 
+pub mod backward;
+
 use crate::cost::{f32_bytes, product};
 use crate::{Case, Cost, glu, rms_norm};
 

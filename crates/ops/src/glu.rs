@@ -14,6 +14,8 @@
 //! # Source
 //! Shazeer, *GLU Variants Improve Transformer*, 2020; Hendrycks and Gimpel, *Gaussian Error Linear Units*, 2016.
 
+pub mod backward;
+
 use crate::cost::{f32_bytes, product};
 use crate::{Case, Cost};
 

@@ -6,6 +6,8 @@
 //! # Shape
 //! `x` and the result `(rows, width)`, a row per token and head.
 
+pub mod backward;
+
 use crate::cost::{f32_bytes, product};
 use crate::{Case, Cost};
 

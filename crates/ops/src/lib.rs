@@ -10,20 +10,28 @@
 //! 4. `TOLERANCE`, the [`relative_error`] up to which a fast version counts as correct (compare with `<=`, so that NaN fails);
 //! 5. `cost(&Shape)`, what the call must move and compute, and `cases()`, the table that tests, timings and support lists share.
 //!
+//! What training needs has its derivative beside it: `<op>::backward` has `reference`, which takes the forward's inputs and the gradient
+//! of a loss with respect to its output, and returns `Gradients`, one for each input. Each is compared with finite differences of the
+//! forward, element by element. [`cross_entropy`] is where such gradients begin, [`adamw`] and [`muon`] are where they end.
+//!
 //! Slices are row-major with the last named dimension contiguous: `(tokens, heads, head_dim)` keeps a head's values together.
 //! References panic when a slice does not fit its shape: that is a mistake of the calling code, never of a file.
 //! Only bytes and values that come from files ([`dequantize`], [`encode`], and what builds on them) are answered with typed errors.
 
 pub mod activation;
+pub mod adamw;
 pub mod attention;
 pub mod causal_conv;
 pub mod cost;
+pub mod cross_entropy;
 pub mod delta_gates;
 pub mod dequantize;
 pub mod dtype;
 pub mod embed;
 pub mod encode;
 pub mod error;
+#[cfg(test)]
+mod finite_differences;
 pub mod gated_delta;
 pub mod gated_rms_norm;
 pub mod glu;
@@ -34,6 +42,7 @@ pub mod log_sum_exp;
 pub mod mamba2;
 pub mod matmul;
 pub mod mix;
+pub mod muon;
 pub mod pointwise;
 pub mod quantize;
 pub mod rg_lru;

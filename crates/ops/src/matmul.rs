@@ -16,6 +16,8 @@
 //! # Shape
 //! `weights`: `(outputs, inputs)` rows of whole blocks; `x`: `(tokens, inputs)`; result: `(tokens, outputs)`.
 
+pub mod backward;
+
 use crate::activation;
 use crate::cost::{f32_bytes, product};
 use crate::dequantize::{self, DequantizeError, Layout};

@@ -16,6 +16,8 @@
 //! # Source
 //! So et al., *Primer: Searching for Efficient Transformers for Language Modeling*, 2021, for the squared ReLU.
 
+pub mod backward;
+
 use crate::cost::{f32_bytes, product};
 use crate::{Case, Cost, glu, softcap};
 

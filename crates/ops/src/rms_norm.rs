@@ -9,6 +9,8 @@
 //! # Source
 //! Zhang and Sennrich, *Root Mean Square Layer Normalization*, 2019.
 
+pub mod backward;
+
 use crate::cost::{f32_bytes, product};
 use crate::{Case, Cost};
 

@@ -20,6 +20,8 @@
 //! # Source
 //! Su et al., *RoFormer: Enhanced Transformer with Rotary Position Embedding*, 2021.
 
+pub mod backward;
+
 use crate::cost::{f32_bytes, product};
 use crate::{Case, Cost};
 

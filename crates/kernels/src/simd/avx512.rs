@@ -216,6 +216,38 @@ impl Simd for Avx512 {
         _mm512_dpwssd_epi32(sum, a, b)
     }
     #[inline(always)]
+    unsafe fn transpose(rows: [__m512; 16]) -> [__m512; 16] {
+        // Four steps that exchange neighbours 1, 2, 4 and 8 apart; between them a register holds four lanes of four rows.
+        let mut pairs = rows;
+        for i in 0..8 {
+            let (a, b) = (rows[2 * i], rows[2 * i + 1]);
+            pairs[2 * i] = _mm512_unpacklo_ps(a, b);
+            pairs[2 * i + 1] = _mm512_unpackhi_ps(a, b);
+        }
+        let mut fours = rows;
+        for i in 0..4 {
+            for half in 0..2 {
+                let a = _mm512_castps_pd(pairs[4 * i + half]);
+                let b = _mm512_castps_pd(pairs[4 * i + 2 + half]);
+                fours[4 * i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+                fours[4 * i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+            }
+        }
+        // `fours[4 i + j]` holds in its quarter q lane 4 q + j of rows 4 i to 4 i + 3.
+        let mut out = rows;
+        for j in 0..4 {
+            let low = _mm512_shuffle_f32x4::<0x88>(fours[j], fours[4 + j]);
+            let high = _mm512_shuffle_f32x4::<0x88>(fours[8 + j], fours[12 + j]);
+            let low_odd = _mm512_shuffle_f32x4::<0xdd>(fours[j], fours[4 + j]);
+            let high_odd = _mm512_shuffle_f32x4::<0xdd>(fours[8 + j], fours[12 + j]);
+            out[j] = _mm512_shuffle_f32x4::<0x88>(low, high);
+            out[8 + j] = _mm512_shuffle_f32x4::<0xdd>(low, high);
+            out[4 + j] = _mm512_shuffle_f32x4::<0x88>(low_odd, high_odd);
+            out[12 + j] = _mm512_shuffle_f32x4::<0xdd>(low_odd, high_odd);
+        }
+        out
+    }
+    #[inline(always)]
     unsafe fn store_bytes(p: *mut u8, a: __m512i) {
         _mm512_storeu_si512(p.cast(), a);
     }

@@ -11,12 +11,14 @@ pub enum Isa {
     Avx2,
     /// The same with AVX-VNNI.
     AvxVnni,
+    /// AVX-512 F, BW, VL and DQ without VNNI: for training, which has no products of integers. Elsewhere it is as AVX2.
+    Avx512F,
     /// AVX-512 F, BW, VL, DQ and VNNI.
     Avx512,
 }
 
 impl Isa {
-    /// Of each kind of processor the slowest first.
+    /// Of each kind of processor the slowest first; [`Isa::Avx512F`] runs no model.
     const ALL: [Self; 5] = [
         Self::Portable,
         Self::Neon,
@@ -32,6 +34,16 @@ impl Isa {
         best.unwrap_or(Self::Portable)
     }
 
+    /// The best set of this processor for training.
+    #[must_use]
+    pub fn detect_for_training() -> Self {
+        let best = Self::detect();
+        if best != Self::Avx512 && Self::Avx512F.is_available() {
+            return Self::Avx512F;
+        }
+        best
+    }
+
     /// Whether this processor has it.
     #[must_use]
     pub fn is_available(self) -> bool {
@@ -39,18 +51,18 @@ impl Isa {
         {
             use std::arch::is_x86_feature_detected as has;
             let avx2 = has!("avx2") && has!("fma") && has!("f16c");
+            let avx512f = avx2
+                && has!("avx512f")
+                && has!("avx512bw")
+                && has!("avx512vl")
+                && has!("avx512dq");
             match self {
                 Self::Portable => true,
                 Self::Neon => false,
                 Self::Avx2 => avx2,
                 Self::AvxVnni => avx2 && has!("avxvnni"),
-                Self::Avx512 => {
-                    avx2 && has!("avx512f")
-                        && has!("avx512bw")
-                        && has!("avx512vl")
-                        && has!("avx512dq")
-                        && has!("avx512vnni")
-                }
+                Self::Avx512F => avx512f,
+                Self::Avx512 => avx512f && has!("avx512vnni"),
             }
         }
         #[cfg(target_arch = "aarch64")]
@@ -75,6 +87,13 @@ impl Isa {
         all.filter(|isa| isa.is_available()).collect()
     }
 
+    /// Every set that training may run on, slowest first.
+    #[must_use]
+    pub fn available_for_training() -> Vec<Self> {
+        let all = Self::ALL.into_iter().chain([Self::Avx512F]);
+        all.filter(|isa| isa.is_available()).collect()
+    }
+
     /// The set of this name (`portable`, `neon`, `avx2`, `avx-vnni`, `avx512`), where the processor has it.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
@@ -89,6 +108,7 @@ impl Isa {
             Self::Neon => "neon",
             Self::Avx2 => "avx2",
             Self::AvxVnni => "avx-vnni",
+            Self::Avx512F => "avx512f",
             Self::Avx512 => "avx512",
         }
     }

@@ -234,6 +234,29 @@ pub(crate) trait Simd: Lanes {
     /// `sum` plus, in each lane, the products of two pairs of signed 16-bit numbers, wrapping.
     unsafe fn add_pairs(sum: Self::I, a: Self::I, b: Self::I) -> Self::I;
 
+    /// Lane `i` of row `j` becomes lane `j` of row `i`.
+    #[inline(always)]
+    unsafe fn transpose(rows: [Self::F; LANES]) -> [Self::F; LANES] {
+        let mut lanes = [[0.0f32; LANES]; LANES];
+        let mut turned = [[0.0f32; LANES]; LANES];
+        let mut out = rows;
+        // SAFETY: whole vectors of arrays of 16.
+        unsafe {
+            for (row, lanes) in rows.into_iter().zip(&mut lanes) {
+                Self::store(lanes.as_mut_ptr(), row);
+            }
+            for (i, row) in lanes.iter().enumerate() {
+                for (j, &x) in row.iter().enumerate() {
+                    turned[j][i] = x;
+                }
+            }
+            for (out, turned) in out.iter_mut().zip(&turned) {
+                *out = Self::load(turned.as_ptr());
+            }
+        }
+        out
+    }
+
     unsafe fn store_bytes(p: *mut u8, a: Self::B);
     /// Every byte minus `x`, wrapping.
     unsafe fn sub_byte(a: Self::B, x: u8) -> Self::B;
@@ -322,6 +345,17 @@ pub(crate) trait Kernel {
     }
 
     #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq")]
+    #[inline(never)]
+    unsafe fn enter_avx512f(self) -> Self::Out
+    where
+        Self: Sized,
+    {
+        // SAFETY: the caller's contract; the kernel calls nothing that needs VNNI.
+        unsafe { self.run::<Avx512>() }
+    }
+
+    #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
     #[inline(never)]
     unsafe fn enter_avx512(self) -> Self::Out
@@ -353,7 +387,7 @@ pub(crate) unsafe fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Out {
     match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has the features that `enter_avx2` enables, by the caller's contract.
-        Isa::Avx2 | Isa::AvxVnni => unsafe { kernel.enter_avx2() },
+        Isa::Avx2 | Isa::AvxVnni | Isa::Avx512F => unsafe { kernel.enter_avx2() },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: likewise for `Isa::Avx512`.
         Isa::Avx512 => unsafe { kernel.enter_avx512() },
@@ -376,6 +410,21 @@ pub(crate) unsafe fn dispatch_products<K: Kernel>(isa: Isa, kernel: K) -> K::Out
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has the features that `enter_avx_vnni` enables, by the caller's contract.
         Isa::AvxVnni => unsafe { kernel.enter_avx_vnni() },
+        // SAFETY: the caller's contract.
+        _ => unsafe { dispatch(isa, kernel) },
+    }
+}
+
+/// As [`dispatch`], for kernels without products of integers (nor [`Simd::call`]): they need no more of AVX-512 than its foundation.
+///
+/// # Safety
+/// As [`dispatch`].
+#[inline]
+pub(crate) unsafe fn dispatch_floats<K: Kernel>(isa: Isa, kernel: K) -> K::Out {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the processor has the features that `enter_avx512f` enables, by the caller's contract.
+        Isa::Avx512F | Isa::Avx512 => unsafe { kernel.enter_avx512f() },
         // SAFETY: the caller's contract.
         _ => unsafe { dispatch(isa, kernel) },
     }

@@ -1,0 +1,16 @@
+//! Small language models trained natively: a graph of operations with explicit backward passes, optimisers, data, checkpoints.
+//!
+//! A reader's order: [`graph`] (how a model is written down), [`plan`](crate::Program) (where its intermediate results lie), [`program`] (how
+//! it runs), [`model`] (the declared family), [`weights`].
+
+pub mod graph;
+pub mod model;
+mod plan;
+pub mod program;
+pub mod weights;
+
+pub use graph::{Batch, Graph, GraphError, Heads, Initial, Parameter, Role, Var};
+pub use kernels::training::{Into, Machine, Precision};
+pub use model::{Configuration, Mixer, Mlp};
+pub use program::{Program, ProgramError};
+pub use weights::Weights;

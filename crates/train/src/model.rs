@@ -1,0 +1,176 @@
+//! The declared family of models: decoder blocks of a mixer and a feed-forward network, described by a configuration.
+
+use serde::{Deserialize, Serialize};
+
+use crate::graph::{Batch, Graph, GraphError, Heads, Initial, Parameter, Role, Var};
+
+/// What mixes tokens in a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mixer {
+    /// Attention to all tokens before.
+    Full,
+    /// Attention to the last tokens, the window of the configuration.
+    Window,
+}
+
+/// A feed-forward network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mlp {
+    /// `down(silu(gate x) up x)`.
+    SwiGlu,
+    /// `down(max(up x, 0)^2)`.
+    SquaredRelu,
+}
+
+/// A model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Configuration {
+    /// Tokens.
+    pub vocabulary: usize,
+    /// Blocks.
+    pub layers: usize,
+    /// Channels of the residual stream.
+    pub width: usize,
+    /// Mixers of the layers, repeated from the first.
+    pub mixers: Vec<Mixer>,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Channels of a head.
+    pub head_dim: usize,
+    /// Tokens that windowed attention sees.
+    pub window: usize,
+    /// Feed-forward network.
+    pub mlp: Mlp,
+    /// Its channels.
+    pub hidden: usize,
+    /// Whether the output matrix is the embedding's.
+    pub tied: bool,
+    /// Of the logits.
+    pub soft_cap: Option<f32>,
+    /// Of the rotary embedding.
+    pub rope_base: f64,
+    /// Of the norms.
+    pub eps: f32,
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self {
+            vocabulary: 256,
+            layers: 6,
+            width: 384,
+            mixers: vec![Mixer::Full],
+            heads: 6,
+            kv_heads: 6,
+            head_dim: 64,
+            window: 128,
+            mlp: Mlp::SwiGlu,
+            hidden: 1024,
+            tied: false,
+            soft_cap: None,
+            rope_base: 10_000.0,
+            eps: 1e-5,
+        }
+    }
+}
+
+/// Deviation of the matrices at the start.
+const DEVIATION: f32 = 0.02;
+
+impl Configuration {
+    /// The model as a graph over a batch, its loss included. Names are those of GGUF files.
+    ///
+    /// # Errors
+    /// Sizes do not fit each other: named as the operation found them.
+    pub fn graph(&self, batch: Batch) -> Result<Graph, GraphError> {
+        let mut graph = Graph::new(batch)?;
+        let normal = Initial::Normal(DEVIATION);
+        let shape = [self.vocabulary, self.width];
+        let table = graph.parameter("token_embd.weight", shape, normal, Role::Embedding)?;
+        let mut x = graph.embed(table);
+        for layer in 0..self.layers {
+            x = self.block(&mut graph, layer, x)?;
+        }
+        let norm = self.norm(&mut graph, "output_norm.weight".to_owned(), self.width)?;
+        let x = graph.rms_norm(x, norm, self.eps)?;
+        let output = if self.tied {
+            table
+        } else {
+            graph.parameter("output.weight", shape, normal, Role::Embedding)?
+        };
+        graph.loss(x, output, self.soft_cap)?;
+        Ok(graph)
+    }
+
+    fn norm(&self, graph: &mut Graph, name: String, width: usize) -> Result<Parameter, GraphError> {
+        graph.parameter(name, [1, width], Initial::Constant(1.0), Role::Vector)
+    }
+
+    /// Pre-norm, mixer and feed-forward network, each added to the residual stream.
+    fn block(&self, graph: &mut Graph, layer: usize, x: Var) -> Result<Var, GraphError> {
+        let name = |what: &str| format!("blk.{layer}.{what}.weight");
+        let norm = self.norm(graph, name("attn_norm"), self.width)?;
+        let normed = graph.rms_norm(x, norm, self.eps)?;
+        let mixed = self.attention(graph, layer, normed)?;
+        let x = graph.add(x, mixed)?;
+        let norm = self.norm(graph, name("ffn_norm"), self.width)?;
+        let normed = graph.rms_norm(x, norm, self.eps)?;
+        let out = self.feed_forward(graph, layer, normed)?;
+        graph.add(x, out)
+    }
+
+    fn matrix(&self, graph: &mut Graph, layer: usize, what: &str, shape: [usize; 2]) -> Result<Parameter, GraphError> {
+        // Matrices that write into the residual stream begin smaller, so that its variance does not grow with the depth (GPT-2).
+        let is_last = matches!(what, "attn_output" | "ffn_down");
+        let deviation = if is_last { DEVIATION / (2.0 * self.layers as f32).sqrt() } else { DEVIATION };
+        let name = format!("blk.{layer}.{what}.weight");
+        graph.parameter(name, shape, Initial::Normal(deviation), Role::Matrix)
+    }
+
+    fn attention(&self, graph: &mut Graph, layer: usize, x: Var) -> Result<Var, GraphError> {
+        let queries = self.heads.saturating_mul(self.head_dim);
+        let keys = self.kv_heads.saturating_mul(self.head_dim);
+        let project = |graph: &mut Graph, what: &str, rows: usize| {
+            let weight = self.matrix(graph, layer, what, [rows, self.width])?;
+            graph.linear(x, weight)
+        };
+        let q = project(graph, "attn_q", queries)?;
+        let k = project(graph, "attn_k", keys)?;
+        let v = project(graph, "attn_v", keys)?;
+        let q = graph.rope(q, self.head_dim, self.head_dim, self.rope_base)?;
+        let k = graph.rope(k, self.head_dim, self.head_dim, self.rope_base)?;
+        let mixer = self.mixers.get(layer % self.mixers.len().max(1)).copied();
+        let heads = Heads {
+            queries: self.heads,
+            keys: self.kv_heads,
+            dim: self.head_dim,
+            window: (mixer == Some(Mixer::Window)).then_some(self.window),
+        };
+        let out = graph.attention([q, k, v], heads)?;
+        let weight = self.matrix(graph, layer, "attn_output", [self.width, queries])?;
+        graph.linear(out, weight)
+    }
+
+    fn feed_forward(&self, graph: &mut Graph, layer: usize, x: Var) -> Result<Var, GraphError> {
+        let inner = match self.mlp {
+            Mlp::SwiGlu => {
+                let gate = self.matrix(graph, layer, "ffn_gate", [self.hidden, self.width])?;
+                let up = self.matrix(graph, layer, "ffn_up", [self.hidden, self.width])?;
+                let (gate, up) = (graph.linear(x, gate)?, graph.linear(x, up)?);
+                graph.swiglu(gate, up)?
+            }
+            Mlp::SquaredRelu => {
+                let up = self.matrix(graph, layer, "ffn_up", [self.hidden, self.width])?;
+                let up = graph.linear(x, up)?;
+                graph.squared_relu(up)
+            }
+        };
+        let down = self.matrix(graph, layer, "ffn_down", [self.width, self.hidden])?;
+        graph.linear(inner, down)
+    }
+}

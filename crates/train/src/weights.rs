@@ -1,0 +1,123 @@
+//! Parameters' values, or anything of the same shapes: gradients, an optimiser's means.
+
+use std::ops::Range;
+
+use kernels::memory::{Aligned, OutOfMemory};
+
+use crate::graph::{Declared, Initial, Parameter};
+
+/// One array with every parameter at its place, each on a cache line's boundary.
+pub struct Weights {
+    values: Aligned<f32>,
+    places: Vec<Range<usize>>,
+}
+
+impl Weights {
+    /// Zeros in the shapes of `parameters`.
+    ///
+    /// # Errors
+    /// The system refuses the memory.
+    pub fn zeroed(parameters: &[Declared]) -> Result<Self, OutOfMemory> {
+        let mut end: usize = 0;
+        let mut places = Vec::with_capacity(parameters.len());
+        for one in parameters {
+            let start = end.next_multiple_of(16);
+            // Dimensions are at most 2^24 each: a product of two fits.
+            end = start.checked_add(one.rows * one.columns).ok_or(OutOfMemory { bytes: None })?;
+            places.push(start..end);
+        }
+        Ok(Self {
+            values: Aligned::zeroed(end)?,
+            places,
+        })
+    }
+
+    /// As every parameter begins. The numbers of a parameter depend on `seed`, its place and its shape.
+    ///
+    /// # Errors
+    /// The system refuses the memory.
+    pub fn initial(parameters: &[Declared], seed: u64) -> Result<Self, OutOfMemory> {
+        let mut weights = Self::zeroed(parameters)?;
+        for (index, one) in parameters.iter().enumerate() {
+            let mut random = Random::of(seed, index as u64);
+            for value in weights.get_mut(Parameter(index)) {
+                *value = match one.initial {
+                    Initial::Normal(deviation) => deviation * random.normal(),
+                    Initial::Uniform(from, to) => from + (to - from) * random.uniform(),
+                    Initial::LogUniform(from, to) => (from + (to - from) * random.uniform()).ln(),
+                    Initial::Constant(value) => value,
+                };
+            }
+        }
+        Ok(weights)
+    }
+
+    /// A parameter's values, in rows.
+    #[must_use]
+    pub fn get(&self, parameter: Parameter) -> &[f32] {
+        &self.values.as_slice()[self.places[parameter.0].clone()]
+    }
+
+    /// The same, to write.
+    #[must_use]
+    pub fn get_mut(&mut self, parameter: Parameter) -> &mut [f32] {
+        let place = self.places[parameter.0].clone();
+        &mut self.values.as_mut_slice()[place]
+    }
+
+    /// Where each parameter lies in [`Weights::all`].
+    #[must_use]
+    pub fn places(&self) -> &[Range<usize>] {
+        &self.places
+    }
+
+    /// Everything, zeros between parameters included.
+    #[must_use]
+    pub fn all(&self) -> &[f32] {
+        self.values.as_slice()
+    }
+
+    /// The same, to write.
+    #[must_use]
+    pub fn all_mut(&mut self) -> &mut [f32] {
+        self.values.as_mut_slice()
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood, *Fast Splittable Pseudorandom Number Generators*, 2014): a run is repeatable from its seed, on any
+/// version of any library.
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// One of many sequences of a seed.
+    pub(crate) fn of(seed: u64, sequence: u64) -> Self {
+        let mut first = Self(seed);
+        let mixed = first.next() ^ sequence.wrapping_mul(0xd134_2543_de82_ef95);
+        Self(Self(mixed).next())
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// 0 to below 1.
+    pub(crate) fn uniform(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1u32 << 24) as f32
+    }
+
+    /// 0 to below `limit`.
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        ((u128::from(self.next()) * u128::from(limit)) >> 64) as u64
+    }
+
+    /// By Box and Muller.
+    pub(crate) fn normal(&mut self) -> f32 {
+        let radius = (-2.0 * f64::from(1.0 - self.uniform()).ln()).sqrt();
+        let angle = std::f64::consts::TAU * f64::from(self.uniform());
+        (radius * angle.cos()) as f32
+    }
+}

@@ -1,16 +1,22 @@
 //! Small language models trained natively: a graph of operations with explicit backward passes, optimisers, data, checkpoints.
 //!
 //! A reader's order: [`graph`] (how a model is written down), [`plan`](crate::Program) (where its intermediate results lie), [`program`] (how
-//! it runs), [`model`] (the declared family), [`weights`].
+//! it runs), [`model`] (the declared family), [`data`], [`optimiser`], [`trainer`] (a run), [`checkpoint`] and [`export`] (what stays of it).
 
+pub mod checkpoint;
+pub mod data;
+pub mod export;
 pub mod graph;
 pub mod model;
+pub mod optimiser;
 mod plan;
 pub mod program;
+pub mod trainer;
 pub mod weights;
 
 pub use graph::{Batch, Graph, GraphError, Heads, Initial, Parameter, Role, Var};
 pub use kernels::training::{Into, Machine, Precision};
 pub use model::{Configuration, Mixer, Mlp};
 pub use program::{Program, ProgramError};
+pub use trainer::{Budget, Settings, Trainer, TrainError};
 pub use weights::Weights;

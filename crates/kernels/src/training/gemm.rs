@@ -257,6 +257,9 @@ unsafe fn run<R: Rounding>(isa: Isa, job: &Job, team: &Team<'_>) {
     }
 }
 
+/// Steps that are packed for all panels before the next where steps lie rows apart: as many pages are read by turns.
+const STEPS: usize = 32;
+
 /// Some panels of an operand, packed.
 struct Pack<R> {
     source: Source,
@@ -275,11 +278,16 @@ impl<R: Rounding> Kernel for Pack<R> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let (from, to) = (self.depth.start, self.depth.end);
-        for panel in self.panels {
-            let (first, at) = (self.first + panel * self.wide, self.to.wrapping_add(panel * self.panel_len));
-            // SAFETY: the contract of `gemm`: there is room for all panels.
-            unsafe { pack::<S, R>(self.source, first, self.wide, (from, to), at) };
+        let start = self.depth.start;
+        let steps = if self.source.row_step == 1 { STEPS } else { self.depth.len().max(1) };
+        for from in self.depth.clone().step_by(steps) {
+            let to = self.depth.end.min(from + steps);
+            for panel in self.panels.clone() {
+                let first = self.first + panel * self.wide;
+                let at = self.to.wrapping_add(panel * self.panel_len + (from - start) * self.wide);
+                // SAFETY: the contract of `gemm`: there is room for all panels. What is left behind some steps, the next overwrite.
+                unsafe { pack::<S, R>(self.source, first, self.wide, (from, to), at) };
+            }
         }
     }
 }

@@ -8,6 +8,9 @@
 
 use crate::simd::{LANES, Simd};
 
+/// Steps ahead that the right operand is asked for: it comes from the L2 cache.
+const AHEAD: usize = 16;
+
 /// Sums of `M` rows and `N` vectors over `depth` steps. The left number of row `m` at step `k` lies at `left + k * left_step + m * ACROSS`, the
 /// right vector `n` at `right + k * right_step + 16 n`.
 ///
@@ -28,6 +31,7 @@ pub(super) unsafe fn tile<S: Simd, const M: usize, const N: usize, const ACROSS:
             let mut vectors = [S::splat(0.0); N];
             for (n, vector) in vectors.iter_mut().enumerate() {
                 *vector = S::load(right.add(n * LANES));
+                S::prefetch(right.wrapping_add(AHEAD * right_step + n * LANES).cast());
             }
             for (m, sums) in sums.iter_mut().enumerate() {
                 let x = S::splat(*left.add(m * ACROSS));

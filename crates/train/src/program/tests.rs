@@ -68,7 +68,10 @@ fn gradients_are_slopes() {
                 .zip(&gradients.all()[place.clone()])
                 .map(|(&d, &g)| f64::from(d) * f64::from(g))
                 .sum();
-            let step = 1e-3;
+            // A thousandth of what the parameter is: less drowns in f32's rounding, more is no slope.
+            let values = &weights.all()[place.clone()];
+            let squares: f32 = values.iter().map(|w| w * w).sum();
+            let step = 1e-3 * (squares / values.len() as f32).sqrt();
             let mut at = |factor: f32| {
                 let before = weights.all()[place.clone()].to_vec();
                 for (w, d) in weights.all_mut()[place.clone()].iter_mut().zip(&direction) {
@@ -80,7 +83,9 @@ fn gradients_are_slopes() {
             };
             let found = (at(1.0) - at(-1.0)) / (2.0 * f64::from(step));
             let error = (found - slope).abs();
-            assert!(error <= 4e-3 * slope.abs() + 4e-4, "{place:?}: {slope}, measured {found}");
+            // Two losses of f32 are that uncertain.
+            let noise = 2e-7 / f64::from(step);
+            assert!(error <= 4e-3 * slope.abs() + noise, "{place:?}: {slope}, measured {found}");
         }
     }
 }

@@ -1,0 +1,474 @@
+//! A training run: batches, steps, evaluations and checkpoints, in the order of a budget.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use kernels::{
+    memory::OutOfMemory,
+    training::{IGNORED, Into, Machine, Precision},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    checkpoint::{self, CheckpointError, Saved},
+    data::{Splits, VOCABULARY},
+    graph::{Batch, Declared, GraphError, Parameter},
+    model::Configuration,
+    optimiser::{Optimisation, Optimiser},
+    program::{Program, ProgramError},
+    weights::Weights,
+};
+
+/// How operands of the large products are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arithmetic {
+    /// As f32.
+    F32,
+    /// Rounded to bfloat16, with f32 sums.
+    Bf16,
+}
+
+/// How a run goes about it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Steps {
+    /// Windows of a batch.
+    pub sequences: usize,
+    /// Tokens of a window.
+    pub positions: usize,
+    /// Batches whose gradients make one step.
+    pub accumulate: usize,
+    /// Of the weights' beginning and the windows.
+    pub seed: u64,
+    /// Of the products.
+    pub arithmetic: Arithmetic,
+    /// How much of the weights' moving average is kept at each step; 0 for none.
+    pub average: f32,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self {
+            sequences: 8,
+            positions: 256,
+            accumulate: 1,
+            seed: 1,
+            arithmetic: Arithmetic::F32,
+            average: 0.0,
+        }
+    }
+}
+
+/// Everything that decides a run but the text and the budget.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The model.
+    pub model: Configuration,
+    /// Its batches.
+    pub steps: Steps,
+    /// What moves it.
+    pub optimisation: Optimisation,
+}
+
+/// When a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Budget {
+    /// After so many steps.
+    Steps(u64),
+    /// After so many tokens were seen, repeats included.
+    Tokens(u64),
+    /// After so long, evaluations and checkpoints not counted.
+    Time(Duration),
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps made.
+    pub steps: u64,
+    /// Tokens seen.
+    pub tokens: u64,
+    /// Time of the steps.
+    pub elapsed: Duration,
+}
+
+impl Budget {
+    /// 0 at the beginning, 1 at the end.
+    #[must_use]
+    pub fn done(self, progress: &Progress) -> f64 {
+        match self {
+            Self::Steps(most) => progress.steps as f64 / most.max(1) as f64,
+            Self::Tokens(most) => progress.tokens as f64 / most.max(1) as f64,
+            Self::Time(most) => progress.elapsed.as_secs_f64() / most.as_secs_f64().max(1e-9),
+        }
+    }
+}
+
+/// Why a run is none, or no more.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A setting makes no sense.
+    #[error("{what} must be {expected}, and is {found}")]
+    Setting {
+        /// Its name.
+        what: &'static str,
+        /// In words.
+        expected: String,
+        /// What came.
+        found: String,
+    },
+    /// The model does not fit together.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// It cannot run.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// No memory for weights, gradients or the optimiser.
+    #[error("weights and what moves them: {0}")]
+    Memory(#[from] OutOfMemory),
+    /// A checkpoint was not written or read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Numbers are not finite any more.
+    #[error(
+        "step {step} diverged: {what}; the last loss was {last_loss:.4}, the learning rate {rate:.2e}, and the weights are as before this step"
+    )]
+    Diverged {
+        /// From 1.
+        step: u64,
+        /// What is not finite.
+        what: String,
+        /// Of the step before, in nats.
+        last_loss: f64,
+        /// AdamW's.
+        rate: f64,
+    },
+}
+
+/// What a step was.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Mean loss of its tokens, before it, in nats.
+    pub loss: f64,
+    /// Norm of all gradients, before clipping.
+    pub gradient_norm: f64,
+    /// AdamW's learning rate.
+    pub rate: f64,
+    /// Time it took.
+    pub elapsed: Duration,
+}
+
+/// How well a model foretells a text.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Bits for each byte of the text.
+    pub bits_per_byte: f64,
+    /// Bytes of the text.
+    pub bytes: usize,
+}
+
+/// What a checkpoint says about itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// `sprag.train/1`.
+    pub schema: String,
+    /// Of the run.
+    pub settings: Settings,
+    /// When it ends.
+    pub budget: Budget,
+    /// How far it is.
+    pub progress: Progress,
+    /// Of the last step, in nats.
+    pub last_loss: f64,
+}
+
+const SCHEMA: &str = "sprag.train/1";
+
+/// A run.
+pub struct Trainer {
+    settings: Settings,
+    budget: Budget,
+    splits: Splits,
+    machine: Machine,
+    program: Program,
+    declared: Vec<Declared>,
+    weights: Weights,
+    gradients: Weights,
+    /// Moving average of the weights.
+    average: Option<Weights>,
+    optimiser: Optimiser,
+    progress: Progress,
+    last_loss: f64,
+    tokens: Vec<u32>,
+    targets: Vec<u32>,
+}
+
+fn check(settings: &Settings, budget: Budget) -> Result<(), TrainError> {
+    let refuse = |what, expected: &str, found: String| TrainError::Setting {
+        what,
+        expected: expected.to_owned(),
+        found,
+    };
+    let (steps, optimisation) = (&settings.steps, &settings.optimisation);
+    if settings.model.vocabulary != VOCABULARY {
+        let found = settings.model.vocabulary.to_string();
+        return Err(refuse("model.vocabulary", "256 (tokens are bytes)", found));
+    }
+    if steps.accumulate == 0 {
+        return Err(refuse("steps.accumulate", "at least 1", "0".to_owned()));
+    }
+    if !(0.0..1.0).contains(&steps.average) {
+        return Err(refuse("steps.average", "0 to below 1", steps.average.to_string()));
+    }
+    for (what, value, most) in [
+        ("optimisation.rate", optimisation.rate, 10.0),
+        ("optimisation.muon_rate", optimisation.muon_rate, 10.0),
+        ("optimisation.warm_up", optimisation.warm_up, 1.0),
+        ("optimisation.last", optimisation.last, 1.0),
+        ("optimisation.beta1", optimisation.beta1, 0.999_999),
+        ("optimisation.beta2", optimisation.beta2, 0.999_999),
+        ("optimisation.eps", optimisation.eps, 1.0),
+        ("optimisation.decay", optimisation.decay, 10.0),
+    ] {
+        if !(0.0..=most).contains(&value) {
+            return Err(refuse(what, &format!("0 to {most}"), value.to_string()));
+        }
+    }
+    if !(optimisation.clip > 0.0) {
+        return Err(refuse("optimisation.clip", "above 0", optimisation.clip.to_string()));
+    }
+    let is_empty = match budget {
+        Budget::Steps(most) => most == 0,
+        Budget::Tokens(most) => most < (steps.sequences.saturating_mul(steps.positions).saturating_mul(steps.accumulate)) as u64,
+        Budget::Time(most) => most.is_zero(),
+    };
+    if is_empty {
+        return Err(refuse("the budget", "enough for one step", format!("{budget:?}")));
+    }
+    Ok(())
+}
+
+impl Trainer {
+    /// At the beginning of a run.
+    ///
+    /// # Errors
+    /// Settings make no sense, or there is no memory.
+    pub fn new(settings: Settings, budget: Budget, splits: Splits, mut machine: Machine) -> Result<Self, TrainError> {
+        check(&settings, budget)?;
+        let batch = Batch {
+            sequences: settings.steps.sequences,
+            positions: settings.steps.positions,
+        };
+        let graph = settings.model.graph(batch)?;
+        let declared = graph.parameters().to_vec();
+        let precision = match settings.steps.arithmetic {
+            Arithmetic::F32 => Precision::F32,
+            Arithmetic::Bf16 => Precision::Bf16,
+        };
+        let weights = Weights::initial(&declared, settings.steps.seed)?;
+        let average = (settings.steps.average > 0.0).then(|| Weights::initial(&declared, settings.steps.seed));
+        Ok(Self {
+            program: Program::new(graph, precision, &mut machine)?,
+            gradients: Weights::zeroed(&declared)?,
+            average: average.transpose()?,
+            optimiser: Optimiser::new(&declared, settings.optimisation)?,
+            weights,
+            declared,
+            splits,
+            budget,
+            settings,
+            machine,
+            progress: Progress::default(),
+            last_loss: (VOCABULARY as f64).ln(),
+            tokens: Vec::new(),
+            targets: Vec::new(),
+        })
+    }
+
+    /// Where a checkpoint left off; every number from there on is what it would have been.
+    ///
+    /// # Errors
+    /// The checkpoint is of another model or version, or there is no memory.
+    pub fn resume(saved: &Saved, splits: Splits, machine: Machine) -> Result<Self, TrainError> {
+        let about: About = saved.about()?;
+        let mut trainer = Self::new(about.settings, about.budget, splits, machine)?;
+        saved.read("weights", &trainer.declared, &mut trainer.weights)?;
+        saved.read("mean", &trainer.declared, &mut trainer.optimiser.mean)?;
+        saved.read("square", &trainer.declared, &mut trainer.optimiser.square)?;
+        if let Some(average) = &mut trainer.average {
+            saved.read("average", &trainer.declared, average)?;
+        }
+        trainer.optimiser.steps = about.progress.steps;
+        trainer.progress = about.progress;
+        trainer.last_loss = about.last_loss;
+        Ok(trainer)
+    }
+
+    /// Of the run.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// When it ends.
+    #[must_use]
+    pub const fn budget(&self) -> Budget {
+        self.budget
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub const fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Parameters in all.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        self.declared.iter().map(|one| one.rows * one.columns).sum()
+    }
+
+    /// Bytes of weights, gradients, optimiser and intermediate results.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let sets = 4 + usize::from(self.average.is_some());
+        self.program.activation_bytes() + sets * self.weights.all().len() * size_of::<f32>()
+    }
+
+    /// The text.
+    #[must_use]
+    pub const fn splits(&self) -> &Splits {
+        &self.splits
+    }
+
+    /// Whether the budget is spent.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.budget.done(&self.progress) >= 1.0
+    }
+
+    /// One step.
+    ///
+    /// # Errors
+    /// A loss or a gradient is not finite; the weights are as before.
+    pub fn step(&mut self) -> Result<Step, TrainError> {
+        let started = Instant::now();
+        let batch = self.program.graph().batch();
+        let accumulate = self.settings.steps.accumulate as u64;
+        let mut loss = 0.0;
+        for part in 0..accumulate {
+            let number = self.progress.steps * accumulate + part;
+            let seed = self.settings.steps.seed;
+            self.splits.train.windows(batch, seed, number, &mut self.tokens, &mut self.targets);
+            let into = if part == 0 { Into::Set } else { Into::Add };
+            let share = 1.0 / accumulate as f32;
+            let text = (&self.tokens[..], &self.targets[..]);
+            let gradients = (&mut self.gradients, into);
+            loss += self.program.gradients(&self.machine, &self.weights, text, share, gradients) / accumulate as f64;
+        }
+        let done = self.budget.done(&self.progress).min(1.0);
+        let rate = self.settings.optimisation.rate_at(done) * f64::from(self.settings.optimisation.rate);
+        if !loss.is_finite() {
+            return Err(self.diverged(format!("its loss is {loss}"), rate));
+        }
+        let moved = self.optimiser.step(&self.machine, &mut self.weights, &self.gradients, done);
+        if !moved.gradient_norm.is_finite() {
+            return Err(self.diverged(self.bad_gradient(), rate));
+        }
+        if let Some(average) = &mut self.average {
+            let keep = self.settings.steps.average;
+            for (average, weight) in average.all_mut().iter_mut().zip(self.weights.all()) {
+                *average = keep * *average + (1.0 - keep) * weight;
+            }
+        }
+        let elapsed = started.elapsed();
+        self.progress.steps += 1;
+        self.progress.tokens += accumulate * batch.tokens() as u64;
+        self.progress.elapsed += elapsed;
+        self.last_loss = loss;
+        Ok(Step {
+            loss,
+            gradient_norm: moved.gradient_norm,
+            rate: moved.rate,
+            elapsed,
+        })
+    }
+
+    fn diverged(&self, what: String, rate: f64) -> TrainError {
+        TrainError::Diverged {
+            step: self.progress.steps + 1,
+            what,
+            last_loss: self.last_loss,
+            rate,
+        }
+    }
+
+    fn bad_gradient(&self) -> String {
+        let bad = |index: &usize| self.gradients.get(Parameter(*index)).iter().any(|g| !g.is_finite());
+        let first = (0..self.declared.len()).find(bad);
+        first.map_or_else(
+            || "the gradients' sum of squares is too large for a number".to_owned(),
+            |index| format!("the gradient of {} is not finite", self.declared[index].name),
+        )
+    }
+
+    /// The weights that a user gets: their moving average, where there is one.
+    #[must_use]
+    pub fn result(&self) -> &Weights {
+        self.average.as_ref().unwrap_or(&self.weights)
+    }
+
+    /// Parameters as declared, in the order of the weights.
+    #[must_use]
+    pub fn declared(&self) -> &[Declared] {
+        &self.declared
+    }
+
+    /// Bits per byte of the validation text, by the result.
+    pub fn evaluate(&mut self) -> Evaluation {
+        let batch = self.program.graph().batch();
+        let (mut nats, mut bytes) = (0.0, 0);
+        for (tokens, targets) in self.splits.validation.every_byte(batch) {
+            let weights = self.average.as_ref().unwrap_or(&self.weights);
+            let losses = self.program.losses(&self.machine, weights, &tokens, &targets);
+            nats += losses.iter().copied().map(f64::from).sum::<f64>();
+            bytes += targets.iter().filter(|&&target| target != IGNORED).count();
+        }
+        Evaluation {
+            bits_per_byte: nats / bytes.max(1) as f64 / std::f64::consts::LN_2,
+            bytes,
+        }
+    }
+
+    /// Writes a checkpoint that [`Trainer::resume`] goes on from.
+    ///
+    /// # Errors
+    /// The system refuses; what was there is untouched.
+    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        let about = About {
+            schema: SCHEMA.to_owned(),
+            settings: self.settings.clone(),
+            budget: self.budget,
+            progress: self.progress,
+            last_loss: self.last_loss,
+        };
+        let mut sets = vec![
+            ("weights", &self.weights),
+            ("mean", &self.optimiser.mean),
+            ("square", &self.optimiser.square),
+        ];
+        if let Some(average) = &self.average {
+            sets.push(("average", average));
+        }
+        checkpoint::write(path, &about, &self.declared, &sets)
+    }
+}
+
+#[cfg(test)]
+mod tests;

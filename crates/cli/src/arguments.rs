@@ -7,6 +7,7 @@ use runtime::SamplingOptions;
 use crate::checkpoint::WeightArguments;
 use crate::commands::{
     bench, chat, convert, inspect, judge, lens, models, perplexity, pull, ratchet, run, tokenize,
+    train,
 };
 use crate::machine_profile;
 use crate::placement::WeightsIn;
@@ -50,6 +51,7 @@ pub enum Command {
     Ratchet(ratchet::Arguments),
     Judge(judge::Arguments),
     Tokenize(tokenize::Arguments),
+    Train(train::Arguments),
 }
 
 impl Arguments {
@@ -69,6 +71,7 @@ impl Arguments {
             Some(Command::Ratchet(_)) => ("ratchet", None),
             Some(Command::Judge(_)) => ("judge", None),
             Some(Command::Tokenize(a)) => ("tokenize", Some(&a.model)),
+            Some(Command::Train(_)) => ("train", None),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod ratchet;
 pub mod run;
 pub mod tokenize;
 mod tour;
+pub mod train;
 
 use crate::{
     arguments::{Arguments, Command},
@@ -36,5 +37,6 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Some(Command::Ratchet(a)) => ratchet::run(a, terminal),
         Some(Command::Judge(a)) => judge::run(a, terminal),
         Some(Command::Tokenize(a)) => tokenize::run(a, terminal),
+        Some(Command::Train(a)) => train::run(a, terminal),
     }
 }

@@ -15,6 +15,7 @@ use models::{ModelError, checkpoint::CheckpointError};
 use runtime::{ConstrainedError, ConstraintError, RuntimeError};
 use store::{PullError, ResolveError, StoreError};
 use text::{TemplateError, TokenizerError, TokenizerFilesError};
+use train::{ProgramError, TrainError, checkpoint, data, export};
 
 use crate::{
     quantity,
@@ -134,6 +135,12 @@ pub enum Failure {
     Broken(String),
     #[error("{0}")]
     Judge(String),
+    #[error(transparent)]
+    Train(#[from] train::TrainError),
+    #[error(transparent)]
+    Data(#[from] train::data::DataError),
+    #[error(transparent)]
+    Export(#[from] train::export::ExportError),
     #[error("interrupted")]
     Interrupted,
 }
@@ -196,6 +203,15 @@ impl Failure {
             Self::Query(_) => Exit::Usage,
             Self::Judge(_) => Exit::JudgesFault,
             Self::Seal(_) | Self::Ledger(_) | Self::Broken(_) => Exit::BadFile,
+            Self::Train(error) => train_exit(error),
+            Self::Data(data::DataError::Read { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                Exit::NotFound
+            }
+            Self::Data(_) => Exit::BadFile,
+            Self::Export(export::ExportError::Write(error)) => convert_exit(error),
+            Self::Export(_) => Exit::Internal,
             Self::Interrupted => Exit::Interrupted,
         }
     }
@@ -287,6 +303,19 @@ fn constraint_exit(error: &ConstraintError) -> Exit {
         ConstraintError::TooComplex { .. } | ConstraintError::Thread { .. } => Exit::DoesNotFit,
         ConstraintError::NotAllowed { .. } => Exit::Internal,
         _ => Exit::BadFile,
+    }
+}
+
+fn train_exit(error: &TrainError) -> Exit {
+    match error {
+        TrainError::Setting { .. } | TrainError::Graph(_) => Exit::Usage,
+        TrainError::Program(ProgramError::Graph(_)) => Exit::Usage,
+        TrainError::Program(_) | TrainError::Memory(_) => Exit::DoesNotFit,
+        TrainError::Checkpoint(checkpoint::CheckpointError::Write { source, .. }) => {
+            write_exit(source)
+        }
+        TrainError::Checkpoint(_) => Exit::BadFile,
+        TrainError::Diverged { .. } => Exit::DoesNotFit,
     }
 }
 

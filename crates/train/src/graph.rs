@@ -167,6 +167,9 @@ impl Graph {
                 return Err(error("batch", what, format!("1 to {MOST}"), number));
             }
         }
+        if batch.tokens() > MOST {
+            return Err(error("batch", "sequences times positions", format!("1 to {MOST}"), batch.tokens()));
+        }
         Ok(Self {
             batch,
             parameters: Vec::new(),

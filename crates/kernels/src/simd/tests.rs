@@ -1,6 +1,6 @@
 //! Every instruction set does the same, bit for bit, as the portable lanes; elementary functions are near f64.
 
-use super::{Isa, Kernel, LANES, Simd, dispatch, math};
+use super::{Isa, Kernel, LANES, Simd, dispatch, dispatch_floats, math};
 
 struct Functions<'a> {
     x: &'a [f32; LANES],
@@ -111,4 +111,49 @@ fn exp_of_a_masked_score_is_exactly_zero() {
     // SAFETY: `Functions` needs nothing beyond the instruction set.
     let got = unsafe { dispatch(Isa::detect(), Functions { x: &x }) };
     assert_eq!(got[0], 0.0);
+}
+
+/// Rows of the numbers from 0 on, transposed.
+struct Transposed;
+
+impl Kernel for Transposed {
+    type Out = [[f32; LANES]; LANES];
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) -> Self::Out {
+        let mut out = [[0.0f32; LANES]; LANES];
+        // SAFETY: arrays of 16 values; the processor has `S` by `dispatch`.
+        unsafe {
+            let mut rows = [S::splat(0.0); LANES];
+            for (i, row) in rows.iter_mut().enumerate() {
+                let mut lanes = [0.0f32; LANES];
+                for (j, lane) in lanes.iter_mut().enumerate() {
+                    *lane = (i * LANES + j) as f32;
+                }
+                *row = S::load(lanes.as_ptr());
+            }
+            for (out, row) in out.iter_mut().zip(S::transpose(rows)) {
+                S::store(out.as_mut_ptr(), row);
+            }
+        }
+        out
+    }
+}
+
+#[test]
+fn a_transposition_exchanges_rows_and_lanes() {
+    for isa in Isa::available_for_training() {
+        // SAFETY: `Transposed` needs nothing beyond the instruction set.
+        let out = unsafe { dispatch_floats(isa, Transposed) };
+        for (i, row) in out.iter().enumerate() {
+            for (j, &x) in row.iter().enumerate() {
+                assert_eq!(
+                    x,
+                    (j * LANES + i) as f32,
+                    "{}: row {i}, lane {j}",
+                    isa.name()
+                );
+            }
+        }
+    }
 }

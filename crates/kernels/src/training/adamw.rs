@@ -3,7 +3,10 @@
 //! `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g^2`, `p = p (1 - rate decay) - rate m' / (sqrt(v') + eps)` with the bias-corrected
 //! `m' = m / (1 - b1^t)` and `v' = v / (1 - b2^t)`. Source: Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, 2019.
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use super::{
     Machine,
@@ -37,9 +40,20 @@ const ELEMENTS: usize = 4096;
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn adamw(machine: &Machine, step: &AdamW, parameters: &mut [f32], gradient: &[f32], mean: &mut [f32], square: &mut [f32]) {
+pub fn adamw(
+    machine: &Machine,
+    step: &AdamW,
+    parameters: &mut [f32],
+    gradient: &[f32],
+    mean: &mut [f32],
+    square: &mut [f32],
+) {
     let len = parameters.len();
-    assert_eq!((gradient.len(), mean.len(), square.len()), (len, len, len), "lengths");
+    assert_eq!(
+        (gradient.len(), mean.len(), square.len()),
+        (len, len, len),
+        "lengths"
+    );
     let bias = |beta: f32| (1.0 - f64::from(beta).powf(step.step as f64)) as f32;
     let shared = [Shared::of(parameters), Shared::of(mean), Shared::of(square)];
     let gradient = Shared::read(gradient);
@@ -91,7 +105,10 @@ impl Kernel for Run<'_> {
                 store_first::<S>(m, mean, count);
                 store_first::<S>(v, square, count);
                 let root = S::sqrt(S::mul(square, S::splat(self.inverse_bias2)));
-                let change = S::div(S::mul(mean, S::splat(-self.rate)), S::add(root, S::splat(step.eps)));
+                let change = S::div(
+                    S::mul(mean, S::splat(-self.rate)),
+                    S::add(root, S::splat(step.eps)),
+                );
                 let kept = S::splat(1.0 - step.rate * step.decay);
                 store_first::<S>(p, S::fma(load_some::<S>(p, count), kept, change), count);
             }
@@ -102,29 +119,28 @@ impl Kernel for Run<'_> {
 /// The sum of squares, over fixed pieces in order.
 #[must_use]
 pub fn sum_of_squares(machine: &Machine, x: &[f32]) -> f64 {
-    let mut sums = vec![0.0f64; x.len().div_ceil(ELEMENTS)];
-    let pieces: Vec<_> = sums.iter_mut().map(std::sync::Mutex::new).collect();
+    // A piece's sum as its bits: atomics are what threads may write without a lock.
+    let sums: Vec<AtomicU32> = x.chunks(ELEMENTS).map(|_| AtomicU32::new(0)).collect();
     machine.pool.run(|team| {
-        for index in team.share(pieces.len()) {
+        for index in team.share(sums.len()) {
             let elements = &x[index * ELEMENTS..x.len().min((index + 1) * ELEMENTS)];
             // SAFETY: a slice; the processor has the set.
             let sum = unsafe { dispatch_floats(machine.isa, Squares(elements)) };
-            if let Ok(mut to) = pieces[index].lock() {
-                **to = sum;
-            }
+            sums[index].store(sum.to_bits(), Relaxed);
         }
     });
-    drop(pieces);
-    sums.iter().sum()
+    sums.into_iter()
+        .map(|sum| f64::from(f32::from_bits(sum.into_inner())))
+        .sum()
 }
 
 struct Squares<'a>(&'a [f32]);
 
 impl Kernel for Squares<'_> {
-    type Out = f64;
+    type Out = f32;
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) -> f64 {
+    unsafe fn run<S: Simd>(self) -> f32 {
         let len = self.0.len();
         // SAFETY: `len - at` values are left.
         unsafe {
@@ -133,7 +149,7 @@ impl Kernel for Squares<'_> {
                 let x = load_some::<S>(self.0.as_ptr().add(at), len - at);
                 sum = S::fma(x, x, sum);
             }
-            f64::from(S::sum(sum))
+            S::sum(sum)
         }
     }
 }

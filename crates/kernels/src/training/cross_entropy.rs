@@ -92,7 +92,14 @@ pub fn cross_entropy(
         let hidden = Matrix::of(&hidden[values.clone()], count, width);
         let logits = &mut logits[..count * vocabulary];
         let out = MatrixMut::of(logits, count, vocabulary);
-        gemm(machine, precision, hidden, weights.transposed(), Into::Set, out);
+        gemm(
+            machine,
+            precision,
+            hidden,
+            weights.transposed(),
+            Into::Set,
+            out,
+        );
         let shared = (Shared::of(logits), Shared::of(&mut losses[some.clone()]));
         let targets = &targets[some];
         machine.pool.run(|team| {
@@ -184,7 +191,11 @@ impl Rows<'_> {
             let log_sum = largest + S::sum(sum).ln();
             let is_ignored = target == IGNORED;
             let scale = if is_ignored { 0.0 } else { self.scale };
-            let at_target = if is_ignored { 0.0 } else { *z.add(target as usize) };
+            let at_target = if is_ignored {
+                0.0
+            } else {
+                *z.add(target as usize)
+            };
             for at in (0..self.vocabulary).step_by(LANES) {
                 let count = self.vocabulary - at;
                 let x = load_some::<S>(z.add(at), count);

@@ -17,7 +17,10 @@ pub fn embed(machine: &Machine, table: &[f32], width: usize, tokens: &[u32], out
             let token = tokens[i] as usize;
             let from = &table[token * width..(token + 1) * width];
             // SAFETY: row `i` of `out` exists, and is this piece's.
-            unsafe { out.at(i * width).copy_from_nonoverlapping(from.as_ptr(), width) };
+            unsafe {
+                out.at(i * width)
+                    .copy_from_nonoverlapping(from.as_ptr(), width)
+            };
         }
     });
 }
@@ -35,7 +38,10 @@ pub fn embed_backward(
 ) {
     assert_eq!(d_out.len(), tokens.len() * width, "gradient of the result");
     let rows = d_table.len() / width;
-    assert!(tokens.iter().all(|&token| (token as usize) < rows), "tokens of the table");
+    assert!(
+        tokens.iter().all(|&token| (token as usize) < rows),
+        "tokens of the table"
+    );
     if into == Into::Set {
         d_table.fill(0.0);
     }

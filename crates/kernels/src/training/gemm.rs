@@ -57,7 +57,11 @@ impl<'a> Matrix<'a> {
     /// When there are not as many values.
     #[must_use]
     pub fn of(values: &'a [f32], rows: usize, columns: usize) -> Self {
-        assert_eq!(values.len(), rows * columns, "a matrix of {rows} x {columns}");
+        assert_eq!(
+            values.len(),
+            rows * columns,
+            "a matrix of {rows} x {columns}"
+        );
         Self {
             values,
             rows,
@@ -79,7 +83,11 @@ impl<'a> Matrix<'a> {
     }
 
     fn source(self) -> Source {
-        let (row_step, column_step) = if self.transposed { (1, self.step) } else { (self.step, 1) };
+        let (row_step, column_step) = if self.transposed {
+            (1, self.step)
+        } else {
+            (self.step, 1)
+        };
         Source {
             at: self.values.as_ptr(),
             rows: self.rows,
@@ -104,8 +112,16 @@ impl<'a> MatrixMut<'a> {
     /// When there are not as many values.
     #[must_use]
     pub fn of(values: &'a mut [f32], rows: usize, columns: usize) -> Self {
-        assert_eq!(values.len(), rows * columns, "a matrix of {rows} x {columns}");
-        Self { values, rows, columns }
+        assert_eq!(
+            values.len(),
+            rows * columns,
+            "a matrix of {rows} x {columns}"
+        );
+        Self {
+            values,
+            rows,
+            columns,
+        }
     }
 }
 
@@ -125,7 +141,11 @@ pub fn gemm(
     out: MatrixMut<'_>,
 ) {
     assert_eq!(a.columns, b.rows, "columns of a and rows of b");
-    assert_eq!((a.rows, b.columns), (out.rows, out.columns), "shape of the product");
+    assert_eq!(
+        (a.rows, b.columns),
+        (out.rows, out.columns),
+        "shape of the product"
+    );
     if out.values.is_empty() {
         return;
     }
@@ -279,12 +299,18 @@ impl<R: Rounding> Kernel for Pack<R> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let start = self.depth.start;
-        let steps = if self.source.row_step == 1 { STEPS } else { self.depth.len().max(1) };
+        let steps = if self.source.row_step == 1 {
+            STEPS
+        } else {
+            self.depth.len().max(1)
+        };
         for from in self.depth.clone().step_by(steps) {
             let to = self.depth.end.min(from + steps);
             for panel in self.panels.clone() {
                 let first = self.first + panel * self.wide;
-                let at = self.to.wrapping_add(panel * self.panel_len + (from - start) * self.wide);
+                let at = self
+                    .to
+                    .wrapping_add(panel * self.panel_len + (from - start) * self.wide);
                 // SAFETY: the contract of `gemm`: there is room for all panels. What is left behind some steps, the next overwrite.
                 unsafe { pack::<S, R>(self.source, first, self.wide, (from, to), at) };
             }
@@ -326,7 +352,11 @@ impl Multiply<'_> {
             let block = Block {
                 job,
                 depth: self.depth.len(),
-                into: if self.depth.start == 0 { job.into } else { Into::Add },
+                into: if self.depth.start == 0 {
+                    job.into
+                } else {
+                    Into::Add
+                },
                 left: job.left.wrapping_add(panel * panel_len(job.depth, M)),
                 rows: row..job.rows.end.min(row + M),
                 columns: self.columns.clone(),
@@ -380,7 +410,11 @@ unsafe fn row_of_tiles<S: Simd, const M: usize, const N: usize>(block: &Block<'_
                 for (m, row) in buffer.iter().enumerate().take(block.rows.len()) {
                     for (n, &sum) in row.iter().enumerate().take(there) {
                         let out = out.add(m * job.columns + n);
-                        *out = if block.into == Into::Add { *out + sum } else { sum };
+                        *out = if block.into == Into::Add {
+                            *out + sum
+                        } else {
+                            sum
+                        };
                     }
                 }
             }

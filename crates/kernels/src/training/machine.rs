@@ -51,7 +51,11 @@ impl Machine {
     /// # Panics
     /// If the processor does not have `isa`.
     pub fn of(threads: usize, isa: Isa) -> Result<Self, NoMachine> {
-        assert!(isa.is_available(), "{} is not of this processor", isa.name());
+        assert!(
+            isa.is_available(),
+            "{} is not of this processor",
+            isa.name()
+        );
         // Operations follow one another closely: a worker looks for the next for about a millisecond before it sleeps.
         let pool = Pool::new(threads, 20_000, 2_000).map_err(NoMachine::Threads)?;
         let scratch = Aligned::zeroed(super::gemm::SCRATCH).map_err(NoMachine::Memory)?;
@@ -67,7 +71,10 @@ impl Machine {
     /// # Errors
     /// The system refuses it.
     pub fn reserve(&mut self, len: usize) -> Result<(), OutOfMemory> {
-        let scratch = self.scratch.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let scratch = self
+            .scratch
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
         if scratch.len() < len {
             *scratch = Aligned::zeroed(len)?;
         }

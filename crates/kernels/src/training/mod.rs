@@ -27,7 +27,8 @@ pub use embed::{embed, embed_backward};
 pub use gemm::{Matrix, MatrixMut, Precision, gemm};
 pub use machine::{Machine, NoMachine};
 pub use pointwise::{
-    add, scale, scale_in_place, sigmoid_gate, sigmoid_gate_backward, squared_relu, squared_relu_backward, swiglu, swiglu_backward,
+    add, scale, scale_in_place, sigmoid_gate, sigmoid_gate_backward, squared_relu,
+    squared_relu_backward, swiglu, swiglu_backward,
 };
 pub use rms_norm::{Kept, rms_norm, rms_norm_backward, rms_norm_scratch};
 pub use rope::{Angles, Turn, rope};

@@ -9,9 +9,7 @@ use super::{
     Into, Machine,
     shared::{Shared, load_some},
 };
-use crate::{
-    simd::{Kernel, LANES, Simd, dispatch_floats, math, store_first},
-};
+use crate::simd::{Kernel, LANES, Simd, dispatch_floats, math, store_first};
 
 /// `I` numbers to `O` numbers.
 trait Pointwise<const I: usize, const O: usize>: Copy + Sync {
@@ -82,7 +80,8 @@ impl<P: Pointwise<I, O>, const I: usize, const O: usize> Kernel for Elements<P, 
                 for (x, from) in x.iter_mut().zip(&self.inputs) {
                     *x = load_some::<S>(from.at(at), count);
                 }
-                for (mut y, &(to, into)) in self.operation.of::<S>(x).into_iter().zip(&self.outputs) {
+                for (mut y, &(to, into)) in self.operation.of::<S>(x).into_iter().zip(&self.outputs)
+                {
                     if into == Into::Add {
                         y = S::add(load_some::<S>(to.at(at), count), y);
                     }
@@ -132,6 +131,21 @@ pub fn scale_in_place(machine: &Machine, factor: f32, x: &mut [f32]) {
     share(machine, Scaled(factor), [x], [(x, Into::Set)], len);
 }
 
+/// `s = sigmoid(x)` and `1 - s`, as exact where s is nearly 1: with `e = exp(-x)` they are `1 / (1 + e)` and `e / (1 + e)`.
+///
+/// # Safety
+/// The features of `S` are there.
+#[inline(always)]
+pub(super) unsafe fn sigmoids<S: Simd>(x: S::F) -> (S::F, S::F) {
+    // SAFETY: lane arithmetic only.
+    unsafe {
+        let one = S::splat(1.0);
+        let e = math::exp::<S>(S::sub(S::splat(0.0), x));
+        let s = S::div(one, S::add(one, e));
+        (s, S::mul(e, s))
+    }
+}
+
 #[derive(Clone, Copy)]
 struct SwiGlu;
 
@@ -148,10 +162,10 @@ impl Pointwise<3, 2> for SwiGlu {
     unsafe fn of<S: Simd>(self, [gate, up, dy]: [S::F; 3]) -> [S::F; 2] {
         // SAFETY: lane arithmetic only.
         unsafe {
-            let s = math::sigmoid::<S>(gate);
+            let (s, rest) = sigmoids::<S>(gate);
             let silu = S::mul(gate, s);
             // s (1 + g (1 - s)) = s + silu (1 - s)
-            let slope = S::fma(silu, S::sub(S::splat(1.0), s), s);
+            let slope = S::fma(silu, rest, s);
             [S::mul(S::mul(dy, up), slope), S::mul(dy, silu)]
         }
     }
@@ -222,9 +236,9 @@ impl Pointwise<3, 2> for SigmoidGate {
     unsafe fn of<S: Simd>(self, [x, gate, dy]: [S::F; 3]) -> [S::F; 2] {
         // SAFETY: lane arithmetic only.
         unsafe {
-            let s = math::sigmoid::<S>(gate);
+            let (s, rest) = sigmoids::<S>(gate);
             let dx = S::mul(dy, s);
-            [dx, S::mul(S::mul(dx, x), S::sub(S::splat(1.0), s))]
+            [dx, S::mul(S::mul(dx, x), rest)]
         }
     }
 }

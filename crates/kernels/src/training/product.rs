@@ -19,14 +19,31 @@ const AHEAD: usize = 16;
 #[inline(always)]
 pub(super) unsafe fn tile<S: Simd, const M: usize, const N: usize, const ACROSS: usize>(
     depth: usize,
-    mut left: *const f32,
+    left: *const f32,
     left_step: usize,
-    mut right: *const f32,
+    right: *const f32,
     right_step: usize,
 ) -> [[S::F; N]; M] {
     // SAFETY: the caller's contract.
     unsafe {
-        let mut sums = [[S::splat(0.0); N]; M];
+        let sums = [[S::splat(0.0); N]; M];
+        tile_onto::<S, M, N, ACROSS>(sums, depth, (left, left_step), (right, right_step))
+    }
+}
+
+/// As [`tile`], going on from `sums`: a chain over several calls does not depend on where it is cut.
+///
+/// # Safety
+/// As [`tile`].
+#[inline(always)]
+pub(super) unsafe fn tile_onto<S: Simd, const M: usize, const N: usize, const ACROSS: usize>(
+    mut sums: [[S::F; N]; M],
+    depth: usize,
+    (mut left, left_step): (*const f32, usize),
+    (mut right, right_step): (*const f32, usize),
+) -> [[S::F; N]; M] {
+    // SAFETY: the caller's contract.
+    unsafe {
         for _ in 0..depth {
             let mut vectors = [S::splat(0.0); N];
             for (n, vector) in vectors.iter_mut().enumerate() {
@@ -89,10 +106,16 @@ pub(super) unsafe fn pack<S: Simd, R: Rounding>(
     let there = wide.min(source.rows - first);
     // SAFETY: rows below `first + there` and columns below `to` exist; what is stored beyond a row is written again or behind the panel.
     unsafe {
-        let start = source.at.add(first * source.row_step + from * source.column_step);
+        let start = source
+            .at
+            .add(first * source.row_step + from * source.column_step);
         if source.row_step == 1 {
             let readable = wide.next_multiple_of(LANES) <= source.rows - first;
-            let there = if readable { wide.next_multiple_of(LANES) } else { there };
+            let there = if readable {
+                wide.next_multiple_of(LANES)
+            } else {
+                there
+            };
             pack_along::<S, R>(start, source.column_step, there, wide, to - from, panel);
         } else {
             pack_across::<S, R>(start, source.row_step, there, wide, to - from, panel);
@@ -120,7 +143,8 @@ unsafe fn pack_along<S: Simd, R: Rounding>(
             }
             if whole < wide {
                 let mut rest = [0.0f32; LANES];
-                rest.as_mut_ptr().copy_from_nonoverlapping(from.add(whole), there - whole);
+                rest.as_mut_ptr()
+                    .copy_from_nonoverlapping(from.add(whole), there - whole);
                 S::store(to.add(whole), R::round::<S>(S::load(rest.as_ptr())));
                 for i in (whole + LANES..wide).step_by(LANES) {
                     S::store(to.add(i), S::splat(0.0));
@@ -159,7 +183,11 @@ unsafe fn pack_across<S: Simd, R: Rounding>(
         }
         for k in whole..count {
             for i in 0..wide {
-                let x = if i < there { *start.add(i * step + k) } else { 0.0 };
+                let x = if i < there {
+                    *start.add(i * step + k)
+                } else {
+                    0.0
+                };
                 *panel.add(k * wide + i) = R::round_one(x);
             }
         }

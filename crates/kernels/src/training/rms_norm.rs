@@ -172,7 +172,9 @@ impl Kernel for Backward {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let width = self.width;
-        let sums = self.sums.at(self.rows.start / PIECE * width.next_multiple_of(LANES));
+        let sums = self
+            .sums
+            .at(self.rows.start / PIECE * width.next_multiple_of(LANES));
         // SAFETY: `width` values from `row * width` on; a piece's sums are whole vectors.
         unsafe {
             for at in (0..width).step_by(LANES) {

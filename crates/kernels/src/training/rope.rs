@@ -57,10 +57,20 @@ pub enum Turn {
 ///
 /// # Panics
 /// When `x` is not whole sequences, or the heads are smaller than what is rotated.
-pub fn rope(machine: &Machine, angles: &Angles, head_dim: usize, heads: usize, turn: Turn, x: &mut [f32]) {
+pub fn rope(
+    machine: &Machine,
+    angles: &Angles,
+    head_dim: usize,
+    heads: usize,
+    turn: Turn,
+    x: &mut [f32],
+) {
     let width = heads * head_dim;
     assert!(2 * angles.pairs <= head_dim, "channels of a head");
-    assert!(x.len().is_multiple_of(width * angles.positions), "whole sequences");
+    assert!(
+        x.len().is_multiple_of(width * angles.positions),
+        "whole sequences"
+    );
     let tokens = x.len() / width;
     let x = Shared::of(x);
     machine.for_pieces(tokens, |tokens| {
@@ -100,8 +110,10 @@ impl Kernel for Run<'_> {
                     let count = pairs - at;
                     // SAFETY: `count` pairs are left of the head and of the angles.
                     unsafe {
-                        let cosine = load_some::<S>(self.angles.cosines.as_ptr().add(row + at), count);
-                        let mut sine = load_some::<S>(self.angles.sines.as_ptr().add(row + at), count);
+                        let cosine =
+                            load_some::<S>(self.angles.cosines.as_ptr().add(row + at), count);
+                        let mut sine =
+                            load_some::<S>(self.angles.sines.as_ptr().add(row + at), count);
                         if self.turn == Turn::Back {
                             sine = S::sub(S::splat(0.0), sine);
                         }

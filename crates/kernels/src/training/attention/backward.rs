@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use super::{
-    AttentionShape, Head, Pieces, QUERIES, forward::pack_panels, give_rows, lanes_that_see, over_keys,
+    AttentionShape, Head, Pieces, QUERIES, forward::pack_panels, give_rows, lanes_that_see,
+    over_keys,
 };
 use crate::{
     simd::{Kernel, LANES, Simd, dispatch_floats, math},
     training::{
         Into, Machine,
-        product::{Exact, pack, tile},
+        product::{Exact, pack, tile, tile_onto},
         shared::Shared,
     },
 };
@@ -40,10 +41,18 @@ pub fn attention_backward(
     let (q, k, v) = kept.operands;
     let [d_q, d_k, d_v] = gradients;
     for values in [q, kept.out, d_out, &*d_q.0] {
-        assert_eq!(values.len(), shape.queries(), "queries, results and their gradients");
+        assert_eq!(
+            values.len(),
+            shape.queries(),
+            "queries, results and their gradients"
+        );
     }
     for values in [k, v, &*d_k.0, &*d_v.0] {
-        assert_eq!(values.len(), shape.keys(), "keys, values and their gradients");
+        assert_eq!(
+            values.len(),
+            shape.keys(),
+            "keys, values and their gradients"
+        );
     }
     assert_eq!(kept.log_sums.len(), shape.log_sums(), "log-sums");
     let mut scratch = machine.scratch(shape.scratch(machine.threads()));
@@ -154,10 +163,22 @@ impl Backward<'_> {
                     let queries = first..shape.positions.min(first + Q);
                     let keys = shape.seen(&queries);
                     pack::<S, Exact>(q.source(), first, Q, (0, shape.head_dim), buffers.turned[0]);
-                    pack::<S, Exact>(d_out.source(), first, Q, (0, shape.head_dim), buffers.turned[1]);
+                    pack::<S, Exact>(
+                        d_out.source(),
+                        first,
+                        Q,
+                        (0, shape.head_dim),
+                        buffers.turned[1],
+                    );
                     let statistics = self.statistics::<S, N>(&queries, index, out, d_out);
                     self.scores::<S, M, N>(&buffers, &queries, &keys, statistics);
-                    add_products::<S, M, Q>(buffers.weights, &keys, d_out, &queries, buffers.sums[1]);
+                    add_products::<S, M, Q>(
+                        buffers.weights,
+                        &keys,
+                        d_out,
+                        &queries,
+                        buffers.sums[1],
+                    );
                     add_products::<S, M, Q>(buffers.slopes, &keys, q, &queries, buffers.sums[0]);
                     over_keys::<S, M, N>(k, &keys, buffers.slopes, buffers.result);
                     let one = [S::splat(1.0); N];
@@ -218,14 +239,27 @@ impl Backward<'_> {
             let scale = S::splat(shape.scale);
             for panel in keys.start / M..keys.end.div_ceil(M) {
                 let at = panel * M * depth;
-                let scores = tile::<S, M, N, 1>(depth, buffers.panels[0].add(at), M, buffers.turned[0], wide);
-                let slopes = tile::<S, M, N, 1>(depth, buffers.panels[1].add(at), M, buffers.turned[1], wide);
+                let scores = tile::<S, M, N, 1>(
+                    depth,
+                    buffers.panels[0].add(at),
+                    M,
+                    buffers.turned[0],
+                    wide,
+                );
+                let slopes = tile::<S, M, N, 1>(
+                    depth,
+                    buffers.panels[1].add(at),
+                    M,
+                    buffers.turned[1],
+                    wide,
+                );
                 for (m, (scores, slopes)) in scores.into_iter().zip(slopes).enumerate() {
                     let key = panel * M + m;
                     for n in 0..N {
                         let score = S::sub(S::mul(scores[n], scale), log_sums[n]);
                         let mut weight = math::exp::<S>(score);
-                        let (from, to) = lanes_that_see(key, queries.start + n * LANES, shape.window);
+                        let (from, to) =
+                            lanes_that_see(key, queries.start + n * LANES, shape.window);
                         if from > 0 || to < LANES {
                             weight = S::keep(weight, S::splat(0.0), from, to);
                         }
@@ -274,15 +308,23 @@ unsafe fn add_tile<S: Simd, const M: usize, const V: usize, const Q: usize>(
     channel: usize,
     sums: *mut f32,
 ) {
-    // SAFETY: there are weights of `M` keys and 16 `V` channels of each query.
+    // SAFETY: there are weights of `M` keys and 16 `V` channels of each query. One chain over all queries: blocks of them have another
+    // size on another instruction set.
     unsafe {
         let left = weights.add(key * Q);
         let right = rows.row(queries.start).add(channel);
-        let products = tile::<S, M, V, Q>(queries.len(), left, 1, right, rows.step);
+        let to = sums.add(key * rows.head_dim + channel);
+        let mut products = [[S::splat(0.0); V]; M];
+        for (m, products) in products.iter_mut().enumerate() {
+            for (n, product) in products.iter_mut().enumerate() {
+                *product = S::load(to.add(m * rows.head_dim + n * LANES));
+            }
+        }
+        let products =
+            tile_onto::<S, M, V, Q>(products, queries.len(), (left, 1), (right, rows.step));
         for (m, products) in products.into_iter().enumerate() {
             for (n, product) in products.into_iter().enumerate() {
-                let to = sums.add((key + m) * rows.head_dim + channel + n * LANES);
-                S::store(to, S::add(S::load(to), product));
+                S::store(to.add(m * rows.head_dim + n * LANES), product);
             }
         }
     }

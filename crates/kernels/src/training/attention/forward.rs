@@ -22,8 +22,16 @@ pub fn attention(
     log_sums: &mut [f32],
 ) {
     shape.check();
-    assert_eq!((q.len(), out.len()), (shape.queries(), shape.queries()), "queries and result");
-    assert_eq!((k.len(), v.len()), (shape.keys(), shape.keys()), "keys and values");
+    assert_eq!(
+        (q.len(), out.len()),
+        (shape.queries(), shape.queries()),
+        "queries and result"
+    );
+    assert_eq!(
+        (k.len(), v.len()),
+        (shape.keys(), shape.keys()),
+        "keys and values"
+    );
     assert_eq!(log_sums.len(), shape.log_sums(), "log-sums");
     let mut scratch = machine.scratch(shape.scratch(machine.threads()));
     let scratch = Shared::of(scratch.as_mut_slice());
@@ -80,7 +88,10 @@ impl Forward<'_> {
         let shape = self.shape;
         let [q, k, v] = self.operands;
         let head = |values, head, heads| shape.head(values, self.sequence, head, heads);
-        let (k, v) = (head(k, self.kv_head, shape.kv_heads), head(v, self.kv_head, shape.kv_heads));
+        let (k, v) = (
+            head(k, self.kv_head, shape.kv_heads),
+            head(v, self.kv_head, shape.kv_heads),
+        );
         let padded = shape.positions.next_multiple_of(LANES);
         let mut pieces = Pieces(self.scratch);
         let panels = pieces.take(padded * shape.head_dim + LANES);
@@ -92,7 +103,10 @@ impl Forward<'_> {
         unsafe {
             pack_panels::<S, M>(k, panels);
             for head_index in self.kv_head * group..(self.kv_head + 1) * group {
-                let (q, out) = (head(q, head_index, shape.heads), head(self.out, head_index, shape.heads));
+                let (q, out) = (
+                    head(q, head_index, shape.heads),
+                    head(self.out, head_index, shape.heads),
+                );
                 for first in (0..shape.positions).step_by(N * LANES) {
                     let queries = first..shape.positions.min(first + N * LANES);
                     let keys = shape.seen(&queries);

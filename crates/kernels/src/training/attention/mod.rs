@@ -81,12 +81,20 @@ impl AttentionShape {
     const fn scratch_of_thread(&self) -> usize {
         let keys = self.positions.next_multiple_of(LANES);
         // Panels of K and V; gradients of both; two blocks of scores; blocks of Q, dO and dQ.
-        4 * (keys * self.head_dim + 2 * LANES) + 2 * keys * QUERIES + 3 * (self.head_dim * QUERIES + LANES)
+        4 * (keys * self.head_dim + 2 * LANES)
+            + 2 * keys * QUERIES
+            + 3 * (self.head_dim * QUERIES + LANES)
     }
 
     fn check(&self) {
-        assert!(self.head_dim.is_multiple_of(LANES), "channels of a head: a multiple of 16");
-        assert!(self.heads.is_multiple_of(self.kv_heads), "query heads: a multiple of key-value heads");
+        assert!(
+            self.head_dim.is_multiple_of(LANES),
+            "channels of a head: a multiple of 16"
+        );
+        assert!(
+            self.heads.is_multiple_of(self.kv_heads),
+            "query heads: a multiple of key-value heads"
+        );
         assert!(self.window != Some(0), "a window of at least one key");
     }
 
@@ -103,7 +111,9 @@ impl AttentionShape {
 
     /// Keys that queries may see.
     fn seen(&self, queries: &Range<usize>) -> Range<usize> {
-        let first = self.window.map_or(0, |window| (queries.start + 1).saturating_sub(window));
+        let first = self
+            .window
+            .map_or(0, |window| (queries.start + 1).saturating_sub(window));
         first..queries.end
     }
 }
@@ -148,7 +158,9 @@ impl Pieces {
 #[inline(always)]
 fn lanes_that_see(key: usize, query: usize, window: Option<usize>) -> (usize, usize) {
     let from = key.saturating_sub(query).min(LANES);
-    let to = window.map_or(LANES, |window| (key + window).saturating_sub(query).min(LANES));
+    let to = window.map_or(LANES, |window| {
+        (key + window).saturating_sub(query).min(LANES)
+    });
     (from, to.max(from))
 }
 

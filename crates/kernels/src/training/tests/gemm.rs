@@ -31,18 +31,37 @@ const SHAPES: [(usize, usize, usize); 7] = [
 fn product(machine: &Machine, shape: (usize, usize, usize), layout: (bool, bool)) -> Vec<f32> {
     let (m, k, n) = shape;
     let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
-    let a = if layout.0 { Matrix::of(&a, k, m).transposed() } else { Matrix::of(&a, m, k) };
-    let b = if layout.1 { Matrix::of(&b, n, k).transposed() } else { Matrix::of(&b, k, n) };
+    let a = if layout.0 {
+        Matrix::of(&a, k, m).transposed()
+    } else {
+        Matrix::of(&a, m, k)
+    };
+    let b = if layout.1 {
+        Matrix::of(&b, n, k).transposed()
+    } else {
+        Matrix::of(&b, k, n)
+    };
     let mut out = numbers(m * n, 3);
-    gemm(machine, Precision::F32, a, b, Into::Add, MatrixMut::of(&mut out, m, n));
+    gemm(
+        machine,
+        Precision::F32,
+        a,
+        b,
+        Into::Add,
+        MatrixMut::of(&mut out, m, n),
+    );
     out
 }
 
 /// In f64; and the sum of magnitudes that the tolerance is relative to.
-fn wanted(shape: (usize, usize, usize), layout: (bool, bool), at: (usize, usize)) -> (f64, f64) {
-    let (m, k, n) = shape;
-    let (a, b, c) = (numbers(m * k, 1), numbers(k * n, 2), numbers(m * n, 3));
-    let (i, j) = at;
+fn wanted(
+    shape: (usize, usize, usize),
+    layout: (bool, bool),
+    operands: &[Vec<f32>; 3],
+    at: (usize, usize),
+) -> (f64, f64) {
+    let ((m, k, n), (i, j)) = (shape, at);
+    let [a, b, c] = operands;
     let start = f64::from(c[i * n + j]);
     let mut sums = (start, start.abs());
     for l in 0..k {
@@ -57,13 +76,18 @@ fn wanted(shape: (usize, usize, usize), layout: (bool, bool), at: (usize, usize)
 fn products_are_near_f64_in_every_layout() {
     let machine = Machine::new(2).expect("threads");
     for shape in SHAPES {
+        let (m, k, n) = shape;
+        let operands = [numbers(m * k, 1), numbers(k * n, 2), numbers(m * n, 3)];
         for layout in [(false, false), (false, true), (true, false), (true, true)] {
             let got = product(&machine, shape, layout);
             for (index, &got) in got.iter().enumerate() {
                 let at = (index / shape.2, index % shape.2);
-                let (want, scale) = wanted(shape, layout, at);
+                let (want, scale) = wanted(shape, layout, &operands, at);
                 let error = (f64::from(got) - want).abs();
-                assert!(error <= 1e-6 * scale, "{shape:?} {layout:?} at {at:?}: {got}, not {want}");
+                assert!(
+                    error <= 1e-6 * scale,
+                    "{shape:?} {layout:?} at {at:?}: {got}, not {want}"
+                );
             }
         }
     }
@@ -79,7 +103,10 @@ fn instruction_sets_and_threads_change_no_bit() {
                 for threads in [1, 3] {
                     let machine = Machine::of(threads, isa).expect("threads");
                     let got = product(&machine, shape, layout);
-                    let same = got.iter().zip(&want).all(|(a, b)| a.to_bits() == b.to_bits());
+                    let same = got
+                        .iter()
+                        .zip(&want)
+                        .all(|(a, b)| a.to_bits() == b.to_bits());
                     assert!(same, "{} with {threads} threads: {shape:?}", isa.name());
                 }
             }
@@ -91,13 +118,27 @@ fn instruction_sets_and_threads_change_no_bit() {
 fn bfloat16_operands_are_rounded_and_sums_are_not() {
     let machine = Machine::new(1).expect("threads");
     let a = [1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, -3.141_592_7, 1.0e-20];
-    for (x, want) in a.into_iter().zip([1.0, 1.015_625, -3.140_625, 1.000_115_2e-20]) {
+    for (x, want) in a
+        .into_iter()
+        .zip([1.0, 1.015_625, -3.140_625, 1.000_557_7e-20])
+    {
         let mut out = [0.25];
         let one = [1.0];
         let (a, b) = ([x], Matrix::of(&one, 1, 1));
-        gemm(&machine, Precision::Bf16, Matrix::of(&a, 1, 1), b, Into::Set, MatrixMut::of(&mut out, 1, 1));
+        gemm(
+            &machine,
+            Precision::Bf16,
+            Matrix::of(&a, 1, 1),
+            b,
+            Into::Set,
+            MatrixMut::of(&mut out, 1, 1),
+        );
         let rounded = half::bf16::from_f32(x).to_f32();
         assert_eq!(out[0], rounded);
-        assert!((out[0] - want).abs() <= 1e-4 * want.abs(), "{x}: {}", out[0]);
+        assert!(
+            (out[0] - want).abs() <= 1e-4 * want.abs(),
+            "{x}: {}",
+            out[0]
+        );
     }
 }

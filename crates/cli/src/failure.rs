@@ -314,7 +314,7 @@ fn train_exit(error: &TrainError) -> Exit {
         TrainError::Checkpoint(checkpoint::CheckpointError::Write { source, .. }) => {
             write_exit(source)
         }
-        TrainError::Checkpoint(_) => Exit::BadFile,
+        TrainError::Checkpoint(_) | TrainError::OtherText => Exit::BadFile,
         TrainError::Diverged { .. } => Exit::DoesNotFit,
     }
 }

@@ -6,6 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use crate::{graph::Batch, weights::Random};
 
 /// Between documents.
@@ -52,13 +54,13 @@ pub enum DataError {
         reason: String,
     },
     /// Too little text for one window.
-    #[error("{what} has {found} bytes, and a window takes {needed}; give more text or a shorter context")]
+    #[error("{what} has {found} bytes, and {needed} are needed; give more text or a shorter context (steps.positions)")]
     TooSmall {
         /// The split.
         what: &'static str,
         /// Bytes of it, separators included.
         found: usize,
-        /// Bytes of a window.
+        /// Bytes of a window and the next.
         needed: usize,
     },
 }
@@ -125,7 +127,7 @@ impl Splits {
     /// The last `held_out` documents validate, at least one where there are two or more; a single one is cut before its last tenth.
     ///
     /// # Errors
-    /// A split has less than a window of `positions`.
+    /// There is no held-out text, or less to learn from than a window of `positions` and the byte behind it.
     pub fn of(documents: &[Document], held_out: usize, positions: usize) -> Result<Self, DataError> {
         let (train, validation) = if let [one] = documents {
             let mut cut = one.text.len() - one.text.len() / 10;
@@ -138,13 +140,30 @@ impl Splits {
             let texts = |some: &[Document]| Stream::of(some.iter().map(|one| one.text.as_str()));
             (texts(&documents[..cut]), texts(&documents[cut..]))
         };
-        for (what, stream) in [("the training text", &train), ("the validation text", &validation)] {
-            let (found, needed) = (stream.tokens.len(), positions + 1);
+        // Windows to learn from are full; the last one of an evaluation need not be.
+        for (what, stream, needed) in [
+            ("the text to learn from", &train, positions + 1),
+            ("the held-out text", &validation, 2),
+        ] {
+            let found = stream.tokens.len();
             if found < needed {
                 return Err(DataError::TooSmall { what, found, needed });
             }
         }
         Ok(Self { train, validation })
+    }
+}
+
+impl Splits {
+    /// SHA-256 of both, in hexadecimal: which text a run is of.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        for stream in [&self.train, &self.validation] {
+            hash.update((stream.tokens.len() as u64).to_le_bytes());
+            hash.update(&stream.tokens);
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

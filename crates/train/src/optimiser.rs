@@ -68,10 +68,10 @@ impl Default for Optimisation {
     fn default() -> Self {
         Self {
             method: Method::Adamw,
-            rate: 2e-3,
+            rate: 6e-4,
             muon_rate: 0.02,
             schedule: Schedule::Wsd,
-            warm_up: 0.02,
+            warm_up: 0.1,
             last: 0.0,
             beta1: 0.9,
             beta2: 0.95,

@@ -134,6 +134,9 @@ pub enum TrainError {
     /// A checkpoint was not written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// A run goes on with what it began with.
+    #[error("the run in this checkpoint is of another text; give the same files in the same order, and the same --held-out")]
+    OtherText,
     /// Numbers are not finite any more.
     #[error(
         "step {step} diverged: {what}; the last loss was {last_loss:.4}, the learning rate {rate:.2e}, and the weights are as before this step"
@@ -186,6 +189,8 @@ pub struct About {
     pub progress: Progress,
     /// Of the last step, in nats.
     pub last_loss: f64,
+    /// Of the text.
+    pub text: String,
 }
 
 const SCHEMA: &str = "sprag.train/1";
@@ -297,6 +302,9 @@ impl Trainer {
     /// The checkpoint is of another model or version, or there is no memory.
     pub fn resume(saved: &Saved, splits: Splits, machine: Machine) -> Result<Self, TrainError> {
         let about: About = saved.about()?;
+        if about.text != splits.fingerprint() {
+            return Err(TrainError::OtherText);
+        }
         let mut trainer = Self::new(about.settings, about.budget, splits, machine)?;
         saved.read("weights", &trainer.declared, &mut trainer.weights)?;
         saved.read("mean", &trainer.declared, &mut trainer.optimiser.mean)?;
@@ -457,6 +465,7 @@ impl Trainer {
             budget: self.budget,
             progress: self.progress,
             last_loss: self.last_loss,
+            text: self.splits.fingerprint(),
         };
         let mut sets = vec![
             ("weights", &self.weights),

@@ -74,7 +74,7 @@ pub struct Arguments {
     /// Documents held out, the last ones
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub held_out: usize,
-    /// Steps between evaluations
+    /// Steps between evaluations; fewer are made where they would take more than a fifth of the time
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     pub every: u64,
     /// Of the weights' beginning and the order of the text
@@ -228,7 +228,10 @@ impl Folder {
             path: self.path.clone(),
             source,
         })?;
-        Ok((trainer, Journal::begin(&self.log)?))
+        let journal = Journal::begin(&self.log)?;
+        // However early it is stopped, it can go on; and a full disk shows now.
+        trainer.save(&self.checkpoint).map_err(train::TrainError::from)?;
+        Ok((trainer, journal))
     }
 
     fn go_on(&self, arguments: &Arguments, machine: Machine) -> Result<(Trainer, Journal), Failure> {
@@ -262,6 +265,7 @@ impl Run<'_> {
     fn to_its_end(&self, trainer: &mut Trainer, journal: &mut Journal) -> Result<Evaluation, Failure> {
         let mut saved = Instant::now();
         let mut last = None;
+        let (began, mut looked) = (trainer.progress().elapsed, Duration::ZERO);
         while !trainer.is_done() {
             if self.listening.is_raised() {
                 return Err(self.interrupted(trainer));
@@ -276,8 +280,12 @@ impl Run<'_> {
                 }
             };
             journal.add(Line::of_step(trainer.progress(), &step))?;
-            if trainer.progress().steps.is_multiple_of(self.arguments.every) && !trainer.is_done() {
+            let is_due = trainer.progress().steps.is_multiple_of(self.arguments.every);
+            // Looking takes no more than a fifth of learning.
+            if is_due && !trainer.is_done() && looked * 5 <= trainer.progress().elapsed - began {
+                let started = Instant::now();
                 last = Some(self.evaluate(trainer, journal)?);
+                looked += started.elapsed();
             }
             self.show(trainer, &step, last);
             if saved.elapsed() >= CHECKPOINT {

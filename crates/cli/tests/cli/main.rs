@@ -11,3 +11,4 @@ mod refusals;
 mod reports;
 mod screens;
 mod sprag;
+mod train;

@@ -8,9 +8,14 @@
 
 mod adamw;
 mod attention;
+mod causal_conv;
 mod cross_entropy;
+mod delta_gates;
 mod embed;
+mod gated_delta;
+mod gated_norm;
 mod gemm;
+mod l2_norm;
 mod machine;
 mod pointwise;
 mod product;
@@ -22,9 +27,14 @@ mod tests;
 
 pub use adamw::{AdamW, adamw, sum_of_squares};
 pub use attention::{AttentionKept, AttentionShape, attention, attention_backward};
+pub use causal_conv::{ConvolutionShape, causal_conv, causal_conv_backward};
 pub use cross_entropy::{Gradients, IGNORED, Prediction, cross_entropy, cross_entropy_logits};
+pub use delta_gates::{DeltaGates, delta_gates, delta_gates_backward, delta_gates_scratch};
 pub use embed::{embed, embed_backward};
+pub use gated_delta::{GatedDelta, GatedDeltaShape, gated_delta, gated_delta_backward};
+pub use gated_norm::{GatedNormKept, gated_norm, gated_norm_backward, gated_norm_scratch};
 pub use gemm::{Matrix, MatrixMut, Precision, gemm};
+pub use l2_norm::{L2Norm, l2_norm, l2_norm_backward};
 pub use machine::{Machine, NoMachine};
 pub use pointwise::{
     add, scale, scale_in_place, sigmoid_gate, sigmoid_gate_backward, squared_relu,

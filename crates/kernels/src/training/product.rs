@@ -27,19 +27,20 @@ pub(super) unsafe fn tile<S: Simd, const M: usize, const N: usize, const ACROSS:
     // SAFETY: the caller's contract.
     unsafe {
         let sums = [[S::splat(0.0); N]; M];
-        tile_onto::<S, M, N, ACROSS>(sums, depth, (left, left_step), (right, right_step))
+        tile_onto::<S, M, N>(sums, depth, (left, left_step, ACROSS), (right, right_step))
     }
 }
 
-/// As [`tile`], going on from `sums`: a chain over several calls does not depend on where it is cut.
+/// As [`tile`], going on from `sums`: a chain over several calls does not depend on where it is cut. Rows of the left operand lie `across`
+/// apart, which is the third of its numbers.
 ///
 /// # Safety
 /// As [`tile`].
 #[inline(always)]
-pub(super) unsafe fn tile_onto<S: Simd, const M: usize, const N: usize, const ACROSS: usize>(
+pub(super) unsafe fn tile_onto<S: Simd, const M: usize, const N: usize>(
     mut sums: [[S::F; N]; M],
     depth: usize,
-    (mut left, left_step): (*const f32, usize),
+    (mut left, left_step, across): (*const f32, usize, usize),
     (mut right, right_step): (*const f32, usize),
 ) -> [[S::F; N]; M] {
     // SAFETY: the caller's contract.
@@ -51,7 +52,7 @@ pub(super) unsafe fn tile_onto<S: Simd, const M: usize, const N: usize, const AC
                 S::prefetch(right.wrapping_add(AHEAD * right_step + n * LANES).cast());
             }
             for (m, sums) in sums.iter_mut().enumerate() {
-                let x = S::splat(*left.add(m * ACROSS));
+                let x = S::splat(*left.add(m * across));
                 for (sum, &vector) in sums.iter_mut().zip(&vectors) {
                     *sum = S::fma(x, vector, *sum);
                 }
@@ -171,9 +172,15 @@ unsafe fn pack_across<S: Simd, R: Rounding>(
         for k in (0..whole).step_by(LANES) {
             for i in (0..wide).step_by(LANES) {
                 let mut square = [S::splat(0.0); LANES];
-                for (r, row) in square.iter_mut().enumerate() {
-                    if i + r < there {
+                if i + LANES <= there {
+                    for (r, row) in square.iter_mut().enumerate() {
                         *row = R::round::<S>(S::load(start.add((i + r) * step + k)));
+                    }
+                } else {
+                    for (r, row) in square.iter_mut().enumerate() {
+                        if i + r < there {
+                            *row = R::round::<S>(S::load(start.add((i + r) * step + k)));
+                        }
                     }
                 }
                 for (c, column) in S::transpose(square).into_iter().enumerate() {

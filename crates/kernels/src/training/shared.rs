@@ -48,6 +48,17 @@ pub(super) unsafe fn load_some<S: Simd>(p: *const f32, count: usize) -> S::F {
     }
 }
 
+/// Hands out pieces of a thread's working memory.
+pub(super) struct Pieces(pub *mut f32);
+
+impl Pieces {
+    pub(super) fn take(&mut self, len: usize) -> *mut f32 {
+        let at = self.0;
+        self.0 = at.wrapping_add(len);
+        at
+    }
+}
+
 /// Rows that one thread takes at a time, and whose sums are made first: fixed, so that sums do not depend on threads.
 pub(super) const PIECE: usize = 64;
 

@@ -3,15 +3,14 @@
 use std::ops::Range;
 
 use super::{
-    AttentionShape, Head, Pieces, QUERIES, forward::pack_panels, give_rows, lanes_that_see,
-    over_keys,
+    AttentionShape, Head, QUERIES, forward::pack_panels, give_rows, lanes_that_see, over_keys,
 };
 use crate::{
     simd::{Kernel, LANES, Simd, dispatch_floats, math},
     training::{
         Into, Machine,
         product::{Exact, pack, tile, tile_onto},
-        shared::Shared,
+        shared::{Pieces, Shared},
     },
 };
 
@@ -321,7 +320,7 @@ unsafe fn add_tile<S: Simd, const M: usize, const V: usize, const Q: usize>(
             }
         }
         let products =
-            tile_onto::<S, M, V, Q>(products, queries.len(), (left, 1), (right, rows.step));
+            tile_onto::<S, M, V>(products, queries.len(), (left, 1, Q), (right, rows.step));
         for (m, products) in products.into_iter().enumerate() {
             for (n, product) in products.into_iter().enumerate() {
                 S::store(to.add(m * rows.head_dim + n * LANES), product);

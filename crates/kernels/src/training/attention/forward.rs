@@ -1,12 +1,12 @@
 //! The forward pass: scores, softmax and weighted values of a block of queries after the other.
 
-use super::{AttentionShape, Head, Pieces, QUERIES, give_rows, lanes_that_see, over_keys};
+use super::{AttentionShape, Head, QUERIES, give_rows, lanes_that_see, over_keys};
 use crate::{
     simd::{Kernel, LANES, Simd, dispatch_floats, math, store_first},
     training::{
         Machine,
         product::{Exact, pack, tile},
-        shared::Shared,
+        shared::{Pieces, Shared},
     },
 };
 

@@ -143,17 +143,6 @@ impl Head {
     }
 }
 
-/// Hands out pieces of a thread's working memory.
-struct Pieces(*mut f32);
-
-impl Pieces {
-    fn take(&mut self, len: usize) -> *mut f32 {
-        let at = self.0;
-        self.0 = at.wrapping_add(len);
-        at
-    }
-}
-
 /// Of the lanes of a block's vector whose first query is `query`, those that see `key`: from the first number up to the second.
 #[inline(always)]
 fn lanes_that_see(key: usize, query: usize, window: Option<usize>) -> (usize, usize) {

@@ -54,7 +54,8 @@ pub fn write(
         source,
     };
     let temporary = path.with_extension("writing");
-    let written = write_to(&temporary, about, declared, sets).and_then(|()| std::fs::rename(&temporary, path));
+    let written = write_to(&temporary, about, declared, sets)
+        .and_then(|()| std::fs::rename(&temporary, path));
     written.map_err(|source| {
         // What is left of it helps nobody; that it cannot be removed changes nothing.
         let _ = std::fs::remove_file(&temporary);
@@ -62,13 +63,16 @@ pub fn write(
     })
 }
 
-fn write_to(path: &Path, about: &impl Serialize, declared: &[Declared], sets: &[(&str, &Weights)]) -> std::io::Result<()> {
+fn write_to(
+    path: &Path,
+    about: &impl Serialize,
+    declared: &[Declared],
+    sets: &[(&str, &Weights)],
+) -> std::io::Result<()> {
     let about = serde_json::to_vec(about)?;
     let mut head = serde_json::Map::new();
     let mut end = about.len();
-    let entry = |dtype: &str, shape: &[usize], from: usize, to: usize| {
-        serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": [from, to]})
-    };
+    let entry = |dtype: &str, shape: &[usize], from: usize, to: usize| serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": [from, to]});
     head.insert("about".to_owned(), entry("U8", &[about.len()], 0, end));
     for (set, weights) in sets {
         for (one, place) in declared.iter().zip(weights.places()) {
@@ -126,30 +130,50 @@ impl Saved {
     /// It is nobody's checkpoint of ours, or of another version.
     pub fn about<T: DeserializeOwned>(&self) -> Result<T, CheckpointError> {
         let tensor = self.checkpoint.tensor("about");
-        let tensor = tensor.ok_or_else(|| self.foreign("no checkpoint of `sprag train`: it has no tensor \"about\"".to_owned()))?;
-        serde_json::from_slice(self.checkpoint.bytes(tensor))
-            .map_err(|error| self.foreign(format!("a checkpoint of another version or damaged: {error}")))
+        let tensor = tensor.ok_or_else(|| {
+            self.foreign("no checkpoint of `sprag train`: it has no tensor \"about\"".to_owned())
+        })?;
+        serde_json::from_slice(self.checkpoint.bytes(tensor)).map_err(|error| {
+            self.foreign(format!(
+                "a checkpoint of another version or damaged: {error}"
+            ))
+        })
     }
 
     /// Whether it has the set.
     #[must_use]
     pub fn has(&self, set: &str) -> bool {
         let prefix = format!("{set}.");
-        self.checkpoint.tensors().iter().any(|one| one.name().starts_with(&prefix))
+        self.checkpoint
+            .tensors()
+            .iter()
+            .any(|one| one.name().starts_with(&prefix))
     }
 
     /// Fills `weights` with a set.
     ///
     /// # Errors
     /// A parameter is missing, of another shape, or not finite.
-    pub fn read(&self, set: &str, declared: &[Declared], weights: &mut Weights) -> Result<(), CheckpointError> {
+    pub fn read(
+        &self,
+        set: &str,
+        declared: &[Declared],
+        weights: &mut Weights,
+    ) -> Result<(), CheckpointError> {
         for (one, place) in declared.iter().zip(weights.places().to_vec()) {
             let name = format!("{set}.{}", one.name);
             let shape = [one.rows, one.columns];
-            let tensor = self.checkpoint.tensor(&name).filter(|tensor| tensor.element().name() == "F32");
-            let tensor = tensor.ok_or_else(|| self.foreign(format!("no f32 tensor {name:?}: of another model")))?;
+            let tensor = self
+                .checkpoint
+                .tensor(&name)
+                .filter(|tensor| tensor.element().name() == "F32");
+            let tensor = tensor
+                .ok_or_else(|| self.foreign(format!("no f32 tensor {name:?}: of another model")))?;
             if tensor.shape() != shape {
-                return Err(self.foreign(format!("{name:?} is {:?}, and the model's is {shape:?}", tensor.shape())));
+                return Err(self.foreign(format!(
+                    "{name:?} is {:?}, and the model's is {shape:?}",
+                    tensor.shape()
+                )));
             }
             let bytes = self.checkpoint.bytes(tensor);
             let values = &mut weights.all_mut()[place];

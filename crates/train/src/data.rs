@@ -54,7 +54,9 @@ pub enum DataError {
         reason: String,
     },
     /// Too little text for one window.
-    #[error("{what} has {found} bytes, and {needed} are needed; give more text or a shorter context (steps.positions)")]
+    #[error(
+        "{what} has {found} bytes, and {needed} are needed; give more text or a shorter context (steps.positions)"
+    )]
     TooSmall {
         /// The split.
         what: &'static str,
@@ -79,8 +81,14 @@ pub fn read(path: &Path) -> Result<Vec<Document>, DataError> {
         name: name.clone(),
         reason: error.utf8_error().to_string(),
     })?;
-    let is_lines = path.extension().is_some_and(|end| end == "jsonl" || end == "ndjson");
-    let documents = if is_lines { lines(path, &text)? } else { vec![Document { name, text }] };
+    let is_lines = path
+        .extension()
+        .is_some_and(|end| end == "jsonl" || end == "ndjson");
+    let documents = if is_lines {
+        lines(path, &text)?
+    } else {
+        vec![Document { name, text }]
+    };
     match documents.iter().find(|one| one.text.contains('\0')) {
         None => Ok(documents),
         Some(one) => Err(DataError::NotText {
@@ -99,7 +107,10 @@ pub fn lines(path: &Path, text: &str) -> Result<Vec<Document>, DataError> {
     struct Line {
         text: String,
     }
-    let numbered = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let numbered = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
     let document = |(number, line): (usize, &str)| {
         let line: Line = serde_json::from_str(line).map_err(|error| DataError::Line {
             path: path.to_owned(),
@@ -128,15 +139,25 @@ impl Splits {
     ///
     /// # Errors
     /// There is no held-out text, or less to learn from than a window of `positions` and the byte behind it.
-    pub fn of(documents: &[Document], held_out: usize, positions: usize) -> Result<Self, DataError> {
+    pub fn of(
+        documents: &[Document],
+        held_out: usize,
+        positions: usize,
+    ) -> Result<Self, DataError> {
         let (train, validation) = if let [one] = documents {
             let mut cut = one.text.len() - one.text.len() / 10;
             while !one.text.is_char_boundary(cut) {
                 cut -= 1;
             }
-            (Stream::of([&one.text[..cut]]), Stream::of([&one.text[cut..]]))
+            (
+                Stream::of([&one.text[..cut]]),
+                Stream::of([&one.text[cut..]]),
+            )
         } else {
-            let cut = documents.len() - held_out.clamp(1, documents.len().saturating_sub(1).max(1)).min(documents.len());
+            let cut = documents.len()
+                - held_out
+                    .clamp(1, documents.len().saturating_sub(1).max(1))
+                    .min(documents.len());
             let texts = |some: &[Document]| Stream::of(some.iter().map(|one| one.text.as_str()));
             (texts(&documents[..cut]), texts(&documents[cut..]))
         };
@@ -147,7 +168,11 @@ impl Splits {
         ] {
             let found = stream.tokens.len();
             if found < needed {
-                return Err(DataError::TooSmall { what, found, needed });
+                return Err(DataError::TooSmall {
+                    what,
+                    found,
+                    needed,
+                });
             }
         }
         Ok(Self { train, validation })
@@ -163,7 +188,10 @@ impl Splits {
             hash.update((stream.tokens.len() as u64).to_le_bytes());
             hash.update(&stream.tokens);
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -194,7 +222,14 @@ impl Stream {
     }
 
     /// Tokens and targets of a batch of windows, anywhere, from the seed and the batch's number.
-    pub fn windows(&self, batch: Batch, seed: u64, number: u64, tokens: &mut Vec<u32>, targets: &mut Vec<u32>) {
+    pub fn windows(
+        &self,
+        batch: Batch,
+        seed: u64,
+        number: u64,
+        tokens: &mut Vec<u32>,
+        targets: &mut Vec<u32>,
+    ) {
         let mut random = Random::of(seed ^ 0x5741_4e44_4f57_5321, number);
         let starts = (self.tokens.len() - batch.positions) as u64;
         tokens.clear();
@@ -202,7 +237,11 @@ impl Stream {
         for _ in 0..batch.sequences {
             let start = random.below(starts) as usize;
             let window = &self.tokens[start..=start + batch.positions];
-            tokens.extend(window[..batch.positions].iter().map(|&byte| u32::from(byte)));
+            tokens.extend(
+                window[..batch.positions]
+                    .iter()
+                    .map(|&byte| u32::from(byte)),
+            );
             targets.extend(window[1..].iter().map(|&byte| u32::from(byte)));
         }
     }
@@ -211,11 +250,17 @@ impl Stream {
     /// nothing before it, and separators are no targets.
     pub fn every_byte(&self, batch: Batch) -> impl Iterator<Item = (Vec<u32>, Vec<u32>)> + '_ {
         let (size, positions) = (batch.tokens(), batch.positions);
-        let count = (self.tokens.len() - 1).div_ceil(positions).div_ceil(batch.sequences);
+        let count = (self.tokens.len() - 1)
+            .div_ceil(positions)
+            .div_ceil(batch.sequences);
         (0..count).map(move |number| {
             let at = |i: usize| self.tokens.get(number * size + i).copied().map(u32::from);
             let tokens = (0..size).map(|i| at(i).unwrap_or(SEPARATOR)).collect();
-            let target = |i| at(i + 1).filter(|&token| token != SEPARATOR).unwrap_or(kernels::training::IGNORED);
+            let target = |i| {
+                at(i + 1)
+                    .filter(|&token| token != SEPARATOR)
+                    .unwrap_or(kernels::training::IGNORED)
+            };
             (tokens, (0..size).map(target).collect())
         })
     }

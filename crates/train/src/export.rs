@@ -30,6 +30,9 @@ pub fn obstacle(configuration: &Configuration) -> Option<&'static str> {
     if configuration.mixers.contains(&Mixer::Window) {
         return Some("windowed attention");
     }
+    if configuration.mixers.contains(&Mixer::GatedDelta) {
+        return Some("Gated DeltaNet");
+    }
     if configuration.mlp == Mlp::SquaredRelu {
         return Some("squared ReLU");
     }
@@ -57,15 +60,33 @@ pub fn write(
         .enumerate()
         .map(|(index, one)| {
             let values = weights.get(Parameter(index));
-            let is_turned = [".attn_q.", ".attn_k."].iter().any(|part| one.name.contains(part));
-            let rows = (0..one.rows).map(|row| if is_turned { source_row(row, configuration.head_dim) } else { row });
-            let bytes = rows.flat_map(|row| values[row * one.columns..(row + 1) * one.columns].iter().flat_map(|x| x.to_le_bytes()));
+            let is_turned = [".attn_q.", ".attn_k."]
+                .iter()
+                .any(|part| one.name.contains(part));
+            let rows = (0..one.rows).map(|row| {
+                if is_turned {
+                    source_row(row, configuration.head_dim)
+                } else {
+                    row
+                }
+            });
+            let bytes = rows.flat_map(|row| {
+                values[row * one.columns..(row + 1) * one.columns]
+                    .iter()
+                    .flat_map(|x| x.to_le_bytes())
+            });
             (index, bytes.collect())
         })
         .collect();
     let shapes: Vec<Vec<usize>> = declared
         .iter()
-        .map(|one| if one.rows == 1 { vec![one.columns] } else { vec![one.columns, one.rows] })
+        .map(|one| {
+            if one.rows == 1 {
+                vec![one.columns]
+            } else {
+                vec![one.columns, one.rows]
+            }
+        })
         .collect();
     let tensors: Vec<TensorData<'_>> = turned
         .iter()
@@ -88,9 +109,13 @@ const fn source_row(row: usize, head_dim: usize) -> usize {
 fn metadata(name: &str, configuration: &Configuration, context: usize) -> Vec<(String, Value)> {
     let number = |value: usize| Value::U32(u32::try_from(value).unwrap_or(u32::MAX));
     let text = |value: &str| Value::Str(value.into());
-    let tokens: Vec<String> = (0..VOCABULARY).map(|byte| byte_name(byte as u8).to_string()).collect();
+    let tokens: Vec<String> = (0..VOCABULARY)
+        .map(|byte| byte_name(byte as u8).to_string())
+        .collect();
     // 1: a normal token; 3: one that is never part of a text.
-    let types = (0..VOCABULARY).map(|byte| if byte == 0 { 3 } else { 1 }).collect::<Vec<i32>>();
+    let types = (0..VOCABULARY)
+        .map(|byte| if byte == 0 { 3 } else { 1 })
+        .collect::<Vec<i32>>();
     let pairs = [
         ("general.architecture", text("llama")),
         ("general.name", text(name)),
@@ -100,18 +125,36 @@ fn metadata(name: &str, configuration: &Configuration, context: usize) -> Vec<(S
         ("llama.embedding_length", number(configuration.width)),
         ("llama.feed_forward_length", number(configuration.hidden)),
         ("llama.attention.head_count", number(configuration.heads)),
-        ("llama.attention.head_count_kv", number(configuration.kv_heads)),
+        (
+            "llama.attention.head_count_kv",
+            number(configuration.kv_heads),
+        ),
         ("llama.attention.key_length", number(configuration.head_dim)),
-        ("llama.attention.value_length", number(configuration.head_dim)),
-        ("llama.attention.layer_norm_rms_epsilon", Value::F32(configuration.eps)),
+        (
+            "llama.attention.value_length",
+            number(configuration.head_dim),
+        ),
+        (
+            "llama.attention.layer_norm_rms_epsilon",
+            Value::F32(configuration.eps),
+        ),
         ("llama.rope.dimension_count", number(configuration.head_dim)),
-        ("llama.rope.freq_base", Value::F32(configuration.rope_base as f32)),
+        (
+            "llama.rope.freq_base",
+            Value::F32(configuration.rope_base as f32),
+        ),
         ("llama.vocab_size", number(configuration.vocabulary)),
         ("tokenizer.ggml.model", text("gpt2")),
         ("tokenizer.ggml.pre", text("gpt-2")),
-        ("tokenizer.ggml.tokens", Value::Array(Array::Str(tokens.iter().collect()))),
+        (
+            "tokenizer.ggml.tokens",
+            Value::Array(Array::Str(tokens.iter().collect())),
+        ),
         ("tokenizer.ggml.token_type", Value::Array(Array::I32(types))),
-        ("tokenizer.ggml.merges", Value::Array(Array::Str(std::iter::empty::<&str>().collect()))),
+        (
+            "tokenizer.ggml.merges",
+            Value::Array(Array::Str(std::iter::empty::<&str>().collect())),
+        ),
         ("tokenizer.ggml.bos_token_id", number(0)),
         ("tokenizer.ggml.eos_token_id", number(0)),
         ("tokenizer.ggml.add_bos_token", Value::Bool(true)),

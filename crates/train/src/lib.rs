@@ -14,9 +14,9 @@ pub mod program;
 pub mod trainer;
 pub mod weights;
 
-pub use graph::{Batch, Graph, GraphError, Heads, Initial, Parameter, Role, Var};
+pub use graph::{Batch, DeltaHeads, Graph, GraphError, Heads, Initial, Parameter, Role, Var};
 pub use kernels::training::{Into, Machine, Precision};
 pub use model::{Configuration, Mixer, Mlp};
 pub use program::{Program, ProgramError};
-pub use trainer::{Budget, Settings, Trainer, TrainError};
+pub use trainer::{Budget, Settings, TrainError, Trainer};
 pub use weights::Weights;

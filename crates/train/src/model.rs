@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::graph::{Batch, Graph, GraphError, Heads, Initial, Parameter, Role, Var};
+use crate::graph::{Batch, DeltaHeads, Graph, GraphError, Heads, Initial, Parameter, Role, Var};
 
 /// What mixes tokens in a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +12,8 @@ pub enum Mixer {
     Full,
     /// Attention to the last tokens, the window of the configuration.
     Window,
+    /// Gated DeltaNet, with as many heads of keys and of values, as wide, as attention has for queries.
+    GatedDelta,
 }
 
 /// A feed-forward network.
@@ -79,6 +81,9 @@ impl Default for Configuration {
     }
 }
 
+/// Of the norms within a Gated DeltaNet layer, in Qwen3.5 as here.
+const DELTA_EPS: f32 = 1e-6;
+
 /// Deviation of the matrices at the start.
 const DEVIATION: f32 = 0.02;
 
@@ -107,6 +112,16 @@ impl Configuration {
         Ok(graph)
     }
 
+    /// Of a layer.
+    #[must_use]
+    pub fn mixer(&self, layer: usize) -> Mixer {
+        let count = self.mixers.len().max(1);
+        self.mixers
+            .get(layer % count)
+            .copied()
+            .unwrap_or(Mixer::Full)
+    }
+
     fn norm(&self, graph: &mut Graph, name: String, width: usize) -> Result<Parameter, GraphError> {
         graph.parameter(name, [1, width], Initial::Constant(1.0), Role::Vector)
     }
@@ -116,7 +131,11 @@ impl Configuration {
         let name = |what: &str| format!("blk.{layer}.{what}.weight");
         let norm = self.norm(graph, name("attn_norm"), self.width)?;
         let normed = graph.rms_norm(x, norm, self.eps)?;
-        let mixed = self.attention(graph, layer, normed)?;
+        let mixed = match self.mixer(layer) {
+            Mixer::GatedDelta => self.gated_delta(graph, layer, normed)?,
+            Mixer::Full => self.attention(graph, layer, normed, None)?,
+            Mixer::Window => self.attention(graph, layer, normed, Some(self.window))?,
+        };
         let x = graph.add(x, mixed)?;
         let norm = self.norm(graph, name("ffn_norm"), self.width)?;
         let normed = graph.rms_norm(x, norm, self.eps)?;
@@ -124,15 +143,31 @@ impl Configuration {
         graph.add(x, out)
     }
 
-    fn matrix(&self, graph: &mut Graph, layer: usize, what: &str, shape: [usize; 2]) -> Result<Parameter, GraphError> {
+    fn matrix(
+        &self,
+        graph: &mut Graph,
+        layer: usize,
+        what: &str,
+        shape: [usize; 2],
+    ) -> Result<Parameter, GraphError> {
         // Matrices that write into the residual stream begin smaller, so that its variance does not grow with the depth (GPT-2).
-        let is_last = matches!(what, "attn_output" | "ffn_down");
-        let deviation = if is_last { DEVIATION / (2.0 * self.layers as f32).sqrt() } else { DEVIATION };
+        let is_last = matches!(what, "attn_output" | "delta_output" | "ffn_down");
+        let deviation = if is_last {
+            DEVIATION / (2.0 * self.layers as f32).sqrt()
+        } else {
+            DEVIATION
+        };
         let name = format!("blk.{layer}.{what}.weight");
         graph.parameter(name, shape, Initial::Normal(deviation), Role::Matrix)
     }
 
-    fn attention(&self, graph: &mut Graph, layer: usize, x: Var) -> Result<Var, GraphError> {
+    fn attention(
+        &self,
+        graph: &mut Graph,
+        layer: usize,
+        x: Var,
+        window: Option<usize>,
+    ) -> Result<Var, GraphError> {
         let queries = self.heads.saturating_mul(self.head_dim);
         let keys = self.kv_heads.saturating_mul(self.head_dim);
         let project = |graph: &mut Graph, what: &str, rows: usize| {
@@ -144,15 +179,60 @@ impl Configuration {
         let v = project(graph, "attn_v", keys)?;
         let q = graph.rope(q, self.head_dim, self.head_dim, self.rope_base)?;
         let k = graph.rope(k, self.head_dim, self.head_dim, self.rope_base)?;
-        let mixer = self.mixers.get(layer % self.mixers.len().max(1)).copied();
         let heads = Heads {
             queries: self.heads,
             keys: self.kv_heads,
             dim: self.head_dim,
-            window: (mixer == Some(Mixer::Window)).then_some(self.window),
+            window,
         };
         let out = graph.attention([q, k, v], heads)?;
         let weight = self.matrix(graph, layer, "attn_output", [self.width, queries])?;
+        graph.linear(out, weight)
+    }
+
+    /// As in Qwen3.5: convolutions of q, k and v, both norms, the gated delta rule, and a norm with a gate.
+    fn gated_delta(&self, graph: &mut Graph, layer: usize, x: Var) -> Result<Var, GraphError> {
+        let inner = self.heads.saturating_mul(self.head_dim);
+        let project = |graph: &mut Graph, what: &str, rows: usize| {
+            let weight = self.matrix(graph, layer, what, [rows, self.width])?;
+            graph.linear(x, weight)
+        };
+        let convolved = |graph: &mut Graph, what: &str| {
+            let y = project(graph, &format!("delta_{what}"), inner)?;
+            let name = format!("blk.{layer}.delta_conv_{what}.weight");
+            // A fan-in of four taps.
+            let shape = [inner, ops::causal_conv::TAPS];
+            let weight = graph.parameter(name, shape, Initial::Uniform(-0.5, 0.5), Role::Vector)?;
+            graph.causal_conv(y, weight)
+        };
+        let (q, k) = (convolved(graph, "q")?, convolved(graph, "k")?);
+        let v = convolved(graph, "v")?;
+        let q = graph.l2_norm(
+            q,
+            self.head_dim,
+            DELTA_EPS,
+            1.0 / (self.head_dim as f32).sqrt(),
+        )?;
+        let k = graph.l2_norm(k, self.head_dim, DELTA_EPS, 1.0)?;
+        let gate = project(graph, "delta_gate", inner)?;
+        let a = project(graph, "delta_a", self.heads)?;
+        let b = project(graph, "delta_b", self.heads)?;
+        let mut vector = |what: &str, columns: usize, initial: Initial| {
+            let name = format!("blk.{layer}.delta_{what}");
+            graph.parameter(name, [1, columns], initial, Role::Vector)
+        };
+        let a_log = vector("a_log", self.heads, Initial::LogUniform(1.0, 16.0))?;
+        let dt_bias = vector("dt_bias", self.heads, Initial::Constant(1.0))?;
+        let norm = vector("norm.weight", self.head_dim, Initial::Constant(1.0))?;
+        let heads = DeltaHeads {
+            keys: self.heads,
+            values: self.heads,
+            key_dim: self.head_dim,
+            value_dim: self.head_dim,
+        };
+        let out = graph.gated_delta([q, k, v], [a, b], [a_log, dt_bias], heads)?;
+        let out = graph.gated_norm(out, gate, norm, DELTA_EPS)?;
+        let weight = self.matrix(graph, layer, "delta_output", [self.width, inner])?;
         graph.linear(out, weight)
     }
 

@@ -136,7 +136,13 @@ impl Optimiser {
     }
 
     /// Moves the weights when `done` of the run is behind. Weights stay as they are where the gradients are not finite: the norm says so.
-    pub fn step(&mut self, machine: &Machine, weights: &mut Weights, gradients: &Weights, done: f64) -> Moved {
+    pub fn step(
+        &mut self,
+        machine: &Machine,
+        weights: &mut Weights,
+        gradients: &Weights,
+        done: f64,
+    ) -> Moved {
         let norm = sum_of_squares(machine, gradients.all()).sqrt();
         let settings = self.settings;
         let part = settings.rate_at(done);
@@ -177,7 +183,14 @@ impl Optimiser {
             let constants = AdamW { decay, ..constants };
             let (mean, square) = (self.mean.get_mut(parameter), self.square.get_mut(parameter));
             let gradient = gradients.get(parameter);
-            adamw(machine, &constants, weights.get_mut(parameter), gradient, mean, square);
+            adamw(
+                machine,
+                &constants,
+                weights.get_mut(parameter),
+                gradient,
+                mean,
+                square,
+            );
         }
         moved
     }

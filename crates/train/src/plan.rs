@@ -46,10 +46,18 @@ struct Life {
 /// Which operands and whether the result are read by the backward step.
 fn read_backward(op: &Op) -> (&'static [usize], bool) {
     match op {
-        Op::Linear { .. } | Op::RmsNorm { .. } | Op::SquaredRelu => (&[0], false),
+        Op::Linear { .. }
+        | Op::RmsNorm { .. }
+        | Op::SquaredRelu
+        | Op::CausalConv { .. }
+        | Op::L2Norm(_) => (&[0], false),
+        Op::GatedDelta { .. } => (&[0, 1, 2, 3, 4], false),
+        Op::GatedNorm { .. } => (&[0, 1], false),
         Op::Attention(_) => (&[0, 1, 2], true),
         Op::SwiGlu | Op::SigmoidGate => (&[0, 1], false),
-        Op::Embed { .. } | Op::Rope { .. } | Op::Add | Op::Scale(_) | Op::Loss { .. } => (&[], false),
+        Op::Embed { .. } | Op::Rope { .. } | Op::Add | Op::Scale(_) | Op::Loss { .. } => {
+            (&[], false)
+        }
     }
 }
 
@@ -59,6 +67,10 @@ fn kept_len(graph: &Graph, node: &Node) -> usize {
     match &node.op {
         Op::RmsNorm { weight, .. } => tokens * (node.width / graph.parameters[weight.0].columns),
         Op::Attention(shape) => shape.log_sums(),
+        Op::L2Norm(norm) => tokens * (node.width / norm.head_dim),
+        Op::GatedNorm { weight, .. } => tokens * (node.width / graph.parameters[weight.0].columns),
+        // Decays and strengths, and room for their gradients.
+        Op::GatedDelta { shape, .. } => shape.kept() + 4 * shape.gates(),
         Op::Loss { weights, .. } => {
             let vocabulary = graph.parameters[weights.0].rows;
             tokens + kernels::training::cross_entropy_logits(vocabulary, tokens)
@@ -131,8 +143,15 @@ impl Lives {
             let mut last = index;
             for (consumer, node) in consumers() {
                 let is_read = |&&input: &&usize| node.inputs.get(input) == Some(&Var(index));
-                let is_read_backward = read_backward(&node.op).0.iter().any(|input| is_read(&input));
-                last = last.max(if is_read_backward { backward(consumer) } else { consumer });
+                let is_read_backward = read_backward(&node.op)
+                    .0
+                    .iter()
+                    .any(|input| is_read(&input));
+                last = last.max(if is_read_backward {
+                    backward(consumer)
+                } else {
+                    consumer
+                });
             }
             if read_backward(&node.op).1 {
                 last = backward(index);
@@ -144,7 +163,8 @@ impl Lives {
                 _ => backward(consumer),
             });
             let first = first.min();
-            let gradient = first.and_then(|first| lives.push(node.width * tokens, first, backward(index)));
+            let gradient =
+                first.and_then(|first| lives.push(node.width * tokens, first, backward(index)));
             let kept = lives.push(kept_len(graph, node), index, backward(index));
             lives.values.push(value);
             lives.gradients.push(gradient);
@@ -167,18 +187,38 @@ impl Lives {
     /// Results in the place of operands, and operands' gradients in the place of results'.
     fn share_places(&mut self, nodes: &[Node]) {
         let backward = |index: usize| 2 * nodes.len() - 1 - index;
-        for (index, node) in nodes.iter().enumerate().filter(|(_, node)| is_in_place(&node.op)) {
-            let Some(result) = self.values[index] else { continue };
+        for (index, node) in nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| is_in_place(&node.op))
+        {
+            let Some(result) = self.values[index] else {
+                continue;
+            };
             let operands = node.inputs.iter().filter_map(|input| self.values[input.0]);
-            let dying = operands.into_iter().find(|&operand| self.all[operand].last == index);
+            let dying = operands
+                .into_iter()
+                .find(|&operand| self.all[operand].last == index);
             if let Some(operand) = dying {
                 self.join(operand, result);
             }
         }
-        for (index, node) in nodes.iter().enumerate().rev().filter(|(_, node)| is_in_place(&node.op)) {
-            let Some(result) = self.gradients[index] else { continue };
-            let operands = node.inputs.iter().filter_map(|input| self.gradients[input.0]);
-            let fresh = operands.into_iter().find(|&one| self.all[one].first == backward(index));
+        for (index, node) in nodes
+            .iter()
+            .enumerate()
+            .rev()
+            .filter(|(_, node)| is_in_place(&node.op))
+        {
+            let Some(result) = self.gradients[index] else {
+                continue;
+            };
+            let operands = node
+                .inputs
+                .iter()
+                .filter_map(|input| self.gradients[input.0]);
+            let fresh = operands
+                .into_iter()
+                .find(|&one| self.all[one].first == backward(index));
             if let Some(operand) = fresh {
                 self.join(result, operand);
             }
@@ -202,7 +242,9 @@ impl Lives {
 
 /// Slots and each buffer's place in them: the free slot that wastes least, by a quarter at most, or a new one.
 fn assign(lives: &[Life]) -> (Vec<usize>, Vec<Place>) {
-    let mut order: Vec<usize> = (0..lives.len()).filter(|&i| lives[i].same_as.is_none()).collect();
+    let mut order: Vec<usize> = (0..lives.len())
+        .filter(|&i| lives[i].same_as.is_none())
+        .collect();
     order.sort_by_key(|&i| (lives[i].first, i));
     let mut slots: Vec<usize> = Vec::new();
     // When each slot is free again.
@@ -214,14 +256,19 @@ fn assign(lives: &[Life]) -> (Vec<usize>, Vec<Place>) {
             let len = slots[*slot];
             free[*slot] <= life.first && len >= life.len && len - life.len <= life.len / 4
         };
-        let slot = (0..slots.len()).filter(fits).min_by_key(|&slot| slots[slot]);
+        let slot = (0..slots.len())
+            .filter(fits)
+            .min_by_key(|&slot| slots[slot]);
         let slot = slot.unwrap_or_else(|| {
             slots.push(life.len);
             free.push(0);
             slots.len() - 1
         });
         free[slot] = life.last + 1;
-        places[index] = Place { slot, len: life.len };
+        places[index] = Place {
+            slot,
+            len: life.len,
+        };
     }
     for (index, life) in lives.iter().enumerate() {
         let mut root = life.same_as;

@@ -1,5 +1,7 @@
 //! A training run: batches, steps, evaluations and checkpoints, in the order of a budget.
 
+mod settings;
+
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -15,99 +17,12 @@ use crate::{
     checkpoint::{self, CheckpointError, Saved},
     data::{Splits, VOCABULARY},
     graph::{Batch, Declared, GraphError, Parameter},
-    model::Configuration,
-    optimiser::{Optimisation, Optimiser},
+    optimiser::Optimiser,
     program::{Program, ProgramError},
     weights::Weights,
 };
 
-/// How operands of the large products are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Arithmetic {
-    /// As f32.
-    F32,
-    /// Rounded to bfloat16, with f32 sums.
-    Bf16,
-}
-
-/// How a run goes about it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Steps {
-    /// Windows of a batch.
-    pub sequences: usize,
-    /// Tokens of a window.
-    pub positions: usize,
-    /// Batches whose gradients make one step.
-    pub accumulate: usize,
-    /// Of the weights' beginning and the windows.
-    pub seed: u64,
-    /// Of the products.
-    pub arithmetic: Arithmetic,
-    /// How much of the weights' moving average is kept at each step; 0 for none.
-    pub average: f32,
-}
-
-impl Default for Steps {
-    fn default() -> Self {
-        Self {
-            sequences: 8,
-            positions: 256,
-            accumulate: 1,
-            seed: 1,
-            arithmetic: Arithmetic::F32,
-            average: 0.0,
-        }
-    }
-}
-
-/// Everything that decides a run but the text and the budget.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// The model.
-    pub model: Configuration,
-    /// Its batches.
-    pub steps: Steps,
-    /// What moves it.
-    pub optimisation: Optimisation,
-}
-
-/// When a run ends.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Budget {
-    /// After so many steps.
-    Steps(u64),
-    /// After so many tokens were seen, repeats included.
-    Tokens(u64),
-    /// After so long, evaluations and checkpoints not counted.
-    Time(Duration),
-}
-
-/// How far a run is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Steps made.
-    pub steps: u64,
-    /// Tokens seen.
-    pub tokens: u64,
-    /// Time of the steps.
-    pub elapsed: Duration,
-}
-
-impl Budget {
-    /// 0 at the beginning, 1 at the end.
-    #[must_use]
-    pub fn done(self, progress: &Progress) -> f64 {
-        match self {
-            Self::Steps(most) => progress.steps as f64 / most.max(1) as f64,
-            Self::Tokens(most) => progress.tokens as f64 / most.max(1) as f64,
-            Self::Time(most) => progress.elapsed.as_secs_f64() / most.as_secs_f64().max(1e-9),
-        }
-    }
-}
+pub use settings::{Arithmetic, Budget, Progress, Settings, Steps};
 
 /// Why a run is none, or no more.
 #[derive(Debug, thiserror::Error)]
@@ -135,7 +50,9 @@ pub enum TrainError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// A run goes on with what it began with.
-    #[error("the run in this checkpoint is of another text; give the same files in the same order, and the same --held-out")]
+    #[error(
+        "the run in this checkpoint is of another text; give the same files in the same order, and the same --held-out"
+    )]
     OtherText,
     /// Numbers are not finite any more.
     #[error(
@@ -214,58 +131,18 @@ pub struct Trainer {
     targets: Vec<u32>,
 }
 
-fn check(settings: &Settings, budget: Budget) -> Result<(), TrainError> {
-    let refuse = |what, expected: &str, found: String| TrainError::Setting {
-        what,
-        expected: expected.to_owned(),
-        found,
-    };
-    let (steps, optimisation) = (&settings.steps, &settings.optimisation);
-    if settings.model.vocabulary != VOCABULARY {
-        let found = settings.model.vocabulary.to_string();
-        return Err(refuse("model.vocabulary", "256 (tokens are bytes)", found));
-    }
-    if steps.accumulate == 0 {
-        return Err(refuse("steps.accumulate", "at least 1", "0".to_owned()));
-    }
-    if !(0.0..1.0).contains(&steps.average) {
-        return Err(refuse("steps.average", "0 to below 1", steps.average.to_string()));
-    }
-    for (what, value, most) in [
-        ("optimisation.rate", optimisation.rate, 10.0),
-        ("optimisation.muon_rate", optimisation.muon_rate, 10.0),
-        ("optimisation.warm_up", optimisation.warm_up, 1.0),
-        ("optimisation.last", optimisation.last, 1.0),
-        ("optimisation.beta1", optimisation.beta1, 0.999_999),
-        ("optimisation.beta2", optimisation.beta2, 0.999_999),
-        ("optimisation.eps", optimisation.eps, 1.0),
-        ("optimisation.decay", optimisation.decay, 10.0),
-    ] {
-        if !(0.0..=most).contains(&value) {
-            return Err(refuse(what, &format!("0 to {most}"), value.to_string()));
-        }
-    }
-    if !(optimisation.clip > 0.0) {
-        return Err(refuse("optimisation.clip", "above 0", optimisation.clip.to_string()));
-    }
-    let is_empty = match budget {
-        Budget::Steps(most) => most == 0,
-        Budget::Tokens(most) => most < (steps.sequences.saturating_mul(steps.positions).saturating_mul(steps.accumulate)) as u64,
-        Budget::Time(most) => most.is_zero(),
-    };
-    if is_empty {
-        return Err(refuse("the budget", "enough for one step", format!("{budget:?}")));
-    }
-    Ok(())
-}
-
 impl Trainer {
     /// At the beginning of a run.
     ///
     /// # Errors
     /// Settings make no sense, or there is no memory.
-    pub fn new(settings: Settings, budget: Budget, splits: Splits, mut machine: Machine) -> Result<Self, TrainError> {
-        check(&settings, budget)?;
+    pub fn new(
+        settings: Settings,
+        budget: Budget,
+        splits: Splits,
+        mut machine: Machine,
+    ) -> Result<Self, TrainError> {
+        settings::check(&settings, budget)?;
         let batch = Batch {
             sequences: settings.steps.sequences,
             positions: settings.steps.positions,
@@ -277,7 +154,8 @@ impl Trainer {
             Arithmetic::Bf16 => Precision::Bf16,
         };
         let weights = Weights::initial(&declared, settings.steps.seed)?;
-        let average = (settings.steps.average > 0.0).then(|| Weights::initial(&declared, settings.steps.seed));
+        let average = (settings.steps.average > 0.0)
+            .then(|| Weights::initial(&declared, settings.steps.seed));
         Ok(Self {
             program: Program::new(graph, precision, &mut machine)?,
             gradients: Weights::zeroed(&declared)?,
@@ -373,19 +251,27 @@ impl Trainer {
         for part in 0..accumulate {
             let number = self.progress.steps * accumulate + part;
             let seed = self.settings.steps.seed;
-            self.splits.train.windows(batch, seed, number, &mut self.tokens, &mut self.targets);
+            self.splits
+                .train
+                .windows(batch, seed, number, &mut self.tokens, &mut self.targets);
             let into = if part == 0 { Into::Set } else { Into::Add };
             let share = 1.0 / accumulate as f32;
             let text = (&self.tokens[..], &self.targets[..]);
             let gradients = (&mut self.gradients, into);
-            loss += self.program.gradients(&self.machine, &self.weights, text, share, gradients) / accumulate as f64;
+            loss += self
+                .program
+                .gradients(&self.machine, &self.weights, text, share, gradients)
+                / accumulate as f64;
         }
         let done = self.budget.done(&self.progress).min(1.0);
-        let rate = self.settings.optimisation.rate_at(done) * f64::from(self.settings.optimisation.rate);
+        let rate =
+            self.settings.optimisation.rate_at(done) * f64::from(self.settings.optimisation.rate);
         if !loss.is_finite() {
             return Err(self.diverged(format!("its loss is {loss}"), rate));
         }
-        let moved = self.optimiser.step(&self.machine, &mut self.weights, &self.gradients, done);
+        let moved = self
+            .optimiser
+            .step(&self.machine, &mut self.weights, &self.gradients, done);
         if !moved.gradient_norm.is_finite() {
             return Err(self.diverged(self.bad_gradient(), rate));
         }
@@ -418,11 +304,21 @@ impl Trainer {
     }
 
     fn bad_gradient(&self) -> String {
-        let bad = |index: &usize| self.gradients.get(Parameter(*index)).iter().any(|g| !g.is_finite());
+        let bad = |index: &usize| {
+            self.gradients
+                .get(Parameter(*index))
+                .iter()
+                .any(|g| !g.is_finite())
+        };
         let first = (0..self.declared.len()).find(bad);
         first.map_or_else(
             || "the gradients' sum of squares is too large for a number".to_owned(),
-            |index| format!("the gradient of {} is not finite", self.declared[index].name),
+            |index| {
+                format!(
+                    "the gradient of {} is not finite",
+                    self.declared[index].name
+                )
+            },
         )
     }
 
@@ -444,7 +340,9 @@ impl Trainer {
         let (mut nats, mut bytes) = (0.0, 0);
         for (tokens, targets) in self.splits.validation.every_byte(batch) {
             let weights = self.average.as_ref().unwrap_or(&self.weights);
-            let losses = self.program.losses(&self.machine, weights, &tokens, &targets);
+            let losses = self
+                .program
+                .losses(&self.machine, weights, &tokens, &targets);
             nats += losses.iter().copied().map(f64::from).sum::<f64>();
             bytes += targets.iter().filter(|&&target| target != IGNORED).count();
         }

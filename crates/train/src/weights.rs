@@ -23,7 +23,9 @@ impl Weights {
         for one in parameters {
             let start = end.next_multiple_of(16);
             // Dimensions are at most 2^24 each: a product of two fits.
-            end = start.checked_add(one.rows * one.columns).ok_or(OutOfMemory { bytes: None })?;
+            end = start
+                .checked_add(one.rows * one.columns)
+                .ok_or(OutOfMemory { bytes: None })?;
             places.push(start..end);
         }
         Ok(Self {
@@ -63,6 +65,17 @@ impl Weights {
     pub fn get_mut(&mut self, parameter: Parameter) -> &mut [f32] {
         let place = self.places[parameter.0].clone();
         &mut self.values.as_mut_slice()[place]
+    }
+
+    /// Two parameters at once, to write.
+    ///
+    /// # Panics
+    /// When they are one.
+    pub(crate) fn get_two_mut(&mut self, a: Parameter, b: Parameter) -> (&mut [f32], &mut [f32]) {
+        let places = [self.places[a.0].clone(), self.places[b.0].clone()];
+        let found = self.values.as_mut_slice().get_disjoint_mut(places);
+        let [a, b] = found.expect("two parameters");
+        (a, b)
     }
 
     /// Where each parameter lies in [`Weights::all`].

@@ -114,11 +114,14 @@ const CHECKPOINT: Duration = Duration::from_secs(60);
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let settings = settings(arguments)?;
     if arguments.show_settings {
-        let text = toml::to_string(&settings).map_err(|error| Failure::Broken(error.to_string()))?;
+        let text =
+            toml::to_string(&settings).map_err(|error| Failure::Broken(error.to_string()))?;
         return say(text.trim_end());
     }
     let interrupt = Interrupt::install();
-    let threads = arguments.threads.unwrap_or(RuntimeProfile::default().threads);
+    let threads = arguments
+        .threads
+        .unwrap_or(RuntimeProfile::default().threads);
     let machine = Machine::new(threads).map_err(|error| Failure::Broken(error.to_string()))?;
     let folder = Folder::of(&arguments.out);
     let (mut trainer, mut journal) = if arguments.resume {
@@ -174,7 +177,10 @@ fn splits(arguments: &Arguments, positions: usize) -> Result<Splits, Failure> {
         corpus::addresses()?
     } else {
         let read = arguments.texts.iter().map(|path| data::read(path));
-        read.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()
+        read.collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect()
     };
     Ok(Splits::of(&documents, arguments.held_out, positions)?)
 }
@@ -215,7 +221,12 @@ impl Folder {
         }
     }
 
-    fn begin(&self, arguments: &Arguments, settings: Settings, machine: Machine) -> Result<(Trainer, Journal), Failure> {
+    fn begin(
+        &self,
+        arguments: &Arguments,
+        settings: Settings,
+        machine: Machine,
+    ) -> Result<(Trainer, Journal), Failure> {
         if self.checkpoint.exists() {
             return Err(Failure::Usage(format!(
                 "{} holds a run; --resume goes on with it, and --out names another folder",
@@ -230,11 +241,17 @@ impl Folder {
         })?;
         let journal = Journal::begin(&self.log)?;
         // However early it is stopped, it can go on; and a full disk shows now.
-        trainer.save(&self.checkpoint).map_err(train::TrainError::from)?;
+        trainer
+            .save(&self.checkpoint)
+            .map_err(train::TrainError::from)?;
         Ok((trainer, journal))
     }
 
-    fn go_on(&self, arguments: &Arguments, machine: Machine) -> Result<(Trainer, Journal), Failure> {
+    fn go_on(
+        &self,
+        arguments: &Arguments,
+        machine: Machine,
+    ) -> Result<(Trainer, Journal), Failure> {
         if !self.checkpoint.exists() {
             return Err(Failure::Usage(format!(
                 "{} holds no run to go on with: there is no {}",
@@ -262,7 +279,11 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Steps until the budget is spent; the evaluation at the end.
-    fn to_its_end(&self, trainer: &mut Trainer, journal: &mut Journal) -> Result<Evaluation, Failure> {
+    fn to_its_end(
+        &self,
+        trainer: &mut Trainer,
+        journal: &mut Journal,
+    ) -> Result<Evaluation, Failure> {
         let mut saved = Instant::now();
         let mut last = None;
         let (began, mut looked) = (trainer.progress().elapsed, Duration::ZERO);
@@ -280,7 +301,10 @@ impl Run<'_> {
                 }
             };
             journal.add(Line::of_step(trainer.progress(), &step))?;
-            let is_due = trainer.progress().steps.is_multiple_of(self.arguments.every);
+            let is_due = trainer
+                .progress()
+                .steps
+                .is_multiple_of(self.arguments.every);
             // Looking takes no more than a fifth of learning.
             if is_due && !trainer.is_done() && looked * 5 <= trainer.progress().elapsed - began {
                 let started = Instant::now();
@@ -298,12 +322,19 @@ impl Run<'_> {
         self.evaluate(trainer, journal)
     }
 
-    fn evaluate(&self, trainer: &mut Trainer, journal: &mut Journal) -> Result<Evaluation, Failure> {
+    fn evaluate(
+        &self,
+        trainer: &mut Trainer,
+        journal: &mut Journal,
+    ) -> Result<Evaluation, Failure> {
         let evaluation = trainer.evaluate();
         journal.add(Line::of_evaluation(trainer.progress(), &evaluation))?;
         if !self.terminal.errors && !self.arguments.json {
             let progress = trainer.progress();
-            complain(&format!("step {}: {:.4} bits per byte", progress.steps, evaluation.bits_per_byte));
+            complain(&format!(
+                "step {}: {:.4} bits per byte",
+                progress.steps, evaluation.bits_per_byte
+            ));
         }
         Ok(evaluation)
     }
@@ -311,7 +342,9 @@ impl Run<'_> {
     fn show(&self, trainer: &Trainer, step: &Step, last: Option<Evaluation>) {
         let progress = trainer.progress();
         let done = trainer.budget().done(progress).min(1.0);
-        let held_out = last.map_or_else(String::new, |last| format!(", held out {:.3} bits/byte", last.bits_per_byte));
+        let held_out = last.map_or_else(String::new, |last| {
+            format!(", held out {:.3} bits/byte", last.bits_per_byte)
+        });
         let tokens = progress.tokens as f64 / progress.steps.max(1) as f64;
         self.bar.set_position((done * 1000.0) as u64);
         self.bar.set_message(format!(
@@ -323,7 +356,9 @@ impl Run<'_> {
     }
 
     fn save(&self, trainer: &Trainer) -> Result<(), Failure> {
-        Ok(trainer.save(&self.folder.checkpoint).map_err(train::TrainError::from)?)
+        Ok(trainer
+            .save(&self.folder.checkpoint)
+            .map_err(train::TrainError::from)?)
     }
 
     fn interrupted(&self, trainer: &Trainer) -> Failure {
@@ -339,15 +374,35 @@ impl Run<'_> {
         Failure::Interrupted
     }
 
-    fn finish(&self, trainer: &mut Trainer, journal: &Journal, validation: Evaluation) -> Result<(), Failure> {
+    fn finish(
+        &self,
+        trainer: &mut Trainer,
+        journal: &Journal,
+        validation: Evaluation,
+    ) -> Result<(), Failure> {
         let settings = trainer.settings();
         let obstacle = export::obstacle(&settings.model);
         if obstacle.is_none() {
-            let name = self.folder.path.file_name().unwrap_or_default().to_string_lossy();
+            let name = self
+                .folder
+                .path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy();
             let context = settings.steps.positions;
-            export::write(&self.folder.gguf, &name, &settings.model, context, trainer.declared(), trainer.result())?;
+            export::write(
+                &self.folder.gguf,
+                &name,
+                &settings.model,
+                context,
+                trainer.declared(),
+                trainer.result(),
+            )?;
         }
-        crate::report::file(&self.folder.page, report::page(trainer, journal.lines(), validation))?;
+        crate::report::file(
+            &self.folder.page,
+            report::page(trainer, journal.lines(), validation),
+        )?;
         let progress = *trainer.progress();
         let report = Report {
             schema: "sprag.train/1",

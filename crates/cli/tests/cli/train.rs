@@ -34,7 +34,17 @@ fn prepared() -> Sandbox {
     sandbox
 }
 
-const RUN: [&str; 9] = ["train", "a.txt", "b.txt", "--held-out", "1", "--settings", "settings.toml", "--threads", "2"];
+const RUN: [&str; 9] = [
+    "train",
+    "a.txt",
+    "b.txt",
+    "--held-out",
+    "1",
+    "--settings",
+    "settings.toml",
+    "--threads",
+    "2",
+];
 
 fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&RUN[..], more].concat()
@@ -42,13 +52,17 @@ fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
 
 fn lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[test]
 fn a_trained_model_runs_and_foretells_as_well_as_in_training() {
     let sandbox = prepared();
-    let report = sandbox.run(&with(&["--steps", "60", "--out", "run", "--json"])).json();
+    let report = sandbox
+        .run(&with(&["--steps", "60", "--out", "run", "--json"]))
+        .json();
     assert_eq!(report["schema"], "sprag.train/1");
     assert_eq!(report["progress"]["steps"], 60);
     assert_eq!(report["validation"]["bytes"], 200);
@@ -57,30 +71,56 @@ fn a_trained_model_runs_and_foretells_as_well_as_in_training() {
     // One window holds the held-out text with the separator before it, so that both judge the same 200 bytes.
     let text = std::fs::read(sandbox.folder.path().join("b.txt")).unwrap();
     sandbox.file("window.txt", &[&[0], &text[..]].concat());
-    let words = ["perplexity", "run/model.gguf", "window.txt", "--window", "201", "--kv-type", "f32", "--json"];
+    let words = [
+        "perplexity",
+        "run/model.gguf",
+        "window.txt",
+        "--window",
+        "201",
+        "--kv-type",
+        "f32",
+        "--json",
+    ];
     let other = sandbox.run(&words).json();
     let nats = other["mean_nll"].as_f64().unwrap();
-    assert!((nats / std::f64::consts::LN_2 / bits - 1.0).abs() < 1e-3, "{nats} nats, {bits} bits");
+    assert!(
+        (nats / std::f64::consts::LN_2 / bits - 1.0).abs() < 1e-3,
+        "{nats} nats, {bits} bits"
+    );
     let done = sandbox.run(&["run", "run/model.gguf", "--raw", "-p", "Line 7", "-n", "8"]);
     assert_eq!(done.code, Some(0), "{}", done.err);
     let folder = sandbox.folder.path().join("run");
     let steps = lines(&folder.join("log.jsonl"));
-    assert_eq!(steps.iter().filter(|line| line["loss"].is_f64()).count(), 60);
+    assert_eq!(
+        steps.iter().filter(|line| line["loss"].is_f64()).count(),
+        60
+    );
     assert_eq!(steps.last().unwrap()["bits_per_byte"].as_f64(), Some(bits));
     let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
-    assert!(page.contains("class=\"held\"") && page.contains("width = 32"), "{page}");
+    assert!(
+        page.contains("class=\"held\"") && page.contains("width = 32"),
+        "{page}"
+    );
 }
 
 #[cfg(unix)]
 #[test]
 fn a_stopped_run_goes_on_to_the_same_numbers() {
     let sandbox = prepared();
-    let whole = sandbox.run(&with(&["--steps", "200", "--out", "whole", "--json"])).json();
-    let mut child = sandbox.command(&with(&["--steps", "200", "--out", "half"])).spawn().unwrap();
+    let whole = sandbox
+        .run(&with(&["--steps", "200", "--out", "whole", "--json"]))
+        .json();
+    let mut child = sandbox
+        .command(&with(&["--steps", "200", "--out", "half"]))
+        .spawn()
+        .unwrap();
     let log = sandbox.folder.path().join("half/log.jsonl");
     let has_begun = || std::fs::read_to_string(&log).is_ok_and(|text| text.lines().count() > 20);
     while !has_begun() {
-        assert!(child.try_wait().unwrap().is_none(), "it ends before it is stopped");
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "it ends before it is stopped"
+        );
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     let pid = rustix::process::Pid::from_child(&child);
@@ -91,15 +131,39 @@ fn a_stopped_run_goes_on_to_the_same_numbers() {
     assert!(told.contains("sprag train --resume --out half"), "{told}");
     let again = sandbox.run(&with(&["--steps", "200", "--out", "half"]));
     assert_eq!(again.code, Some(2), "{}", again.err);
-    let words = ["train", "a.txt", "b.txt", "--held-out", "1", "--resume", "--out", "half", "--threads", "1", "--json"];
+    let words = [
+        "train",
+        "a.txt",
+        "b.txt",
+        "--held-out",
+        "1",
+        "--resume",
+        "--out",
+        "half",
+        "--threads",
+        "1",
+        "--json",
+    ];
     let resumed = sandbox.run(&words).json();
     assert_eq!(resumed["validation"], whole["validation"]);
     let losses = |name: &str| {
         let lines = lines(&sandbox.folder.path().join(name).join("log.jsonl"));
-        lines.into_iter().filter_map(|line| line["loss"].as_f64()).collect::<Vec<_>>()
+        lines
+            .into_iter()
+            .filter_map(|line| line["loss"].as_f64())
+            .collect::<Vec<_>>()
     };
     assert_eq!(losses("half"), losses("whole"));
-    let other = sandbox.run(&["train", "a.txt", "a.txt", "--held-out", "1", "--resume", "--out", "half"]);
+    let other = sandbox.run(&[
+        "train",
+        "a.txt",
+        "a.txt",
+        "--held-out",
+        "1",
+        "--resume",
+        "--out",
+        "half",
+    ]);
     assert_eq!(other.code, Some(4), "{}", other.err);
     assert!(other.err.contains("another text"), "{}", other.err);
 }
@@ -116,14 +180,25 @@ fn what_cannot_be_trained_is_refused_in_words() {
         (vec!["train", "missing.txt"], 3, "missing.txt"),
         (vec!["train", "latin.txt"], 4, "plain UTF-8"),
         (vec!["train", "--settings", "unknown.toml"], 4, "layer"),
-        (vec!["train", "--settings", "window.toml"], 2, "a multiple of 16"),
+        (
+            vec!["train", "--settings", "window.toml"],
+            2,
+            "a multiple of 16",
+        ),
         (vec!["train", "--tokens", "10"], 2, "enough for one step"),
         (vec!["train", "--steps", "0"], 2, "enough for one step"),
-        (vec!["train", "--resume", "--out", "none"], 2, "no run to go on with"),
+        (
+            vec!["train", "--resume", "--out", "none"],
+            2,
+            "no run to go on with",
+        ),
     ] {
         let done = sandbox.run(&words);
         assert_eq!(done.code, Some(code), "{words:?}: {}", done.err);
         assert!(done.err.contains(told), "{words:?}: {}", done.err);
-        assert!(!sandbox.folder.path().join("sprag-train").exists(), "{words:?} leaves a folder");
+        assert!(
+            !sandbox.folder.path().join("sprag-train").exists(),
+            "{words:?} leaves a folder"
+        );
     }
 }

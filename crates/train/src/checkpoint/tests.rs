@@ -15,11 +15,16 @@ fn declared(width: usize) -> Vec<Declared> {
         sequences: 1,
         positions: 16,
     };
-    configuration.graph(batch).expect("a graph").parameters().to_vec()
+    configuration
+        .graph(batch)
+        .expect("a graph")
+        .parameters()
+        .to_vec()
 }
 
 fn folder(name: &str) -> std::path::PathBuf {
-    let folder = std::env::temp_dir().join(format!("sprag-checkpoint-{name}-{}", std::process::id()));
+    let folder =
+        std::env::temp_dir().join(format!("sprag-checkpoint-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     folder
 }
@@ -35,7 +40,9 @@ fn what_is_written_is_read() {
     assert_eq!(saved.about::<String>().expect("words"), "words");
     assert!(saved.has("weights") && !saved.has("mean"));
     let mut again = Weights::zeroed(&declared).expect("memory");
-    saved.read("weights", &declared, &mut again).expect("the same model");
+    saved
+        .read("weights", &declared, &mut again)
+        .expect("the same model");
     assert_eq!(again.all(), weights.all());
     std::fs::remove_dir_all(folder).expect("removed");
 }
@@ -50,11 +57,20 @@ fn what_belongs_to_another_model_is_refused() {
     let saved = Saved::open(&path).expect("a checkpoint");
     let large = declared(48);
     let mut into = Weights::zeroed(&large).expect("memory");
-    let error = saved.read("weights", &large, &mut into).expect_err("another width");
+    let error = saved
+        .read("weights", &large, &mut into)
+        .expect_err("another width");
     assert!(error.to_string().contains("[256, 48]"), "{error}");
-    let error = saved.read("mean", &small, &mut into).expect_err("not there");
-    assert!(error.to_string().contains("mean.token_embd.weight"), "{error}");
-    let error = saved.about::<crate::trainer::About>().expect_err("a number");
+    let error = saved
+        .read("mean", &small, &mut into)
+        .expect_err("not there");
+    assert!(
+        error.to_string().contains("mean.token_embd.weight"),
+        "{error}"
+    );
+    let error = saved
+        .about::<crate::trainer::About>()
+        .expect_err("a number");
     assert!(error.to_string().contains("another version"), "{error}");
     let mut bytes = std::fs::read(&path).expect("bytes");
     bytes.truncate(bytes.len() / 2);

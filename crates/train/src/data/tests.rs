@@ -28,7 +28,10 @@ fn the_last_documents_validate() {
     assert_eq!(splits.train.text_bytes(), bytes(&documents[..3]));
     assert_eq!(splits.validation.text_bytes(), bytes(&documents[3..]));
     let one = Splits::of(&documents[..1], 2, 2).expect("enough text");
-    assert_eq!(one.train.text_bytes() + one.validation.text_bytes(), bytes(&documents[..1]));
+    assert_eq!(
+        one.train.text_bytes() + one.validation.text_bytes(),
+        bytes(&documents[..1])
+    );
     let all = Splits::of(&documents, 99, 16).expect("a document is left to learn from");
     assert_eq!(all.train.text_bytes(), bytes(&documents[..1]));
 }
@@ -53,7 +56,10 @@ fn windows_follow_from_seed_and_number() {
     assert_eq!((tokens.len(), targets.len()), (48, 48));
     for sequence in 0..3 {
         let range = sequence * 16..sequence * 16 + 15;
-        assert_eq!(targets[range.clone()], tokens[range.start + 1..range.end + 1]);
+        assert_eq!(
+            targets[range.clone()],
+            tokens[range.start + 1..range.end + 1]
+        );
     }
     assert_eq!(windows(1, 2), (tokens.clone(), targets));
     assert_ne!(windows(1, 3).0, tokens);
@@ -62,7 +68,10 @@ fn windows_follow_from_seed_and_number() {
 
 #[test]
 fn every_text_byte_is_a_target_once() {
-    let texts = ["first text", "a second one that is longer than a window of sixteen"];
+    let texts = [
+        "first text",
+        "a second one that is longer than a window of sixteen",
+    ];
     let stream = Stream::of(texts);
     let mut seen = Vec::new();
     for (tokens, targets) in stream.every_byte(BATCH) {
@@ -78,5 +87,8 @@ fn a_line_that_is_no_text_is_named() {
     let read = lines(path, "{\"text\":\"a\",\"year\":1}\n\n{\"text\":\"b\"}\n").expect("two lines");
     assert_eq!(read.len(), 2);
     let error = lines(path, "{\"text\":\"a\"}\n{\"txt\":1}").expect_err("no text");
-    assert!(error.to_string().starts_with("some.jsonl, line 2:"), "{error}");
+    assert!(
+        error.to_string().starts_with("some.jsonl, line 2:"),
+        "{error}"
+    );
 }

@@ -5,7 +5,16 @@ use crate::{Configuration, Mixer};
 
 #[test]
 fn bytes_have_the_names_that_gpt_2_gave_them() {
-    let known = [(b'A', 'A'), (b' ', 'Ġ'), (b'\n', 'Ċ'), (0, 'Ā'), (0x7f, 'ġ'), (0xa0, 'ł'), (0xad, 'Ń'), (0xff, 'ÿ')];
+    let known = [
+        (b'A', 'A'),
+        (b' ', 'Ġ'),
+        (b'\n', 'Ċ'),
+        (0, 'Ā'),
+        (0x7f, 'ġ'),
+        (0xa0, 'ł'),
+        (0xad, 'Ń'),
+        (0xff, 'ÿ'),
+    ];
     for (byte, name) in known {
         assert_eq!(byte_name(byte), name, "{byte:#x}");
     }

@@ -3,7 +3,9 @@
 //! Constants and scaling as in Keller Jordan's `muon.py`, 2024; the sums are f32 here. Where a matrix has more rows than columns the same is
 //! done from the other side, so that A has the smaller size.
 
-use kernels::training::{Into, Machine, Matrix as View, MatrixMut, Precision, gemm, sum_of_squares};
+use kernels::training::{
+    Into, Machine, Matrix as View, MatrixMut, Precision, gemm, sum_of_squares,
+};
 
 const BETA: f32 = 0.95;
 const ITERATIONS: usize = 5;
@@ -65,7 +67,10 @@ fn orthogonalise(machine: &Machine, rows: usize, columns: usize, x: &mut [f32]) 
         for (p, s) in polynomial.iter_mut().zip(&square) {
             *p = c * *p + b * s;
         }
-        let (matrix, polynomial) = (View::of(x, rows, columns), View::of(&polynomial, small, small));
+        let (matrix, polynomial) = (
+            View::of(x, rows, columns),
+            View::of(&polynomial, small, small),
+        );
         if rows <= columns {
             multiply(polynomial, matrix, &mut product, (rows, columns));
         } else {

@@ -24,7 +24,10 @@ fn lives_that_meet_never_share_a_slot() {
             for &b in &roots[..n] {
                 let (a_life, b_life) = (&lives.all[a], &lives.all[b]);
                 let meet = a_life.first <= b_life.last && b_life.first <= a_life.last;
-                assert!(!meet || places[a].slot != places[b].slot, "{a_life:?} and {b_life:?}");
+                assert!(
+                    !meet || places[a].slot != places[b].slot,
+                    "{a_life:?} and {b_life:?}"
+                );
             }
         }
     }
@@ -49,5 +52,8 @@ fn a_residual_stream_keeps_one_value_a_norm() {
     let tokens = 16;
     let layer = tokens * (8 * 384 + 3 * 1024 + 2 + 6);
     let found = bytes(5) - bytes(4);
-    assert!(found.abs_diff(layer) <= tokens * 16, "{found} f32 a layer, not {layer}");
+    assert!(
+        found.abs_diff(layer) <= tokens * 16,
+        "{found} f32 a layer, not {layer}"
+    );
 }

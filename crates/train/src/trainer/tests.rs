@@ -4,17 +4,22 @@ use std::time::Duration;
 
 use kernels::training::Machine;
 
-use super::{Budget, Settings, Trainer, TrainError};
+use super::{Budget, Settings, TrainError, Trainer};
 use crate::{
-    Configuration,
+    Configuration, Mixer,
     checkpoint::Saved,
     data::{Document, Splits},
-    optimiser::Method,
+    optimiser::{Method, Optimisation},
     trainer::Steps,
 };
 
 fn settings() -> Settings {
+    let optimisation = Optimisation {
+        rate: 5e-3,
+        ..Optimisation::default()
+    };
     Settings {
+        optimisation,
         model: Configuration {
             layers: 2,
             width: 32,
@@ -29,12 +34,15 @@ fn settings() -> Settings {
             positions: 32,
             ..Steps::default()
         },
-        ..Settings::default()
     }
 }
 
 fn splits() -> Splits {
-    let text = |n: usize| (0..60).map(|i| format!("{} and {} make {}. ", i, n, i + n)).collect();
+    let text = |n: usize| {
+        (0..60)
+            .map(|i| format!("{} and {} make {}. ", i, n, i + n))
+            .collect()
+    };
     let document = |n: usize| Document {
         name: n.to_string(),
         text: text(n),
@@ -55,9 +63,15 @@ fn folder(name: &str) -> std::path::PathBuf {
 
 #[test]
 fn a_run_learns() {
-    for method in [Method::Adamw, Method::Muon] {
+    let full = vec![Mixer::Full];
+    for (method, mixers) in [
+        (Method::Adamw, full.clone()),
+        (Method::Muon, full),
+        (Method::Adamw, vec![Mixer::GatedDelta, Mixer::Window]),
+    ] {
         let mut settings = settings();
         settings.optimisation.method = method;
+        settings.model.mixers = mixers;
         let mut trainer = trainer(&settings, 2);
         let before = trainer.evaluate();
         assert!((before.bits_per_byte - 8.0).abs() < 0.1, "{before:?}");
@@ -88,11 +102,19 @@ fn a_resumed_run_has_the_same_bits_on_any_number_of_threads() {
     first.save(&path).expect("a checkpoint");
     drop(first);
     let saved = Saved::open(&path).expect("a checkpoint");
-    let mut second = Trainer::resume(&saved, splits(), Machine::new(1).expect("threads")).expect("a run");
+    let mut second =
+        Trainer::resume(&saved, splits(), Machine::new(1).expect("threads")).expect("a run");
     for _ in 0..7 {
         second.step().expect("finite numbers");
     }
-    let bits = |trainer: &Trainer| trainer.weights.all().iter().map(|w| w.to_bits()).collect::<Vec<_>>();
+    let bits = |trainer: &Trainer| {
+        trainer
+            .weights
+            .all()
+            .iter()
+            .map(|w| w.to_bits())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(bits(&whole), bits(&second));
     assert_eq!(whole.last_loss.to_bits(), second.last_loss.to_bits());
     assert_eq!(whole.evaluate(), second.evaluate());
@@ -107,7 +129,10 @@ fn a_run_that_diverges_says_where_and_keeps_its_weights() {
     trainer.weights.get_mut(crate::Parameter(output))[5] = f32::NAN;
     let before: Vec<u32> = trainer.weights.all().iter().map(|w| w.to_bits()).collect();
     let error = trainer.step().expect_err("not a number");
-    assert!(matches!(error, TrainError::Diverged { step: 2, .. }), "{error}");
+    assert!(
+        matches!(error, TrainError::Diverged { step: 2, .. }),
+        "{error}"
+    );
     let after: Vec<u32> = trainer.weights.all().iter().map(|w| w.to_bits()).collect();
     assert_eq!(before, after);
 }

@@ -12,7 +12,8 @@ const COMPRESSED: &[u8] = include_bytes!("../../../../../data/sotu/sotu.jsonl.zs
 
 /// All of them, in the order of years.
 pub fn addresses() -> Result<Vec<Document>, Failure> {
-    let broken = |reason: String| Failure::Broken(format!("the corpus that comes with sprag: {reason}"));
+    let broken =
+        |reason: String| Failure::Broken(format!("the corpus that comes with sprag: {reason}"));
     let mut text = String::new();
     StreamingDecoder::new(COMPRESSED)
         .map_err(|error| broken(error.to_string()))?

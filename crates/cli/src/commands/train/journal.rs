@@ -92,7 +92,9 @@ impl Journal {
             }
         };
         // The last line may have been cut off; a line that is no longer JSON says nothing.
-        let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+        let lines = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Line>(line).ok());
         Self::of(path, lines.filter(|line| line.step <= step).collect())
     }
 
@@ -119,10 +121,12 @@ impl Journal {
     pub fn add(&mut self, line: Line) -> Result<(), Failure> {
         let mut text = serde_json::to_vec(&line)?;
         text.push(b'\n');
-        self.file.write_all(&text).map_err(|source| Failure::Write {
-            path: self.path.clone(),
-            source,
-        })?;
+        self.file
+            .write_all(&text)
+            .map_err(|source| Failure::Write {
+                path: self.path.clone(),
+                source,
+            })?;
         self.lines.push(line);
         Ok(())
     }

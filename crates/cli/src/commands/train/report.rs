@@ -16,7 +16,11 @@ pub(super) fn text(report: &Report<'_>, lines: &[Line], page: &Path) -> String {
     let mut out = String::new();
     let losses: Vec<f64> = lines.iter().filter_map(|line| line.loss).collect();
     if let (Some(first), Some(last)) = (losses.first(), losses.last()) {
-        let _ = writeln!(out, "loss      {first:.3} {} {last:.3} nats per token", curve(&losses));
+        let _ = writeln!(
+            out,
+            "loss      {first:.3} {} {last:.3} nats per token",
+            curve(&losses)
+        );
     }
     let _ = writeln!(
         out,
@@ -34,10 +38,18 @@ pub(super) fn text(report: &Report<'_>, lines: &[Line], page: &Path) -> String {
     );
     match (&report.gguf, report.no_gguf_because) {
         (Some(path), _) => {
-            let _ = writeln!(out, "model     {} (sprag run {} --raw -p TEXT)", path.display(), path.display());
+            let _ = writeln!(
+                out,
+                "model     {} (sprag run {} --raw -p TEXT)",
+                path.display(),
+                path.display()
+            );
         }
         (None, Some(obstacle)) => {
-            let _ = writeln!(out, "model     in its checkpoint alone: GGUF's llama architecture has no {obstacle}");
+            let _ = writeln!(
+                out,
+                "model     in its checkpoint alone: GGUF's llama architecture has no {obstacle}"
+            );
         }
         (None, None) => {}
     }
@@ -62,7 +74,9 @@ fn curve(values: &[f64]) -> String {
 fn means(values: &[f64], parts: usize) -> Vec<f64> {
     let parts = parts.min(values.len());
     let part = |i: usize| &values[values.len() * i / parts..values.len() * (i + 1) / parts];
-    (0..parts).map(|i| part(i).iter().sum::<f64>() / part(i).len() as f64).collect()
+    (0..parts)
+        .map(|i| part(i).iter().sum::<f64>() / part(i).len() as f64)
+        .collect()
 }
 
 const STYLE: &str = "\
@@ -75,9 +89,19 @@ pub(super) fn page(trainer: &Trainer, lines: &[Line], validation: Evaluation) ->
     let settings = toml::to_string(trainer.settings()).unwrap_or_default();
     let rate = progress.tokens as f64 / progress.elapsed.as_secs_f64().max(1e-9);
     let rows = [
-        ("held-out text", format!("{:.4} bits per byte of {}", validation.bits_per_byte, quantity::bytes(validation.bytes as u64))),
+        (
+            "held-out text",
+            format!(
+                "{:.4} bits per byte of {}",
+                validation.bits_per_byte,
+                quantity::bytes(validation.bytes as u64)
+            ),
+        ),
         ("parameters", quantity::count(trainer.parameters() as u64)),
-        ("learned from", quantity::bytes(trainer.splits().train.text_bytes() as u64)),
+        (
+            "learned from",
+            quantity::bytes(trainer.splits().train.text_bytes() as u64),
+        ),
         ("tokens seen", quantity::count(progress.tokens)),
         ("steps", progress.steps.to_string()),
         ("speed", format!("{} tokens/s", quantity::digits(rate))),
@@ -112,8 +136,14 @@ const BELOW: f64 = 24.0;
 /// Both curves over steps; the axis of bits begins at the lowest whole number.
 fn chart(lines: &[Line]) -> String {
     let bits = |nats: f64| nats / std::f64::consts::LN_2;
-    let steps: Vec<(f64, f64)> = lines.iter().filter_map(|line| Some((line.step as f64, bits(line.loss?)))).collect();
-    let held: Vec<(f64, f64)> = lines.iter().filter_map(|line| Some((line.step as f64, line.bits_per_byte?))).collect();
+    let steps: Vec<(f64, f64)> = lines
+        .iter()
+        .filter_map(|line| Some((line.step as f64, bits(line.loss?))))
+        .collect();
+    let held: Vec<(f64, f64)> = lines
+        .iter()
+        .filter_map(|line| Some((line.step as f64, line.bits_per_byte?)))
+        .collect();
     let Some(last) = lines.last().map(|line| line.step.max(1) as f64) else {
         return "<p>No step was made.</p>".to_owned();
     };
@@ -122,10 +152,15 @@ fn chart(lines: &[Line]) -> String {
     let smooth: Vec<(f64, f64)> = means(&xs, 300).into_iter().zip(means(&ys, 300)).collect();
     let all = || smooth.iter().chain(&held).map(|point| point.1);
     let least = all().fold(f64::INFINITY, f64::min).floor();
-    let most = all().fold(f64::NEG_INFINITY, f64::max).ceil().max(least + 1.0);
+    let most = all()
+        .fold(f64::NEG_INFINITY, f64::max)
+        .ceil()
+        .max(least + 1.0);
     let x = |step: f64| LEFT + (WIDTH - LEFT - 8.0) * step / last;
     let y = |bits: f64| 8.0 + (HEIGHT - BELOW - 8.0) * (most - bits) / (most - least);
-    let mut out = format!(r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="bits per token by step">"#);
+    let mut out = format!(
+        r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="bits per token by step">"#
+    );
     let apart = ((most - least) / 6.0).ceil().max(1.0);
     let mut mark = least;
     while mark <= most {
@@ -139,8 +174,15 @@ fn chart(lines: &[Line]) -> String {
         mark += apart;
     }
     for (class, points) in [("step", &smooth), ("held", &held)] {
-        let points: Vec<String> = points.iter().map(|point| format!("{:.1},{:.1}", x(point.0), y(point.1))).collect();
-        let _ = write!(out, r#"<polyline class="{class}" points="{}"/>"#, points.join(" "));
+        let points: Vec<String> = points
+            .iter()
+            .map(|point| format!("{:.1},{:.1}", x(point.0), y(point.1)))
+            .collect();
+        let _ = write!(
+            out,
+            r#"<polyline class="{class}" points="{}"/>"#,
+            points.join(" ")
+        );
     }
     let _ = write!(
         out,

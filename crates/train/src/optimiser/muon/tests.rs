@@ -36,7 +36,10 @@ fn two_steps_are_those_of_the_reference() {
         let largest = want.iter().fold(0.0f64, |most, w| most.max(w.abs()));
         for (got, want) in weights.iter().zip(&want) {
             let error = (f64::from(*got) - want).abs();
-            assert!(error <= 1e-4 * largest, "{rows} x {columns}: {got}, not {want}");
+            assert!(
+                error <= 1e-4 * largest,
+                "{rows} x {columns}: {got}, not {want}"
+            );
         }
     }
 }

@@ -27,7 +27,7 @@ shape = (len(theirs), 2, steps["sequences"], steps["positions"])
 batches = torch.from_numpy(np.frombuffer((folder / "batches.bin").read_bytes(), np.uint8).reshape(shape).copy()).long()
 
 heads, dim, eps = model["heads"], model["head_dim"], model["eps"]
-assert model["mixers"] == ["full"] and model["mlp"] == "swi_glu" and heads == model["kv_heads"] and not model["tied"]
+assert model["mixers"] == ["full"] and model["mlp"] == "swiglu" and heads == model["kv_heads"] and not model["tied"]
 angles = torch.arange(steps["positions"], dtype=torch.float64)[:, None] * model["rope_base"] ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
 cosine, sine = angles.cos().float(), angles.sin().float()
 

@@ -308,14 +308,15 @@ fn constraint_exit(error: &ConstraintError) -> Exit {
 
 fn train_exit(error: &TrainError) -> Exit {
     match error {
-        TrainError::Setting { .. } | TrainError::Graph(_) => Exit::Usage,
+        TrainError::Setting { .. } | TrainError::Graph(_) | TrainError::Diverged { .. } => {
+            Exit::Usage
+        }
         TrainError::Program(ProgramError::Graph(_)) => Exit::Usage,
         TrainError::Program(_) | TrainError::Memory(_) => Exit::DoesNotFit,
         TrainError::Checkpoint(checkpoint::CheckpointError::Write { source, .. }) => {
             write_exit(source)
         }
         TrainError::Checkpoint(_) | TrainError::OtherText => Exit::BadFile,
-        TrainError::Diverged { .. } => Exit::DoesNotFit,
     }
 }
 

@@ -6,6 +6,7 @@ use models::{ModelError, checkpoint::CheckpointError};
 use ratchet::{EngineError, PlaceError, seal::SealError};
 use runtime::RuntimeError;
 use store::{PullError, ResolveError};
+use train::TrainError;
 
 use crate::{arguments::Arguments, failure::Failure};
 
@@ -38,6 +39,9 @@ pub fn next_step(failure: &Failure, arguments: &Arguments) -> Option<String> {
         ),
         Failure::Ratchet(EngineError::Workshop(_)) => Some(
             "nothing was lost: once the judge and the champion's program work again, sprag ratchet resume takes the measurement anew".to_owned(),
+        ),
+        Failure::Train(TrainError::Diverged { .. }) => Some(
+            "a lower [optimisation] rate, or a longer warm_up, in --settings; sprag train --show-settings prints them".to_owned(),
         ),
         Failure::Resolve(error) => resolve(error, command),
         Failure::Pull(error) => pull(error, &model),

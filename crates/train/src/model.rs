@@ -21,6 +21,7 @@ pub enum Mixer {
 #[serde(rename_all = "snake_case")]
 pub enum Mlp {
     /// `down(silu(gate x) up x)`.
+    #[serde(rename = "swiglu")]
     SwiGlu,
     /// `down(max(up x, 0)^2)`.
     SquaredRelu,

@@ -221,25 +221,33 @@ impl Folder {
         }
     }
 
+    fn check_is_free(&self) -> Result<(), Failure> {
+        if !self.checkpoint.exists() {
+            return Ok(());
+        }
+        Err(Failure::Usage(format!(
+            "{} holds a run; --resume goes on with it, and --out names another folder",
+            self.path.display()
+        )))
+    }
+
     fn begin(
         &self,
         arguments: &Arguments,
         settings: Settings,
         machine: Machine,
     ) -> Result<(Trainer, Journal), Failure> {
-        if self.checkpoint.exists() {
-            return Err(Failure::Usage(format!(
-                "{} holds a run; --resume goes on with it, and --out names another folder",
-                self.path.display()
-            )));
-        }
+        self.check_is_free()?;
         let splits = splits(arguments, settings.steps.positions)?;
         let trainer = Trainer::new(settings, budget(arguments), splits, machine)?;
         std::fs::create_dir_all(&self.path).map_err(|source| Failure::Write {
             path: self.path.clone(),
             source,
         })?;
-        let journal = Journal::begin(&self.log)?;
+        let lock = journal::lock(&self.path)?;
+        // Somebody may have trained here since.
+        self.check_is_free()?;
+        let journal = Journal::begin(&self.log, lock)?;
         // However early it is stopped, it can go on; and a full disk shows now.
         trainer
             .save(&self.checkpoint)
@@ -259,12 +267,13 @@ impl Folder {
                 self.checkpoint.display()
             )));
         }
+        let lock = journal::lock(&self.path)?;
         let saved = Saved::open(&self.checkpoint).map_err(train::TrainError::from)?;
         let about: train::trainer::About = saved.about().map_err(train::TrainError::from)?;
         let splits = splits(arguments, about.settings.steps.positions)?;
         let trainer = Trainer::resume(&saved, splits, machine)?;
         let steps = trainer.progress().steps;
-        Ok((trainer, Journal::go_on(&self.log, steps)?))
+        Ok((trainer, Journal::go_on(&self.log, steps, lock)?))
     }
 }
 

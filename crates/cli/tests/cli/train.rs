@@ -108,10 +108,10 @@ fn a_trained_model_runs_and_foretells_as_well_as_in_training() {
 fn a_stopped_run_goes_on_to_the_same_numbers() {
     let sandbox = prepared();
     let whole = sandbox
-        .run(&with(&["--steps", "200", "--out", "whole", "--json"]))
+        .run(&with(&["--steps", "400", "--out", "whole", "--json"]))
         .json();
     let mut child = sandbox
-        .command(&with(&["--steps", "200", "--out", "half"]))
+        .command(&with(&["--steps", "400", "--out", "half"]))
         .spawn()
         .unwrap();
     let log = sandbox.folder.path().join("half/log.jsonl");
@@ -123,13 +123,25 @@ fn a_stopped_run_goes_on_to_the_same_numbers() {
         );
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
+    let second = sandbox.run(&[
+        "train",
+        "a.txt",
+        "b.txt",
+        "--held-out",
+        "1",
+        "--resume",
+        "--out",
+        "half",
+    ]);
+    assert_eq!(second.code, Some(2), "{}", second.err);
+    assert!(second.err.contains("at work in half"), "{}", second.err);
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let done = child.wait_with_output().unwrap();
     assert_eq!(done.status.code(), Some(130));
     let told = String::from_utf8(done.stderr).unwrap();
     assert!(told.contains("sprag train --resume --out half"), "{told}");
-    let again = sandbox.run(&with(&["--steps", "200", "--out", "half"]));
+    let again = sandbox.run(&with(&["--steps", "400", "--out", "half"]));
     assert_eq!(again.code, Some(2), "{}", again.err);
     let words = [
         "train",

@@ -1,7 +1,7 @@
-//! A run's log: a JSON object a line, for a step or an evaluation.
+//! A run's log: a JSON object a line, for a step or an evaluation. Whoever has it has the run's folder to itself.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::Write as _,
     path::{Path, PathBuf},
 };
@@ -66,21 +66,45 @@ impl Line {
     }
 }
 
+/// Keeps a second run out of a folder, until it is dropped or its process is gone.
+pub struct Lock {
+    _file: File,
+}
+
+/// Takes the folder.
+pub fn lock(folder: &Path) -> Result<Lock, Failure> {
+    let path = folder.join(".lock");
+    let refused = |source| Failure::Write {
+        path: path.clone(),
+        source,
+    };
+    let file = File::create(&path).map_err(refused)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Lock { _file: file }),
+        Err(TryLockError::WouldBlock) => Err(Failure::Usage(format!(
+            "another sprag train is at work in {}; --out names another folder",
+            folder.display()
+        ))),
+        Err(TryLockError::Error(source)) => Err(refused(source)),
+    }
+}
+
 /// The log, and all that is in it.
 pub struct Journal {
     path: PathBuf,
     file: File,
+    _lock: Lock,
     lines: Vec<Line>,
 }
 
 impl Journal {
     /// An empty one.
-    pub fn begin(path: &Path) -> Result<Self, Failure> {
-        Self::of(path, Vec::new())
+    pub fn begin(path: &Path, lock: Lock) -> Result<Self, Failure> {
+        Self::of(path, Vec::new(), lock)
     }
 
     /// What is there up to a step: later lines are of steps that are made again.
-    pub fn go_on(path: &Path, step: u64) -> Result<Self, Failure> {
+    pub fn go_on(path: &Path, step: u64, lock: Lock) -> Result<Self, Failure> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -95,10 +119,10 @@ impl Journal {
         let lines = text
             .lines()
             .filter_map(|line| serde_json::from_str::<Line>(line).ok());
-        Self::of(path, lines.filter(|line| line.step <= step).collect())
+        Self::of(path, lines.filter(|line| line.step <= step).collect(), lock)
     }
 
-    fn of(path: &Path, lines: Vec<Line>) -> Result<Self, Failure> {
+    fn of(path: &Path, lines: Vec<Line>, lock: Lock) -> Result<Self, Failure> {
         let mut text = Vec::new();
         for line in &lines {
             serde_json::to_writer(&mut text, line)?;
@@ -113,6 +137,7 @@ impl Journal {
         Ok(Self {
             path: path.to_owned(),
             file,
+            _lock: lock,
             lines,
         })
     }

@@ -184,9 +184,10 @@ fn chart(lines: &[Line]) -> String {
             points.join(" ")
         );
     }
+    let below = HEIGHT - 5.0;
     let _ = write!(
         out,
-        r#"<text x="{LEFT}" y="{HEIGHT}">0</text><text x="{WIDTH}" y="{HEIGHT}" text-anchor="end">step {last}</text></svg>"#
+        r#"<text x="{LEFT}" y="{below}">0</text><text x="{WIDTH}" y="{below}" text-anchor="end">step {last}</text></svg>"#
     );
     out
 }

@@ -81,6 +81,17 @@ pub fn angle(shape: &Shape, position: u32, i: usize, factor: f32) -> f64 {
 /// When a slice does not fit `shape`, or `rotary_dims` is odd or above `head_dim`.
 #[must_use]
 pub fn reference(shape: &Shape, x: &[f32], positions: &[u32], factors: Option<&[f32]>) -> Vec<f64> {
+    turned(shape, x, positions, factors, 1.0)
+}
+
+/// The heads turned by `direction` times their angles.
+fn turned(
+    shape: &Shape,
+    x: &[f32],
+    positions: &[u32],
+    factors: Option<&[f32]>,
+    direction: f64,
+) -> Vec<f64> {
     let Shape {
         tokens,
         heads,
@@ -108,7 +119,7 @@ pub fn reference(shape: &Shape, x: &[f32], positions: &[u32], factors: Option<&[
         for head in token.chunks_exact_mut(head_dim) {
             for i in 0..rotary_dims / 2 {
                 let factor = factors.map_or(1.0, |factors| factors[i]);
-                let (sin, cos) = angle(shape, position, i, factor).sin_cos();
+                let (sin, cos) = (direction * angle(shape, position, i, factor)).sin_cos();
                 let (first, second) = pairing.indices(i, rotary_dims);
                 let (a, b) = (head[first], head[second]);
                 head[first] = a * cos - b * sin;

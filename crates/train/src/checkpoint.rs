@@ -140,16 +140,6 @@ impl Saved {
         })
     }
 
-    /// Whether it has the set.
-    #[must_use]
-    pub fn has(&self, set: &str) -> bool {
-        let prefix = format!("{set}.");
-        self.checkpoint
-            .tensors()
-            .iter()
-            .any(|one| one.name().starts_with(&prefix))
-    }
-
     /// Fills `weights` with a set.
     ///
     /// # Errors

@@ -85,6 +85,9 @@ impl Default for Configuration {
 /// Of the norms within a Gated DeltaNet layer, in Qwen3.5 as here.
 const DELTA_EPS: f32 = 1e-6;
 
+/// Plans take the square of the operations in time; no model that is trained here has a fraction of it.
+const MOST_LAYERS: usize = 256;
+
 /// Deviation of the matrices at the start.
 const DEVIATION: f32 = 0.02;
 
@@ -94,6 +97,14 @@ impl Configuration {
     /// # Errors
     /// Sizes do not fit each other: named as the operation found them.
     pub fn graph(&self, batch: Batch) -> Result<Graph, GraphError> {
+        if !(1..=MOST_LAYERS).contains(&self.layers) {
+            return Err(GraphError {
+                operation: "model",
+                what: "layers".to_owned(),
+                expected: format!("1 to {MOST_LAYERS}"),
+                found: self.layers.to_string(),
+            });
+        }
         let mut graph = Graph::new(batch)?;
         let normal = Initial::Normal(DEVIATION);
         let shape = [self.vocabulary, self.width];

@@ -52,8 +52,8 @@ impl Program {
         precision: Precision,
         machine: &mut Machine,
     ) -> Result<Self, ProgramError> {
-        check(&graph)?;
         let plan = Plan::of(&graph);
+        check(&graph, &plan)?;
         let slots = plan.slots.iter().map(|&len| Aligned::zeroed(len).map(Some));
         let slots = slots.collect::<Result<_, _>>()?;
         machine.reserve(scratch(&graph, machine.threads()))?;
@@ -61,7 +61,7 @@ impl Program {
         let angles = graph.rotations.iter();
         let angles = angles.map(|one| Angles::new(positions, one.rotated, one.base));
         Ok(Self {
-            writes_first: writes_first(&graph),
+            writes_first: writes_first(&graph, &plan),
             angles: angles.collect(),
             plan,
             slots,

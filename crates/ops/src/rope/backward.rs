@@ -9,7 +9,7 @@
 //! # Shape
 //! `dy` and the result `(tokens, heads, head_dim)`, `positions` `(tokens)`, `factors` `(rotary_dims / 2)`.
 
-use super::{Shape, angle};
+use super::{Shape, turned};
 
 /// Of a loss with respect to the heads before they were turned.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,42 +29,8 @@ pub fn reference(
     positions: &[u32],
     factors: Option<&[f32]>,
 ) -> Gradients {
-    let Shape {
-        tokens,
-        heads,
-        head_dim,
-        rotary_dims,
-        pairing,
-        ..
-    } = *shape;
-    assert_eq!(
-        dy.len(),
-        tokens * heads * head_dim,
-        "dy must be (tokens, heads, head_dim)"
-    );
-    assert_eq!(positions.len(), tokens, "positions must be (tokens)");
-    assert!(
-        rotary_dims.is_multiple_of(2) && rotary_dims <= head_dim,
-        "{rotary_dims} of {head_dim} values are no pairs"
-    );
-    assert!(
-        factors.is_none_or(|factors| factors.len() == rotary_dims / 2),
-        "factors must be (rotary_dims / 2)"
-    );
-    let mut dx: Vec<f64> = dy.iter().copied().map(f64::from).collect();
-    for (token, &position) in dx.chunks_exact_mut(heads * head_dim).zip(positions) {
-        for head in token.chunks_exact_mut(head_dim) {
-            for i in 0..rotary_dims / 2 {
-                let factor = factors.map_or(1.0, |factors| factors[i]);
-                let (sin, cos) = angle(shape, position, i, factor).sin_cos();
-                let (first, second) = pairing.indices(i, rotary_dims);
-                let (da, db) = (head[first], head[second]);
-                head[first] = da * cos + db * sin;
-                head[second] = db * cos - da * sin;
-            }
-        }
-    }
-    Gradients { x: dx }
+    let x = turned(shape, dy, positions, factors, -1.0);
+    Gradients { x }
 }
 
 #[cfg(test)]

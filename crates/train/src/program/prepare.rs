@@ -25,7 +25,7 @@ const fn parameters(op: &Op) -> [Option<Parameter>; 2] {
     }
 }
 
-pub(super) fn check(graph: &Graph) -> Result<(), GraphError> {
+pub(super) fn check(graph: &Graph, plan: &Plan) -> Result<(), GraphError> {
     let refuse = |what: &str, expected: &str, found: &str| GraphError {
         operation: "program",
         what: what.to_owned(),
@@ -37,7 +37,6 @@ pub(super) fn check(graph: &Graph) -> Result<(), GraphError> {
         let found = format!("{losses} of {} operations", graph.nodes.len());
         return Err(refuse("loss", "the last operation, once", &found));
     }
-    let plan = Plan::of(graph);
     for (index, one) in graph.parameters.iter().enumerate() {
         let mut nodes = graph.nodes.iter().enumerate();
         let is_used = nodes.any(|(node, what)| {
@@ -57,8 +56,7 @@ pub(super) fn check(graph: &Graph) -> Result<(), GraphError> {
 
 /// Of each node and parameter of it: whether it is the first to write that gradient, in the order of time: the loss, then nodes from the last
 /// to the first.
-pub(super) fn writes_first(graph: &Graph) -> Vec<[bool; 2]> {
-    let plan = Plan::of(graph);
+pub(super) fn writes_first(graph: &Graph, plan: &Plan) -> Vec<[bool; 2]> {
     let mut written = vec![false; graph.parameters.len()];
     let mut first = vec![[false; 2]; graph.nodes.len()];
     for (index, node) in graph.nodes.iter().enumerate().rev() {

@@ -151,6 +151,8 @@ fn settings_without_sense_are_refused_by_name() {
     assert!(refused(|s| s.optimisation.rate = f32::NAN, budget).contains("rate"));
     assert!(refused(|s| s.optimisation.clip = 0.0, budget).contains("clip"));
     assert!(refused(|s| s.model.vocabulary = 300, budget).contains("vocabulary"));
+    assert!(refused(|s| s.model.layers = 100_000_000, budget).contains("1 to 256"));
+    assert!(refused(|s| s.model.layers = 0, budget).contains("layers"));
     assert!(refused(|s| s.model.head_dim = 20, budget).contains("attention"));
     assert!(refused(|s| s.model.kv_heads = 0, budget).contains("attn_k"));
     assert!(refused(|_| (), Budget::Tokens(100)).contains("budget"));

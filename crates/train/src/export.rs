@@ -1,14 +1,18 @@
-//! A trained model as a GGUF file, which Sprag and llama.cpp run: what architecture `llama` can express.
+//! A trained model as a GGUF file, which Sprag and llama.cpp run: what architectures `llama`, `qwen3` and `qwen35` can express.
+//!
+//! [`architecture`] says which of them has a place for a model, `tensors` gives its tensors the names and the order of rows that files of
+//! that architecture have.
+
+mod tensors;
 
 use std::path::Path;
 
 use formats::gguf::{Array, TensorData, TensorType, Value, WriteError};
-
 use ops::Dtype;
 
 use crate::{
     data::VOCABULARY,
-    graph::{Declared, Parameter},
+    graph::Declared,
     model::{Configuration, Mixer, Mlp},
     weights::Weights,
 };
@@ -17,26 +21,85 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// GGUF has no architecture for it.
-    #[error("GGUF's llama architecture has no {0}; the model stays in its checkpoint")]
+    #[error("no architecture of GGUF has {0}; the model stays in its checkpoint")]
     NoPlace(&'static str),
     /// The file could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
 
-/// What of a model has no place in a GGUF file, if anything.
-#[must_use]
-pub fn obstacle(configuration: &Configuration) -> Option<&'static str> {
-    if configuration.mixers.contains(&Mixer::Window) {
-        return Some("windowed attention");
+/// Architectures of GGUF that trained models have a place in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    /// Full attention.
+    Llama,
+    /// Full attention with normed heads.
+    Qwen3,
+    /// Gated DeltaNet, and full attention with normed heads and an output gate in every so many layers.
+    Qwen35 {
+        /// The last of so many layers is attention.
+        interval: usize,
+    },
+}
+
+impl Architecture {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Llama => "llama",
+            Self::Qwen3 => "qwen3",
+            Self::Qwen35 { .. } => "qwen35",
+        }
     }
-    if configuration.mixers.contains(&Mixer::GatedDelta) {
-        return Some("Gated DeltaNet");
+}
+
+/// Where a model has its place; else what of it no architecture has, in words.
+///
+/// # Errors
+/// It has no place.
+pub fn architecture(configuration: &Configuration) -> Result<Architecture, &'static str> {
+    let mixers: Vec<Mixer> = (0..configuration.layers)
+        .map(|layer| configuration.mixer(layer))
+        .collect();
+    if mixers.contains(&Mixer::Window) {
+        return Err("windowed attention");
     }
     if configuration.mlp == Mlp::SquaredRelu {
-        return Some("squared ReLU");
+        return Err("squared ReLU");
     }
-    configuration.soft_cap.map(|_| "cap on logits")
+    if configuration.soft_cap.is_some() {
+        return Err("a cap on logits");
+    }
+    let attention = mixers.iter().filter(|&&mixer| mixer == Mixer::Full).count();
+    if configuration.value_residual && attention > 1 {
+        return Err("values that are shared by layers");
+    }
+    let has_delta = attention < mixers.len();
+    match (configuration.head_norms, configuration.output_gate) {
+        (false, false) if !has_delta => return Ok(Architecture::Llama),
+        (true, false) if !has_delta => return Ok(Architecture::Qwen3),
+        (true, true) => {}
+        _ if attention == 0 => {}
+        _ if has_delta => {
+            return Err(
+                "Gated DeltaNet beside attention without head_norms and output_gate (qwen35 has both)",
+            );
+        }
+        _ => return Err("an output gate without head_norms"),
+    }
+    let first = mixers.iter().position(|&mixer| mixer == Mixer::Full);
+    // Where there is none, the first would come behind the last layer.
+    let interval = first.unwrap_or(mixers.len()) + 1;
+    let is_regular = mixers
+        .iter()
+        .enumerate()
+        .all(|(layer, &mixer)| (mixer == Mixer::Full) == (layer + 1).is_multiple_of(interval));
+    if is_regular {
+        Ok(Architecture::Qwen35 { interval })
+    } else {
+        Err(
+            "attention elsewhere than in the last of every so many layers (qwen35 has it there alone)",
+        )
+    }
 }
 
 /// Writes the model in f32.
@@ -51,64 +114,101 @@ pub fn write(
     declared: &[Declared],
     weights: &Weights,
 ) -> Result<(), ExportError> {
-    if let Some(obstacle) = obstacle(configuration) {
-        return Err(ExportError::NoPlace(obstacle));
-    }
-    let metadata = metadata(name, configuration, context);
-    let turned: Vec<(usize, Vec<u8>)> = declared
+    let architecture = architecture(configuration).map_err(ExportError::NoPlace)?;
+    let metadata = metadata(name, architecture, configuration, context);
+    let tensors = tensors::of(architecture, configuration.head_dim, declared, weights);
+    let shapes: Vec<Vec<usize>> = tensors.iter().map(tensors::Tensor::shape).collect();
+    let bytes: Vec<Vec<u8>> = tensors.iter().map(tensors::Tensor::bytes).collect();
+    let written: Vec<TensorData<'_>> = tensors
         .iter()
-        .enumerate()
-        .map(|(index, one)| {
-            let values = weights.get(Parameter(index));
-            let is_turned = [".attn_q.", ".attn_k."]
-                .iter()
-                .any(|part| one.name.contains(part));
-            let rows = (0..one.rows).map(|row| {
-                if is_turned {
-                    source_row(row, configuration.head_dim)
-                } else {
-                    row
-                }
-            });
-            let bytes = rows.flat_map(|row| {
-                values[row * one.columns..(row + 1) * one.columns]
-                    .iter()
-                    .flat_map(|x| x.to_le_bytes())
-            });
-            (index, bytes.collect())
-        })
-        .collect();
-    let shapes: Vec<Vec<usize>> = declared
-        .iter()
-        .map(|one| {
-            if one.rows == 1 {
-                vec![one.columns]
-            } else {
-                vec![one.columns, one.rows]
-            }
-        })
-        .collect();
-    let tensors: Vec<TensorData<'_>> = turned
-        .iter()
-        .map(|(index, bytes)| TensorData {
-            name: &declared[*index].name,
+        .zip(shapes.iter().zip(&bytes))
+        .map(|(tensor, (shape, bytes))| TensorData {
+            name: &tensor.name,
             tensor_type: TensorType::Readable(Dtype::F32),
-            shape: &shapes[*index],
+            shape,
             bytes,
         })
         .collect();
-    Ok(formats::gguf::write(path, &metadata, &tensors)?)
+    Ok(formats::gguf::write(path, &metadata, &written)?)
 }
 
-/// Files of this architecture have a pair of channels side by side; here they are half a head apart.
-const fn source_row(row: usize, head_dim: usize) -> usize {
-    let (head, channel) = (row / head_dim, row % head_dim);
-    head * head_dim + channel / 2 + channel % 2 * (head_dim / 2)
+fn number(value: usize) -> Value {
+    Value::U32(u32::try_from(value).unwrap_or(u32::MAX))
 }
 
-fn metadata(name: &str, configuration: &Configuration, context: usize) -> Vec<(String, Value)> {
-    let number = |value: usize| Value::U32(u32::try_from(value).unwrap_or(u32::MAX));
-    let text = |value: &str| Value::Str(value.into());
+fn text(value: &str) -> Value {
+    Value::Str(value.into())
+}
+
+fn metadata(
+    name: &str,
+    architecture: Architecture,
+    configuration: &Configuration,
+    context: usize,
+) -> Vec<(String, Value)> {
+    let mut all = vec![
+        ("general.architecture".to_owned(), text(architecture.name())),
+        ("general.name".to_owned(), text(name)),
+        ("general.file_type".to_owned(), number(0)),
+    ];
+    let of_model = model(architecture, configuration, context);
+    let prefix = architecture.name();
+    all.extend(of_model.map(|(key, value)| (format!("{prefix}.{key}"), value)));
+    all.extend(tokenizer().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)));
+    all
+}
+
+fn model(
+    architecture: Architecture,
+    configuration: &Configuration,
+    context: usize,
+) -> impl Iterator<Item = (&'static str, Value)> {
+    let Configuration {
+        heads, head_dim, ..
+    } = *configuration;
+    let all = vec![
+        ("block_count", number(configuration.layers)),
+        ("context_length", number(context)),
+        ("embedding_length", number(configuration.width)),
+        ("feed_forward_length", number(configuration.hidden)),
+        ("attention.head_count", number(heads)),
+        ("attention.head_count_kv", number(configuration.kv_heads)),
+        ("attention.key_length", number(head_dim)),
+        ("attention.value_length", number(head_dim)),
+        (
+            "attention.layer_norm_rms_epsilon",
+            Value::F32(configuration.eps),
+        ),
+        ("rope.dimension_count", number(head_dim)),
+        ("rope.freq_base", Value::F32(configuration.rope_base as f32)),
+        ("vocab_size", number(configuration.vocabulary)),
+    ];
+    let of_delta = match architecture {
+        Architecture::Llama | Architecture::Qwen3 => Vec::new(),
+        Architecture::Qwen35 { interval } => {
+            // Text has one position for all three of an image's, so that how pairs are shared out among them changes nothing.
+            let pairs = (head_dim / 2) as i32;
+            let third = pairs / 3;
+            let sections = vec![pairs - 2 * third, third, third, 0];
+            vec![
+                (
+                    "rope.dimension_sections",
+                    Value::Array(Array::I32(sections)),
+                ),
+                ("full_attention_interval", number(interval)),
+                ("ssm.conv_kernel", number(ops::causal_conv::TAPS)),
+                ("ssm.state_size", number(head_dim)),
+                ("ssm.group_count", number(heads)),
+                ("ssm.time_step_rank", number(heads)),
+                ("ssm.inner_size", number(heads * head_dim)),
+            ]
+        }
+    };
+    all.into_iter().chain(of_delta)
+}
+
+/// Bytes as tokens of a byte-level BPE without merges.
+fn tokenizer() -> impl Iterator<Item = (&'static str, Value)> {
     let tokens: Vec<String> = (0..VOCABULARY)
         .map(|byte| byte_name(byte as u8).to_string())
         .collect();
@@ -116,50 +216,18 @@ fn metadata(name: &str, configuration: &Configuration, context: usize) -> Vec<(S
     let types = (0..VOCABULARY)
         .map(|byte| if byte == 0 { 3 } else { 1 })
         .collect::<Vec<i32>>();
-    let pairs = [
-        ("general.architecture", text("llama")),
-        ("general.name", text(name)),
-        ("general.file_type", number(0)),
-        ("llama.block_count", number(configuration.layers)),
-        ("llama.context_length", number(context)),
-        ("llama.embedding_length", number(configuration.width)),
-        ("llama.feed_forward_length", number(configuration.hidden)),
-        ("llama.attention.head_count", number(configuration.heads)),
-        (
-            "llama.attention.head_count_kv",
-            number(configuration.kv_heads),
-        ),
-        ("llama.attention.key_length", number(configuration.head_dim)),
-        (
-            "llama.attention.value_length",
-            number(configuration.head_dim),
-        ),
-        (
-            "llama.attention.layer_norm_rms_epsilon",
-            Value::F32(configuration.eps),
-        ),
-        ("llama.rope.dimension_count", number(configuration.head_dim)),
-        (
-            "llama.rope.freq_base",
-            Value::F32(configuration.rope_base as f32),
-        ),
-        ("llama.vocab_size", number(configuration.vocabulary)),
-        ("tokenizer.ggml.model", text("gpt2")),
-        ("tokenizer.ggml.pre", text("gpt-2")),
-        (
-            "tokenizer.ggml.tokens",
-            Value::Array(Array::Str(tokens.iter().collect())),
-        ),
-        ("tokenizer.ggml.token_type", Value::Array(Array::I32(types))),
-        (
-            "tokenizer.ggml.merges",
-            Value::Array(Array::Str(std::iter::empty::<&str>().collect())),
-        ),
-        ("tokenizer.ggml.bos_token_id", number(0)),
-        ("tokenizer.ggml.eos_token_id", number(0)),
-        ("tokenizer.ggml.add_bos_token", Value::Bool(true)),
-    ];
-    pairs.map(|(key, value)| (key.to_owned(), value)).into()
+    let strings = |list: Vec<String>| Value::Array(Array::Str(list.iter().collect()));
+    [
+        ("model", text("gpt2")),
+        ("pre", text("gpt-2")),
+        ("tokens", strings(tokens)),
+        ("token_type", Value::Array(Array::I32(types))),
+        ("merges", strings(Vec::new())),
+        ("bos_token_id", number(0)),
+        ("eos_token_id", number(0)),
+        ("add_bos_token", Value::Bool(true)),
+    ]
+    .into_iter()
 }
 
 /// How byte-level BPE writes a byte: printable ones as themselves, the others as characters from U+0100 on (GPT-2).

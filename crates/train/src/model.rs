@@ -47,6 +47,12 @@ pub struct Configuration {
     pub head_dim: usize,
     /// Tokens that windowed attention sees.
     pub window: usize,
+    /// Whether each query and key head is normed before it is turned.
+    pub head_norms: bool,
+    /// Whether what attention gives is multiplied by the sigmoid of a gate of its own.
+    pub output_gate: bool,
+    /// Whether the values of each attention layer but the first are the mean of its own and the first one's.
+    pub value_residual: bool,
     /// Feed-forward network.
     pub mlp: Mlp,
     /// Its channels.
@@ -72,6 +78,9 @@ impl Default for Configuration {
             kv_heads: 6,
             head_dim: 64,
             window: 128,
+            head_norms: false,
+            output_gate: false,
+            value_residual: false,
             mlp: Mlp::SwiGlu,
             hidden: 1024,
             tied: false,
@@ -82,7 +91,7 @@ impl Default for Configuration {
     }
 }
 
-/// Of the norms within a Gated DeltaNet layer, in Qwen3.5 as here.
+/// Of the lengths of queries and keys in a Gated DeltaNet layer, in Qwen3.5 as here.
 const DELTA_EPS: f32 = 1e-6;
 
 /// Plans take the square of the operations in time; no model that is trained here has a fraction of it.
@@ -110,8 +119,9 @@ impl Configuration {
         let shape = [self.vocabulary, self.width];
         let table = graph.parameter("token_embd.weight", shape, normal, Role::Embedding)?;
         let mut x = graph.embed(table);
+        let mut first_values = None;
         for layer in 0..self.layers {
-            x = self.block(&mut graph, layer, x)?;
+            x = self.block(&mut graph, layer, x, &mut first_values)?;
         }
         let norm = self.norm(&mut graph, "output_norm.weight".to_owned(), self.width)?;
         let x = graph.rms_norm(x, norm, self.eps)?;
@@ -139,14 +149,22 @@ impl Configuration {
     }
 
     /// Pre-norm, mixer and feed-forward network, each added to the residual stream.
-    fn block(&self, graph: &mut Graph, layer: usize, x: Var) -> Result<Var, GraphError> {
+    fn block(
+        &self,
+        graph: &mut Graph,
+        layer: usize,
+        x: Var,
+        first_values: &mut Option<Var>,
+    ) -> Result<Var, GraphError> {
         let name = |what: &str| format!("blk.{layer}.{what}.weight");
         let norm = self.norm(graph, name("attn_norm"), self.width)?;
         let normed = graph.rms_norm(x, norm, self.eps)?;
         let mixed = match self.mixer(layer) {
             Mixer::GatedDelta => self.gated_delta(graph, layer, normed)?,
-            Mixer::Full => self.attention(graph, layer, normed, None)?,
-            Mixer::Window => self.attention(graph, layer, normed, Some(self.window))?,
+            Mixer::Full => self.attention(graph, layer, normed, None, first_values)?,
+            Mixer::Window => {
+                self.attention(graph, layer, normed, Some(self.window), first_values)?
+            }
         };
         let x = graph.add(x, mixed)?;
         let norm = self.norm(graph, name("ffn_norm"), self.width)?;
@@ -179,6 +197,7 @@ impl Configuration {
         layer: usize,
         x: Var,
         window: Option<usize>,
+        first_values: &mut Option<Var>,
     ) -> Result<Var, GraphError> {
         let queries = self.heads.saturating_mul(self.head_dim);
         let keys = self.kv_heads.saturating_mul(self.head_dim);
@@ -189,6 +208,23 @@ impl Configuration {
         let q = project(graph, "attn_q", queries)?;
         let k = project(graph, "attn_k", keys)?;
         let v = project(graph, "attn_v", keys)?;
+        let v = match (self.value_residual, *first_values) {
+            (true, Some(first)) => {
+                let sum = graph.add(v, first)?;
+                graph.scale(sum, 0.5)
+            }
+            _ => v,
+        };
+        first_values.get_or_insert(v);
+        let (q, k) = if self.head_norms {
+            let name = |what: &str| format!("blk.{layer}.attn_{what}_norm.weight");
+            let of_queries = self.norm(graph, name("q"), self.head_dim)?;
+            let of_keys = self.norm(graph, name("k"), self.head_dim)?;
+            let q = graph.rms_norm(q, of_queries, self.eps)?;
+            (q, graph.rms_norm(k, of_keys, self.eps)?)
+        } else {
+            (q, k)
+        };
         let q = graph.rope(q, self.head_dim, self.head_dim, self.rope_base)?;
         let k = graph.rope(k, self.head_dim, self.head_dim, self.rope_base)?;
         let heads = Heads {
@@ -198,6 +234,12 @@ impl Configuration {
             window,
         };
         let out = graph.attention([q, k, v], heads)?;
+        let out = if self.output_gate {
+            let gate = project(graph, "attn_gate", queries)?;
+            graph.sigmoid_gate(out, gate)?
+        } else {
+            out
+        };
         let weight = self.matrix(graph, layer, "attn_output", [self.width, queries])?;
         graph.linear(out, weight)
     }
@@ -243,7 +285,7 @@ impl Configuration {
             value_dim: self.head_dim,
         };
         let out = graph.gated_delta([q, k, v], [a, b], [a_log, dt_bias], heads)?;
-        let out = graph.gated_norm(out, gate, norm, DELTA_EPS)?;
+        let out = graph.gated_norm(out, gate, norm, self.eps)?;
         let weight = self.matrix(graph, layer, "delta_output", [self.width, inner])?;
         graph.linear(out, weight)
     }

@@ -390,7 +390,7 @@ impl Run<'_> {
         validation: Evaluation,
     ) -> Result<(), Failure> {
         let settings = trainer.settings();
-        let obstacle = export::obstacle(&settings.model);
+        let obstacle = export::architecture(&settings.model).err();
         if obstacle.is_none() {
             let name = self
                 .folder

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use formats::safetensors::{Checkpoint, SafetensorsError};
+use formats::safetensors::{Checkpoint, SafetensorsError, Tensor};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{graph::Declared, weights::Weights};
@@ -140,6 +140,51 @@ impl Saved {
         })
     }
 
+    /// Whether the file has these tensors of a set, and no other tensor but `about`.
+    ///
+    /// # Errors
+    /// One is missing, of another shape, or too much; named.
+    pub fn has_only(&self, set: &str, declared: &[Declared]) -> Result<(), CheckpointError> {
+        for one in declared {
+            self.tensor(set, one)?;
+        }
+        let known = |name: &str| {
+            name == "about"
+                || name
+                    .strip_prefix(set)
+                    .and_then(|rest| rest.strip_prefix('.'))
+                    .is_some_and(|rest| declared.iter().any(|one| one.name == rest))
+        };
+        match self
+            .checkpoint
+            .tensors()
+            .iter()
+            .map(Tensor::name)
+            .find(|name| !known(name))
+        {
+            None => Ok(()),
+            Some(name) => Err(self.foreign(format!("{name:?} is no tensor of this model"))),
+        }
+    }
+
+    fn tensor(&self, set: &str, one: &Declared) -> Result<&Tensor, CheckpointError> {
+        let name = format!("{set}.{}", one.name);
+        let shape = [one.rows, one.columns];
+        let tensor = self
+            .checkpoint
+            .tensor(&name)
+            .filter(|tensor| tensor.element().name() == "F32");
+        let tensor = tensor
+            .ok_or_else(|| self.foreign(format!("no f32 tensor {name:?}: of another model")))?;
+        if tensor.shape() != shape {
+            return Err(self.foreign(format!(
+                "{name:?} is {:?}, and the model's is {shape:?}",
+                tensor.shape()
+            )));
+        }
+        Ok(tensor)
+    }
+
     /// Fills `weights` with a set.
     ///
     /// # Errors
@@ -151,26 +196,16 @@ impl Saved {
         weights: &mut Weights,
     ) -> Result<(), CheckpointError> {
         for (one, place) in declared.iter().zip(weights.places().to_vec()) {
-            let name = format!("{set}.{}", one.name);
-            let shape = [one.rows, one.columns];
-            let tensor = self
-                .checkpoint
-                .tensor(&name)
-                .filter(|tensor| tensor.element().name() == "F32");
-            let tensor = tensor
-                .ok_or_else(|| self.foreign(format!("no f32 tensor {name:?}: of another model")))?;
-            if tensor.shape() != shape {
-                return Err(self.foreign(format!(
-                    "{name:?} is {:?}, and the model's is {shape:?}",
-                    tensor.shape()
-                )));
-            }
+            let tensor = self.tensor(set, one)?;
             let bytes = self.checkpoint.bytes(tensor);
             let values = &mut weights.all_mut()[place];
             for (value, four) in values.iter_mut().zip(bytes.as_chunks::<4>().0) {
                 *value = f32::from_le_bytes(*four);
                 if !value.is_finite() {
-                    return Err(self.foreign(format!("{name:?} has a number that is not finite")));
+                    return Err(self.foreign(format!(
+                        "\"{set}.{}\" has a number that is not finite",
+                        one.name
+                    )));
                 }
             }
         }

@@ -70,6 +70,15 @@ impl Program {
         })
     }
 
+    /// Bytes of all intermediate results that a program of this graph would have.
+    #[must_use]
+    pub fn bytes_needed(graph: &Graph) -> usize {
+        let all = Plan::of(graph).slots;
+        all.iter()
+            .fold(0, |sum: usize, &len| sum.saturating_add(len))
+            .saturating_mul(size_of::<f32>())
+    }
+
     /// What it runs.
     #[must_use]
     pub const fn graph(&self) -> &Graph {

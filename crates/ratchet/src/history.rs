@@ -14,7 +14,7 @@ use crate::{
     proposer::Standing,
     record::{Proposal, Record},
     seal::Seal,
-    trial::Measured,
+    trial::{Measured, Points},
 };
 
 mod experiment;
@@ -121,6 +121,17 @@ impl History {
             history.apply(&record, at)?;
         }
         Ok(history)
+    }
+
+    /// Curves of the champion's last runs, those of a champion before included: that one was no better.
+    #[must_use]
+    pub fn pace(&self) -> Vec<Points> {
+        const RUNS: usize = 3;
+        let latest = self.champion_runs.iter().rev().take(RUNS);
+        let runs = latest.flat_map(|(_, _, figures)| &figures.runs);
+        runs.map(|run| run.curve.clone())
+            .filter(|curve| !curve.is_empty())
+            .collect()
     }
 
     /// Takes in one record.

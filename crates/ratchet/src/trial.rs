@@ -18,12 +18,14 @@ mod ask;
 mod budget;
 mod build;
 mod cell;
+mod curve;
 mod judge;
 mod taking;
 mod workshop;
 
 pub(crate) use budget::counters;
 pub(crate) use cell::{Extra, job, limits};
+pub use curve::Points;
 pub use judge::{JudgeError, Verdict};
 pub use taking::WorkshopError;
 pub(crate) use taking::last_words;
@@ -66,6 +68,9 @@ pub struct RunFigures {
     /// What the machine counted meanwhile, where the track limits that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joules: Option<f64>,
+    /// What it said of its progress: how much of its budget was behind, and its value there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curve: Points,
 }
 
 /// One answer of a judge.
@@ -91,12 +96,21 @@ pub struct Judged {
 pub enum Loss {
     /// Its build or its run did not end well.
     Ended {
-        /// `build` or `run`.
+        /// `build`, `smoke` or `run`.
         step: String,
         /// How, in words.
         how: String,
         /// The last that it said.
         tail: String,
+    },
+    /// Its run was ended early.
+    Hopeless {
+        /// How much of its budget was behind.
+        done: f64,
+        /// What it said it had reached there.
+        value: f64,
+        /// The worst of the champion's last runs there.
+        champion: f64,
     },
     /// The run did not leave what is judged.
     NoOutput {
@@ -170,6 +184,15 @@ impl std::fmt::Display for Loss {
                 let last = tail.lines().rev().find(|line| !line.trim().is_empty());
                 write!(f, "its {step} {how}: {:?}", last.unwrap_or_default())
             }
+            Self::Hopeless {
+                done,
+                value,
+                champion,
+            } => write!(
+                f,
+                "its run was ended at {:.0}% of its budget: {value:.4}, where the champion's last runs had {champion:.4} at worst (run.curve)",
+                100.0 * done
+            ),
             Self::NoOutput { what } => write!(f, "it left no {what}"),
             Self::Unreadable { path, why } => {
                 write!(f, "what it left cannot be read: {}: {why}", path.display())

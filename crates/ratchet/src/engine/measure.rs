@@ -107,6 +107,10 @@ impl Engine<'_> {
         for task in &tasks {
             observer.measuring(&task.want, task.experiment());
         }
+        let pace = self.history.pace();
+        for workshop in workshops.iter_mut() {
+            workshop.pace.clone_from(&pace);
+        }
         let all_taken = take_all(&tasks, &champion, workshops);
         let mut verdicts = 0;
         for (task, taken) in tasks.iter().zip(all_taken) {

@@ -7,7 +7,7 @@ use gate::Kind;
 
 use super::{
     Globs, Part, TrackError, field,
-    file::{Clock, Constraint, File},
+    file::{Clock, Constraint, File, Run},
 };
 
 /// A name that can be part of a git reference and of a path.
@@ -40,8 +40,12 @@ pub(super) fn commands(file: &File) -> Result<(), TrackError> {
     if let Some(build) = &file.build {
         needed("build.command", &build.command)?;
     }
+    if let Some(smoke) = &file.smoke {
+        needed("smoke.command", &smoke.command)?;
+    }
     if let Some(run) = &file.run {
         needed("run.command", &run.command)?;
+        curve(run)?;
     }
     let judge = &file.judge;
     let timed = judge.kind == Kind::Timing;
@@ -80,6 +84,12 @@ pub(super) fn commands(file: &File) -> Result<(), TrackError> {
                 ),
             ));
         }
+        if second.metric.is_some() && judge.kind != Kind::Score {
+            return Err(field(
+                "judge.second.metric",
+                "only a score has a figure beside it that a second judge can repeat",
+            ));
+        }
         if timed {
             return Err(field(
                 "judge.second",
@@ -114,6 +124,29 @@ pub(super) fn sandbox(file: &File) -> Result<(), TrackError> {
         )),
         _ => Ok(()),
     }
+}
+
+fn curve(run: &Run) -> Result<(), TrackError> {
+    let Some(curve) = &run.curve else {
+        return Ok(());
+    };
+    let is_plain = Path::new(&curve.file).file_name() == Some(curve.file.as_ref());
+    if !is_plain {
+        let why = format!(
+            "expected the name of a file in the run's folder such as \"curve.jsonl\", came {:?}",
+            curve.file
+        );
+        return Err(field("run.curve.file", why));
+    }
+    if !(0.0..1.0).contains(&curve.from) {
+        let why = format!("expected 0 to below 1, came {}", curve.from);
+        return Err(field("run.curve.from", why));
+    }
+    if !(curve.worse > 0.0 && curve.worse.is_finite()) {
+        let why = format!("expected a part above 0 such as 0.1, came {}", curve.worse);
+        return Err(field("run.curve.worse", why));
+    }
+    Ok(())
 }
 
 fn workers(file: &File) -> Result<(), TrackError> {

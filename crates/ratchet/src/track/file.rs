@@ -24,6 +24,8 @@ pub struct File {
     pub artefact: Artefact,
     /// Makes something to run of the files, if that is needed.
     pub build: Option<Step>,
+    /// Tries what was built for a moment, so that what cannot work costs no run; its exit code counts.
+    pub smoke: Option<Smoke>,
     /// Makes what is judged; without it the mutable files themselves are.
     pub run: Option<Run>,
     /// What measures a candidate.
@@ -110,6 +112,17 @@ pub struct Step {
     pub output: Vec<String>,
 }
 
+/// A short try.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Smoke {
+    /// Its arguments, the program first.
+    pub command: Vec<String>,
+    /// By the engine's clock; then it is ended.
+    #[serde(default = "minute", deserialize_with = "duration")]
+    pub time: Duration,
+}
+
 /// The candidate's run, and what it may spend.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -130,6 +143,30 @@ pub struct Run {
     pub joules: Option<f64>,
     /// What it is given by a server of the track's, so much and no more.
     pub budget: Option<Budget>,
+    /// Where it says how far it is, so that a hopeless one is ended early.
+    pub curve: Option<Curve>,
+}
+
+/// A run's own word of its progress: lines of `{"done": 0.25, "value": 2.1}`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Curve {
+    /// The name of the file in the run's folder.
+    pub file: String,
+    /// No run is ended before so much of its budget is behind.
+    #[serde(default = "third")]
+    pub from: f64,
+    /// A candidate is ended when it is worse than the worst of the champion's last runs by more than this part of that.
+    #[serde(default = "tenth")]
+    pub worse: f64,
+}
+
+const fn third() -> f64 {
+    0.3
+}
+
+const fn tenth() -> f64 {
+    0.1
 }
 
 /// Units that a sealed server hands out.
@@ -221,6 +258,8 @@ pub struct Second {
     pub command: Vec<String>,
     /// The largest relative difference of the two that is still agreement: 0.01 for 1%.
     pub within: f64,
+    /// The figure of the first judge's result that this one repeats, where that is not its metric: of a part of the data, say.
+    pub metric: Option<String>,
 }
 
 /// A bound on another figure of the judge's result.

@@ -51,7 +51,11 @@ impl Workshop<'_> {
         let found = judge::read(self.track, &result)?.map_err(Trouble::Loss)?;
         if let (Some(second), Some(rules)) = (second, &rules.second) {
             let other = judge::read(self.track, &second)?.map_err(Trouble::Loss)?;
-            for (judge, second) in figures_of(&found.0).into_iter().zip(figures_of(&other.0)) {
+            let repeated = match &rules.metric {
+                None => figures_of(&found.0),
+                Some(name) => vec![judge::number(&result, name)?.map_err(Trouble::Loss)?],
+            };
+            for (judge, second) in repeated.into_iter().zip(figures_of(&other.0)) {
                 if !judge::agree(judge, second, rules.within) {
                     let within = rules.within;
                     return Err(Trouble::Loss(Loss::Disagree {

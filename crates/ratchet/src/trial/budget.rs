@@ -5,9 +5,11 @@
 //! 2. The engine stands between the two and counts: the server's word for how much it gives is believed, the run's is never asked for.
 //! 3. When all is given, every question is answered with nothing; a run that has not ended some time later is ended.
 //! 4. Joules are the machine's own counters, gross: a track that limits them measures alone.
+//! 5. A candidate that is screened and hopeless by the champion's curves is ended early (`curve`).
 
 use std::{
     io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write},
+    path::Path,
     sync::{
         OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -16,19 +18,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gate::Better;
 use sandbox::{Capture, End, Job, Outcome, Running, SandboxError, Stdin};
 use silicon::energy::{How, Sources, Tally, totals};
 
 use super::{
-    Loss, Workshop,
+    Loss, Points, Workshop,
     cell::{self, Extra},
+    curve::{self, Hopeless},
     judge,
     taking::{Taking, Trouble, last_words, tail},
     workshop::not_begun,
 };
 use crate::track::{
     Track,
-    file::{Budget, Run},
+    file::{Budget, Curve, Run},
 };
 
 #[cfg(test)]
@@ -38,6 +42,8 @@ mod tests;
 const LOOK: Duration = Duration::from_millis(5);
 /// How often the energy is read: counters change every millisecond, and reading them costs.
 const TICK: Duration = Duration::from_millis(100);
+/// How often a run's curve is read.
+const LOOK_AT_CURVE: Duration = Duration::from_millis(500);
 /// The longest question.
 const MOST_QUESTION: u64 = 64 << 10;
 /// The longest first line of an answer: two numbers.
@@ -50,13 +56,16 @@ const FAREWELL: Duration = Duration::from_secs(10);
 pub(super) struct Spent {
     pub(super) units: Option<u64>,
     pub(super) joules: Option<f64>,
+    /// What it said of its progress.
+    pub(super) curve: Points,
     broken: Option<Broken>,
 }
 
 /// Why a run was ended, by whose fault.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 enum Broken {
     Run(String),
+    Hopeless(Hopeless),
     Server(String),
     Counter(String),
 }
@@ -71,6 +80,15 @@ impl Spent {
                 how,
                 tail: tail(outcome),
             }),
+            Some(Broken::Hopeless(Hopeless {
+                done,
+                value,
+                champion,
+            })) => Trouble::Loss(Loss::Hopeless {
+                done,
+                value,
+                champion,
+            }),
             Some(Broken::Server(how)) => Trouble::Loss(Loss::Server { how }),
             Some(Broken::Counter(how)) => Trouble::Fault(how),
         })
@@ -83,9 +101,10 @@ impl Workshop<'_> {
         &self,
         rules: &Run,
         mut job: Job,
+        folder: &Path,
         taking: &mut Taking,
     ) -> Result<(Outcome, Spent), Trouble> {
-        if rules.budget.is_none() && rules.joules.is_none() {
+        if rules.budget.is_none() && rules.joules.is_none() && rules.curve.is_none() {
             return Ok((self.step("run", &job, taking)?, Spent::default()));
         }
         let meter = rules.budget.as_ref().map(Meter::new);
@@ -101,6 +120,14 @@ impl Workshop<'_> {
             .joules
             .zip(self.energy.as_ref())
             .map(|(most, sources)| Energy::start(sources, most));
+        let mut watch = rules.curve.as_ref().map(|rules| Watch {
+            rules,
+            folder,
+            // A race is lost by its readings, and the champion by nothing that it says.
+            pace: if taking.is_screen() { &self.pace } else { &[] },
+            better: self.track.file.judge.better,
+            next: Instant::now() + LOOK_AT_CURVE,
+        });
         let mut run = self
             .sandbox
             .start(&job)
@@ -120,7 +147,8 @@ impl Workshop<'_> {
                     broken = energy
                         .as_mut()
                         .and_then(Energy::over)
-                        .or_else(|| meter.as_ref().and_then(Meter::over));
+                        .or_else(|| meter.as_ref().and_then(Meter::over))
+                        .or_else(|| watch.as_mut().and_then(Watch::over));
                     if stopped || broken.is_some() {
                         run.stop();
                     }
@@ -159,6 +187,7 @@ impl Workshop<'_> {
         let spent = Spent {
             units: meter.map(|meter| meter.given()),
             joules: energy.as_mut().and_then(Energy::used),
+            curve: watch.map_or_else(Points::new, |watch| watch.points()),
             broken,
         };
         Ok((outcome, spent))
@@ -192,6 +221,31 @@ impl Broken {
             }
             (other, _) => other,
         }
+    }
+}
+
+/// A run's curve while it runs.
+struct Watch<'a> {
+    rules: &'a Curve,
+    folder: &'a Path,
+    /// The champion's.
+    pace: &'a [Points],
+    better: Better,
+    next: Instant,
+}
+
+impl Watch<'_> {
+    fn points(&self) -> Points {
+        curve::read(self.folder, self.rules)
+    }
+
+    /// Why the run has to end now, if it has to.
+    fn over(&mut self) -> Option<Broken> {
+        if self.pace.is_empty() || Instant::now() < self.next {
+            return None;
+        }
+        self.next = Instant::now() + LOOK_AT_CURVE;
+        curve::hopeless(&self.points(), self.pace, self.rules, self.better).map(Broken::Hopeless)
     }
 }
 

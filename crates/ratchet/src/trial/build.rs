@@ -1,4 +1,4 @@
-//! From a commit to what is judged: laid out, built once without data, run in a copy of its own, and collected.
+//! From a commit to what is judged: laid out, built once without data, tried out, run in a copy of its own, and collected.
 
 use std::{
     fs, io,
@@ -19,6 +19,9 @@ use crate::{
     track::file,
     tree::{self, Laid, Purpose},
 };
+
+/// The variable that tells a run its time, in seconds: what goes on behind it counts for nothing.
+const SECONDS: &str = "SPRAG_SECONDS";
 
 /// A built commit.
 #[derive(Clone)]
@@ -61,8 +64,10 @@ impl Workshop<'_> {
             .stdin
             .as_ref()
             .map(|path| seal::files_in(self.epoch).join(path));
-        let job = cell::candidate(self, &run.command, &folder, run.time, stdin, extra);
-        let (outcome, spent) = self.spend(run, job, taking)?;
+        let mut job = cell::candidate(self, &run.command, &folder, run.time, stdin, extra);
+        job.environment
+            .insert(SECONDS.to_owned(), run.time.as_secs_f64().to_string());
+        let (outcome, spent) = self.spend(run, job, &folder, taking)?;
         taking.figures.runs.push(RunFigures {
             arm,
             seconds: outcome.wall.as_secs_f64(),
@@ -71,6 +76,7 @@ impl Workshop<'_> {
             output_bytes: outcome.stdout.total + outcome.stderr.total,
             units: spent.units,
             joules: spent.joules,
+            curve: spent.curve.clone(),
         });
         spent.checked(&outcome)?;
         ended("run", &outcome)?;
@@ -111,7 +117,32 @@ impl Workshop<'_> {
             self.take_over(step, &building, &folder)?;
             disk::remove(&building).map_err(|e| Trouble::io(&building, e))?;
         }
-        Ok(Built { folder, laid })
+        let built = Built { folder, laid };
+        if let Some(smoke) = &self.track.file.smoke {
+            self.try_out(smoke, &built, taking)?;
+        }
+        Ok(built)
+    }
+
+    /// Runs the smoke check in a copy of its own, with data and without a budget's server.
+    fn try_out(
+        &self,
+        smoke: &file::Smoke,
+        built: &Built,
+        taking: &mut Taking,
+    ) -> Result<(), Trouble> {
+        let folder = self.work.join("smoke");
+        disk::copy_tree(&built.folder, &folder).map_err(|e| Trouble::io(&folder, e))?;
+        let extra = Extra {
+            writable: vec![folder.clone()],
+            environment: vec![(judge::SEED.to_owned(), self.run_seed(taking).to_string())],
+            data: true,
+            ..Extra::default()
+        };
+        let job = cell::candidate(self, &smoke.command, &folder, smoke.time, None, extra);
+        let outcome = self.step("smoke", &job, taking)?;
+        disk::remove(&folder).map_err(|e| Trouble::io(&folder, e))?;
+        ended("smoke", &outcome)
     }
 
     /// Runs the build in a folder without data.

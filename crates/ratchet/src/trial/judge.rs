@@ -201,7 +201,7 @@ pub(super) fn read(
 }
 
 /// Exactly one number.
-fn number(result: &Value, name: &str) -> Result<Result<f64, Loss>, JudgeError> {
+pub(super) fn number(result: &Value, name: &str) -> Result<Result<f64, Loss>, JudgeError> {
     Ok(match numbers(result, name)? {
         Ok(found) => match found.as_slice() {
             [one] => Ok(*one),

@@ -149,6 +149,11 @@ impl Taking {
         }
     }
 
+    /// Whether it is a candidate's first reading.
+    pub(super) fn is_screen(&self) -> bool {
+        self.arm == Arm::Candidate && self.label.starts_with("screen/")
+    }
+
     /// A judge's answer as the ledger keeps it: whole, unless it is too large for a record, or too deep.
     pub(super) fn kept(&mut self, answer: &serde_json::Value) -> serde_json::Value {
         let bytes = if depth(answer) <= DEEPEST {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use silicon::energy::Sources;
 
 use super::{
-    Loss, Measured, budget,
+    Loss, Measured, Points, budget,
     build::Built,
     judge::{self, JudgeError, Verdict},
     taking::{Taking, Trouble, WorkshopError, settle},
@@ -58,6 +58,8 @@ pub struct Workshop<'a> {
     pub processors: Option<Vec<usize>>,
     /// Asked while a process runs; true stops it.
     pub stop: &'a (dyn Fn() -> bool + Sync),
+    /// Curves of the champion's last runs, which a candidate has to keep up with.
+    pub(crate) pace: Vec<Points>,
     pub(super) built: BTreeMap<ObjectId, Result<Built, Loss>>,
     pub(super) output: GlobSet,
     /// The machine's counters, where the track limits joules.
@@ -99,6 +101,7 @@ impl<'a> Workshop<'a> {
             key,
             processors,
             stop,
+            pace: Vec::new(),
             built: BTreeMap::new(),
             output,
             energy: budget::counters(track).unwrap_or_default(),

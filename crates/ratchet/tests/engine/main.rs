@@ -5,6 +5,7 @@
 mod budget;
 #[path = "../cheats/mod.rs"]
 mod cheats;
+mod early;
 mod proposals;
 #[path = "../repository/mod.rs"]
 mod repository;

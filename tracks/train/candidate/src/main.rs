@@ -1,0 +1,169 @@
+//! A training program: a byte model from windows of a text, as good as a budget allows, left in `model.safetensors`.
+//!
+//! `program.md` says what it may do. It asks for text on standard output (`train::feed`), writes its loss on the way to `curve.jsonl`, and says
+//! what it has to say on standard error. `program --smoke` makes one step on made-up text, so that what cannot work costs no run.
+
+use std::{
+    error::Error,
+    fs::File,
+    io::Write,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use train::{
+    Batch, Graph, Into, Machine, Precision, Program, Weights, feed::Feed, model_file,
+    optimiser::Optimiser, trainer::Arithmetic,
+};
+
+mod knobs;
+
+use knobs::Knobs;
+
+/// Of the budget of time, to begin, write the model and end.
+const RESERVE: Duration = Duration::from_millis(500);
+/// Points of the curve.
+const POINTS: f64 = 20.0;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let knobs = Knobs::read("candidate/knobs.toml")?;
+    let mut training = Training::new(&knobs)?;
+    if std::env::args().nth(1).as_deref() == Some("--smoke") {
+        return training.smoke();
+    }
+    training.run()?;
+    let Training {
+        model,
+        graph,
+        weights,
+        average,
+        ..
+    } = &training;
+    let path = Path::new("model.safetensors");
+    let result = average.as_ref().unwrap_or(weights);
+    model_file::write(path, model, knobs.positions, graph.parameters(), result)?;
+    Ok(())
+}
+
+/// Everything that a step needs.
+struct Training<'a> {
+    knobs: &'a Knobs,
+    started: Instant,
+    model: train::Configuration,
+    graph: Graph,
+    machine: Machine,
+    program: Program,
+    weights: Weights,
+    average: Option<Weights>,
+    gradients: Weights,
+    optimiser: Optimiser,
+}
+
+impl<'a> Training<'a> {
+    fn new(knobs: &'a Knobs) -> Result<Self, Box<dyn Error>> {
+        let started = Instant::now();
+        let model = knobs.model()?;
+        let graph = model.graph(Batch {
+            sequences: knobs.sequences,
+            positions: knobs.positions,
+        })?;
+        let threads = std::thread::available_parallelism()?.get();
+        let mut machine = Machine::new(threads)?;
+        let precision = match knobs.arithmetic {
+            Arithmetic::F32 => Precision::F32,
+            Arithmetic::Bf16 => Precision::Bf16,
+        };
+        let seed = std::env::var("SPRAG_SEED").unwrap_or_default();
+        let weights = || Weights::initial(graph.parameters(), seed.parse().unwrap_or(1));
+        Ok(Self {
+            knobs,
+            started,
+            program: Program::new(graph.clone(), precision, &mut machine)?,
+            average: (knobs.average > 0.0).then(weights).transpose()?,
+            weights: weights()?,
+            gradients: Weights::zeroed(graph.parameters())?,
+            optimiser: Optimiser::new(graph.parameters(), knobs.optimisation())?,
+            model,
+            graph,
+            machine,
+        })
+    }
+
+    /// Steps until the time or the text is used up.
+    fn run(&mut self) -> Result<(), Box<dyn Error>> {
+        let seconds: f64 = std::env::var("SPRAG_SECONDS")?.parse()?;
+        let most = seconds - RESERVE.as_secs_f64();
+        let (count, bytes) = (self.knobs.sequences, self.knobs.positions + 1);
+        let mut feed = Feed::of_process();
+        let mut curve = File::create("curve.jsonl")?;
+        let (mut all, mut points, mut smooth) = (None, 0.0, None);
+        let (mut steps, mut longest) = (0, 0.0f64);
+        loop {
+            let began = self.started.elapsed().as_secs_f64();
+            if began + longest >= most {
+                break;
+            }
+            let text = feed.windows(count, bytes)?;
+            if text.len() < count * bytes {
+                break;
+            }
+            // Of the text before this answer and of the time, whatever is used up sooner.
+            let left = feed.left() + text.len() as u64;
+            let spent = 1.0 - left as f64 / *all.get_or_insert(left) as f64;
+            let done = spent.max(began / most).min(1.0);
+            let loss = self.step(&text, done)?;
+            steps += 1;
+            longest = longest.max(self.started.elapsed().as_secs_f64() - began);
+            let smoothed = *smooth.insert(smooth.map_or(loss, |old| 0.9 * old + 0.1 * loss));
+            if done * POINTS >= points {
+                writeln!(curve, "{{\"done\": {done:.4}, \"value\": {smoothed:.5}}}")?;
+                points = (done * POINTS).floor() + 1.0;
+            }
+        }
+        let parameters = self.weights.all().len();
+        eprintln!(
+            "{parameters} parameters, {steps} steps, {:.4} bits a byte in training",
+            smooth.unwrap_or(f64::NAN)
+        );
+        if steps == 0 {
+            return Err("the budget is too small for one step".into());
+        }
+        Ok(())
+    }
+
+    /// One step on windows one behind the other; their loss in bits a byte.
+    fn step(&mut self, text: &[u8], done: f64) -> Result<f64, Box<dyn Error>> {
+        let window = self.knobs.positions + 1;
+        let token = |&byte: &u8| u32::from(byte);
+        let all = text.chunks_exact(window);
+        let tokens: Vec<u32> = all
+            .clone()
+            .flat_map(|w| w[..window - 1].iter().map(token))
+            .collect();
+        let targets: Vec<u32> = all.flat_map(|w| w[1..].iter().map(token)).collect();
+        let gradients = (&mut self.gradients, Into::Set);
+        let batch = (&tokens[..], &targets[..]);
+        let nats = self
+            .program
+            .gradients(&self.machine, &self.weights, batch, 1.0, gradients);
+        let moved = self
+            .optimiser
+            .step(&self.machine, &mut self.weights, &self.gradients, done);
+        if !(nats.is_finite() && moved.gradient_norm.is_finite()) {
+            return Err(format!("diverged: loss {nats}, gradients {}", moved.gradient_norm).into());
+        }
+        if let Some(average) = &mut self.average {
+            let keep = self.knobs.average;
+            for (average, weight) in average.all_mut().iter_mut().zip(self.weights.all()) {
+                *average = keep * *average + (1.0 - keep) * weight;
+            }
+        }
+        Ok(nats / std::f64::consts::LN_2)
+    }
+
+    fn smoke(&mut self) -> Result<(), Box<dyn Error>> {
+        let bytes = self.knobs.sequences * (self.knobs.positions + 1);
+        let text: Vec<u8> = (0..bytes).map(|i| (i * i % 251) as u8).collect();
+        self.step(&text, 0.5).map(|_| ())
+    }
+}

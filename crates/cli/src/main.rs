@@ -7,6 +7,7 @@
 //! Data goes to standard output and talk to standard error, so that `--json` can be piped anywhere. Libraries print nothing;
 //! all that a person reads is written in this crate.
 
+mod addresses;
 mod arguments;
 mod checkpoint;
 mod commands;

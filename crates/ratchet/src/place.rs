@@ -14,7 +14,7 @@ use ledger::{Ledger, LedgerError, Reader, Selection};
 use crate::{
     git::{GitError, Repository},
     history::{History, HistoryError},
-    track::{self, Track, TrackError},
+    track::{self, Budget, Track, TrackError},
 };
 
 /// A track with its repository and its folder.
@@ -109,6 +109,25 @@ impl Place {
             track,
             repository,
             folder,
+        })
+    }
+
+    /// The same track under another budget, with a ledger and references of its own.
+    ///
+    /// # Errors
+    /// [`PlaceError::Track`]: the track has no such budget.
+    pub fn under(&self, budget: Budget) -> Result<Self, PlaceError> {
+        let track = self
+            .track
+            .under(budget)
+            .map_err(|source| PlaceError::Track {
+                path: self.file.clone(),
+                source: Box::new(source),
+            })?;
+        Ok(Self {
+            folder: self.repository.common().join("sprag").join(track.name()),
+            track,
+            ..self.clone()
         })
     }
 

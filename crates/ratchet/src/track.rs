@@ -16,9 +16,11 @@ mod globs;
 mod knob;
 #[cfg(test)]
 mod tests;
+mod under;
 
 pub use globs::{Globs, Part};
 pub use knob::{Domain, Knob, KnobError, Place};
+pub use under::Budget;
 
 use file::{File, Method};
 

@@ -7,6 +7,8 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
+use crate::weights::Random;
+
 /// Both ends, as the candidate sees them.
 #[derive(Debug)]
 pub struct Feed<R, W> {
@@ -80,9 +82,66 @@ impl<R: BufRead, W: Write> Feed<R, W> {
     }
 }
 
+/// The server's side: answers questions with windows of `text` until there are no more, each from a place drawn from `seed`.
+///
+/// An engine puts what is left of the budget before each question: `LEFT windows COUNT BYTES`. The answer is `UNITS BYTES` and the bytes. When
+/// less is left than one window, all of it is given, so that a budget ends.
+///
+/// # Errors
+/// A question is none, a window is longer than the text, or an end is closed.
+pub fn serve(
+    text: &[u8],
+    seed: u64,
+    questions: &mut impl BufRead,
+    answers: &mut impl Write,
+) -> io::Result<()> {
+    let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+    let mut random = Random::of(seed ^ 0x5741_4e44_4f57_5321, 0);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if questions.take(256).read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let numbers = match words[..] {
+            [left, "windows", count, bytes] => [left, count, bytes].map(str::parse::<usize>),
+            _ => {
+                return Err(wrong(format!(
+                    "expected `LEFT windows COUNT BYTES`, came {line:?}"
+                )));
+            }
+        };
+        let [Ok(left), Ok(count), Ok(bytes)] = numbers else {
+            return Err(wrong(format!("expected three whole numbers in {line:?}")));
+        };
+        if count == 0 || bytes == 0 || count.saturating_mul(bytes) > MOST_BYTES {
+            let why = format!("{count} windows of {bytes} bytes: 1 to {MOST_BYTES} in all");
+            return Err(wrong(why));
+        }
+        let (count, bytes) = match left / bytes {
+            0 => (1, left),
+            fit => (count.min(fit), bytes),
+        };
+        let Some(places) = (text.len() + 1)
+            .checked_sub(bytes)
+            .filter(|places| *places > 0)
+        else {
+            let why = format!("a window of {bytes} bytes of a text of {}", text.len());
+            return Err(wrong(why));
+        };
+        writeln!(answers, "{} {}", count * bytes, count * bytes)?;
+        for _ in 0..count {
+            let start = random.below(places as u64) as usize;
+            answers.write_all(&text[start..start + bytes])?;
+        }
+        answers.flush()?;
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Feed;
+    use super::{Feed, serve};
 
     #[test]
     fn windows_are_what_the_answer_holds() {
@@ -94,6 +153,43 @@ mod tests {
         assert_eq!(feed.windows(2, 3).unwrap(), b"ghi");
         assert_eq!(feed.windows(2, 3).unwrap(), b"");
         assert_eq!(questions, b"windows 2 3\nwindows 2 3\nwindows 2 3\n");
+    }
+
+    #[test]
+    fn a_server_gives_windows_of_its_text_and_never_more_than_is_left() {
+        let text: Vec<u8> = (0..200).collect();
+        let ask = |questions: &[u8]| {
+            let mut answers = Vec::new();
+            serve(&text, 3, &mut &questions[..], &mut answers).map(|()| answers)
+        };
+        let answers = ask(b"100 windows 2 10\n25 windows 4 10\n5 windows 4 10\n").unwrap();
+        let mut rest = &answers[..];
+        for (count, bytes) in [(2, 10), (2, 10), (1, 5)] {
+            let head = format!("{0} {0}\n", count * bytes);
+            rest = rest.strip_prefix(head.as_bytes()).unwrap();
+            let (given, after) = rest.split_at(count * bytes);
+            for window in given.chunks(bytes) {
+                assert!(window.windows(2).all(|two| two[1] == two[0] + 1));
+            }
+            rest = after;
+        }
+        assert!(rest.is_empty());
+        assert_eq!(
+            ask(b"9 windows 1 3\n").unwrap(),
+            ask(b"9 windows 1 3\n").unwrap()
+        );
+        // The whole text is one window, and none is longer.
+        assert_eq!(ask(b"999 windows 1 200\n").unwrap()[8..], text);
+        for question in [
+            &b"999 windows 1 201\n"[..],
+            b"9 lines 1 3\n",
+            b"9 windows -1 3\n",
+            b"9 windows 0 3\n",
+            b"99999999999 windows 9999999 9999999\n",
+            b"9 windows 1",
+        ] {
+            assert!(ask(question).is_err(), "{question:?}");
+        }
     }
 
     #[test]

@@ -158,6 +158,12 @@ impl ModelFile {
         Ok(Self { about, weights })
     }
 
+    /// Parameters in all.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        self.weights.places().iter().map(std::ops::Range::len).sum()
+    }
+
     /// What it says about itself.
     #[must_use]
     pub const fn about(&self) -> &About {
@@ -177,7 +183,7 @@ impl ModelFile {
     ) -> Result<Score, ModelFileError> {
         let stream = stream(text);
         let inputs = stream.len().saturating_sub(1);
-        if inputs == 0 {
+        if stream.iter().all(|&byte| u32::from(byte) == SEPARATOR) {
             return Err(wrong("the text", "at least one byte", "none"));
         }
         let positions = self.about.positions.min(window).min(inputs);
@@ -223,17 +229,9 @@ impl ModelFile {
     }
 }
 
-/// Each document behind a separator.
+/// Each document behind a separator. (A token is a byte, and so is a separator.)
 fn stream(text: &[u8]) -> Vec<u8> {
-    let documents = text
-        .split(|&byte| u32::from(byte) == SEPARATOR)
-        .filter(|document| !document.is_empty());
-    let mut stream = Vec::with_capacity(text.len() + 1);
-    for document in documents {
-        stream.push(SEPARATOR as u8);
-        stream.extend_from_slice(document);
-    }
-    stream
+    [&[SEPARATOR as u8], text].concat()
 }
 
 #[cfg(test)]

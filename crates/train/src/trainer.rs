@@ -143,11 +143,7 @@ impl Trainer {
         mut machine: Machine,
     ) -> Result<Self, TrainError> {
         settings::check(&settings, budget)?;
-        let batch = Batch {
-            sequences: settings.steps.sequences,
-            positions: settings.steps.positions,
-        };
-        let graph = settings.model.graph(batch)?;
+        let graph = settings.model.graph(batch_of(&settings))?;
         let declared = graph.parameters().to_vec();
         let precision = match settings.steps.arithmetic {
             Arithmetic::F32 => Precision::F32,
@@ -223,8 +219,20 @@ impl Trainer {
     /// Bytes of weights, gradients, optimiser and intermediate results.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let sets = 4 + usize::from(self.average.is_some());
-        self.program.activation_bytes() + sets * self.weights.all().len() * size_of::<f32>()
+        let parameters = self.weights.all().len();
+        self.program.activation_bytes() + bytes_of_weights(parameters, &self.settings)
+    }
+
+    /// The same of a run that has not begun; takes none of it.
+    ///
+    /// # Errors
+    /// The model does not fit together.
+    pub fn bytes_needed(settings: &Settings) -> Result<usize, TrainError> {
+        let graph = settings.model.graph(batch_of(settings))?;
+        let sizes = graph.parameters().iter().map(|one| one.rows * one.columns);
+        let parameters = sizes.fold(0, usize::saturating_add);
+        let weights = bytes_of_weights(parameters, settings);
+        Ok(Program::bytes_needed(&graph).saturating_add(weights))
     }
 
     /// The text.
@@ -375,6 +383,19 @@ impl Trainer {
         }
         checkpoint::write(path, &about, &self.declared, &sets)
     }
+}
+
+fn batch_of(settings: &Settings) -> Batch {
+    Batch {
+        sequences: settings.steps.sequences,
+        positions: settings.steps.positions,
+    }
+}
+
+/// Weights, gradients, both means of the optimiser, and the moving average where there is one.
+fn bytes_of_weights(parameters: usize, settings: &Settings) -> usize {
+    let sets = 4 + usize::from(settings.steps.average > 0.0);
+    parameters.saturating_mul(sets * size_of::<f32>())
 }
 
 #[cfg(test)]

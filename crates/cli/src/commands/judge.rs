@@ -17,6 +17,7 @@ use crate::{
 
 mod sealed;
 mod stack;
+mod trained;
 
 const AFTER: &str = "\
 Judges are started by the ratchet; by hand, set SPRAG_ARTEFACT (and SPRAG_CHAMPION) to folders with what is judged.
@@ -37,6 +38,9 @@ pub enum Command {
     Stack(stack::Arguments),
     Language(sealed::Language),
     Kernel(sealed::Kernel),
+    Model(trained::Model),
+    PlainModel(trained::PlainModel),
+    Feed(trained::Feed),
     #[command(hide = true)]
     Echo,
     #[command(hide = true)]
@@ -52,6 +56,9 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         ),
         Command::Language(a) => answer(&sealed::text(a)?),
         Command::Kernel(a) => answer(&sealed::operation(a)?),
+        Command::Model(a) => answer(&trained::model(a)?),
+        Command::PlainModel(a) => answer(&trained::plain_model(a)?),
+        Command::Feed(a) => trained::feed(a),
         Command::Echo => sealed::echo(),
         Command::StackRun(a) => stack::run(a, terminal),
     }

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use ratchet::Place;
+use ratchet::{Place, track::Budget};
 
 use crate::{failure::Failure, terminal::Terminal};
 
+mod compare;
 mod init;
 mod look;
 mod observe;
@@ -45,6 +46,7 @@ pub enum Command {
     Query(records::Query),
     Verify(records::Verify),
     Export(records::Export),
+    Compare(compare::Arguments),
     Prune(prune::Arguments),
     Finalize(records::Finalize),
     Report(report::Arguments),
@@ -71,6 +73,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Command::Verify(a) => records::verify(a),
         Command::Export(a) => records::export(a),
         Command::Report(a) => report::run(a),
+        Command::Compare(a) => compare::run(a, terminal),
         Command::Prune(a) => prune::run(a, terminal),
         Command::Finalize(a) => records::finalize(a),
         Command::Reseal(a) => run::reseal(a, terminal),
@@ -95,11 +98,42 @@ fn place(given: Option<&Path>) -> Result<Place, Failure> {
 pub struct TrackArgument {
     /// A track.toml, a folder with one, or `stack`
     pub track: Option<PathBuf>,
+    /// The track under another budget, which has a ledger of its own: a time such as 60s, or units of its server and a time that limits
+    /// them, such as 3000000:5m
+    #[arg(long, value_name = "BUDGET", value_parser = budget)]
+    pub budget: Option<Budget>,
+}
+
+/// `20s`, or `3000000:60s`.
+fn budget(words: &str) -> Result<Budget, String> {
+    let time = |words: &str| {
+        let time = humantime::parse_duration(words).map_err(|error| error.to_string())?;
+        if time.is_zero() {
+            return Err("expected a time above 0".to_owned());
+        }
+        Ok(time)
+    };
+    match words.split_once(':') {
+        None => Ok(Budget::Time(time(words)?)),
+        Some((units, within)) => {
+            let most = units.replace('_', "").parse::<u64>();
+            let most = most.ok().filter(|most| *most > 0);
+            Ok(Budget::Units {
+                most: most
+                    .ok_or_else(|| format!("expected a number of units above 0, came {units:?}"))?,
+                within: time(within)?,
+            })
+        }
+    }
 }
 
 impl TrackArgument {
     /// The track that was named.
     fn place(&self) -> Result<Place, Failure> {
-        place(self.track.as_deref())
+        let place = place(self.track.as_deref())?;
+        Ok(match self.budget {
+            None => place,
+            Some(budget) => place.under(budget)?,
+        })
     }
 }

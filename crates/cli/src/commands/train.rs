@@ -3,7 +3,6 @@
 //! A folder holds a run: `checkpoint.safetensors` (it goes on from there), `log.jsonl` (every step and evaluation), `report.html`, and at the
 //! end `model.gguf`. Ctrl-C writes a checkpoint and ends.
 
-mod corpus;
 mod journal;
 mod report;
 
@@ -26,6 +25,7 @@ use train::{
 
 use self::journal::{Journal, Line};
 use crate::{
+    addresses,
     failure::Failure,
     interrupt::{Interrupt, Listening},
     progress, quantity,
@@ -174,7 +174,7 @@ fn budget(arguments: &Arguments) -> Budget {
 
 fn splits(arguments: &Arguments, positions: usize) -> Result<Splits, Failure> {
     let documents: Vec<Document> = if arguments.texts.is_empty() {
-        corpus::addresses()?
+        addresses::addresses()?
     } else {
         let read = arguments.texts.iter().map(|path| data::read(path));
         read.collect::<Result<Vec<_>, _>>()?
@@ -199,6 +199,20 @@ fn introduction(trainer: &Trainer) -> String {
         quantity::bytes(splits.train.text_bytes() as u64),
         quantity::bytes(splits.validation.text_bytes() as u64),
     )
+}
+
+/// A run that does not fit is told so before it takes anything: the system would end it in the middle instead.
+fn check_memory(settings: &Settings) -> Result<(), Failure> {
+    let needed = Trainer::bytes_needed(settings)? as u64;
+    let memory = silicon::Machine::probe().memory.available_bytes;
+    match memory.value() {
+        Some(&available) if needed > available => Err(Failure::Usage(format!(
+            "this run needs {} of memory, and {} are available; take a smaller model (model.layers, model.width, model.hidden) or smaller batches (steps.sequences, steps.positions)",
+            quantity::bytes(needed),
+            quantity::bytes(available)
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Where a run's files lie.
@@ -238,6 +252,7 @@ impl Folder {
         machine: Machine,
     ) -> Result<(Trainer, Journal), Failure> {
         self.check_is_free()?;
+        check_memory(&settings)?;
         let splits = splits(arguments, settings.steps.positions)?;
         let trainer = Trainer::new(settings, budget(arguments), splits, machine)?;
         std::fs::create_dir_all(&self.path).map_err(|source| Failure::Write {
@@ -270,6 +285,7 @@ impl Folder {
         let lock = journal::lock(&self.path)?;
         let saved = Saved::open(&self.checkpoint).map_err(train::TrainError::from)?;
         let about: train::trainer::About = saved.about().map_err(train::TrainError::from)?;
+        check_memory(&about.settings)?;
         let splits = splits(arguments, about.settings.steps.positions)?;
         let trainer = Trainer::resume(&saved, splits, machine)?;
         let steps = trainer.progress().steps;

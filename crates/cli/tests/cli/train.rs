@@ -129,7 +129,10 @@ fn hybrids_and_normed_heads_run_as_they_were_trained() {
         foretells_as_in_training(&sandbox, name, &report);
         let file = format!("{name}/model.gguf");
         let described = sandbox.run(&["inspect", &file, "--json"]).json();
-        assert_eq!(described["model"]["architecture"], architecture, "{described}");
+        assert_eq!(
+            described["model"]["architecture"], architecture,
+            "{described}"
+        );
     }
 }
 

@@ -97,7 +97,7 @@ fn seal() -> Result<Sandbox, Failure> {
     Sandbox::detect(Helper::own([CELL]), None).map_err(|error| Failure::Judge(error.to_string()))
 }
 
-fn told() -> Result<Told, Failure> {
+pub(super) fn told() -> Result<Told, Failure> {
     Told::from(env::var_os).map_err(fault)
 }
 
@@ -114,6 +114,49 @@ pub fn text(asked: &Language) -> Result<Value, Failure> {
         ..language::Options::of(&asked.public, &asked.hidden, asked.candidate.cell()?)
     };
     said(language::run(&options, &told()?, &seal()?))
+}
+
+/// Judges a program by a text of this program's own: the whole of it in windows, and a stretch by itself.
+pub(super) fn program(
+    command: &[String],
+    text: &[u8],
+    sample: &[u8],
+    window: usize,
+) -> Result<Value, Failure> {
+    let cell = Cell {
+        start_limit: Duration::from_secs(10),
+        answer_limit: Duration::from_secs(30),
+        life_limit: Duration::from_secs(600),
+        ..Cell::of(command.to_vec())
+    };
+    let cell = cell.within_track(env::var_os).map_err(fault)?;
+    let (told, sandbox) = (told()?, seal()?);
+    let judged = |text: &[u8]| {
+        // Windows side by side, of which three at least are needed.
+        let window_bytes = window.min(text.len() / 3).max(8);
+        // The judge's folder is its own, and a program is asked by a file.
+        let path = env::current_dir().unwrap_or_default().join("validation");
+        std::fs::write(&path, text).map_err(|source| Failure::Write {
+            path: path.clone(),
+            source,
+        })?;
+        let options = language::Options {
+            windows: text.len() / window_bytes,
+            window_bytes: vec![window_bytes],
+            ..language::Options::of(&path, &path, cell.clone())
+        };
+        said(language::run(&options, &told, &sandbox))
+    };
+    let (mut all, of_sample) = (judged(text)?, judged(sample)?);
+    if of_sample.get("refused").is_some() {
+        return Ok(of_sample);
+    }
+    if let (Some(fields), Some(value)) = (all.as_object_mut(), of_sample.get("value")) {
+        fields.insert("sample".to_owned(), value.clone());
+        // The ledger keeps no windows.
+        fields.remove("window_values");
+    }
+    Ok(all)
 }
 
 /// Judges an operation.

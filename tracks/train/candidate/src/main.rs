@@ -6,7 +6,7 @@
 use std::{
     error::Error,
     fs::File,
-    io::Write,
+    io::{self, Write},
     path::Path,
     time::{Duration, Instant},
 };
@@ -121,10 +121,11 @@ impl<'a> Training<'a> {
             }
         }
         let parameters = self.weights.all().len();
-        eprintln!(
+        writeln!(
+            io::stderr(),
             "{parameters} parameters, {steps} steps, {:.4} bits a byte in training",
             smooth.unwrap_or(f64::NAN)
-        );
+        )?;
         if steps == 0 {
             return Err("the budget is too small for one step".into());
         }

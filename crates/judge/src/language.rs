@@ -49,7 +49,7 @@ use crate::told::{Split, Told};
 mod check;
 mod reader;
 mod row;
-mod text;
+pub(crate) mod text;
 
 use check::{Checked, Scored};
 

@@ -1,7 +1,8 @@
-//! Sealed evaluators that talk with a candidate's own process: how well it foretells a text, how fast it computes an operation.
+//! Sealed evaluators. Two talk with a candidate's own process: how well it foretells a text, how fast it computes an operation.
+//! A third computes what a candidate left as data: the score of a small language model ([`model`]).
 //!
 //! A track of the ratchet names one of them as its judge. The judge is a pinned executable; what it judges is a program that the
-//! candidate's build left in a folder.
+//! candidate's build left in a folder, or a model file there. Of those with a program:
 //!
 //! 1. [`Told`] is what the engine says: where the artefacts are, which split, and a seed that no candidate can foresee.
 //! 2. The program is started in a cell of [`sandbox`] ([`Cell`]): its own folder to read, nothing else of the host, no network, and
@@ -21,6 +22,7 @@ mod candidate;
 mod error;
 pub mod kernel;
 pub mod language;
+pub mod model;
 mod random;
 mod refusal;
 mod told;

@@ -15,7 +15,7 @@ use crate::random::Random;
 /// The largest text that is read.
 const MOST_BYTES: u64 = 1 << 32;
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, JudgeError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, JudgeError> {
     let file = |source| JudgeError::File {
         action: "read the text",
         path: path.to_owned(),

@@ -12,3 +12,4 @@ mod reports;
 mod screens;
 mod sprag;
 mod train;
+mod trained;

@@ -11,6 +11,7 @@ use super::operations::{linear, rms_norm_heads, sigmoid, silu, softplus};
 use super::tensors::Tensors;
 
 const TAPS: usize = 4;
+/// Of the lengths of queries and keys.
 const EPS: f64 = 1e-6;
 
 /// Its weights.
@@ -25,6 +26,7 @@ pub(super) struct GatedDelta {
     dt_bias: Array1<f64>,
     gate: Array2<f64>,
     norm: Array1<f64>,
+    norm_eps: f64,
     output: Array2<f64>,
 }
 
@@ -75,6 +77,7 @@ impl GatedDelta {
             dt_bias,
             gate,
             norm,
+            norm_eps: of.eps,
             output,
         })
     }
@@ -110,7 +113,7 @@ impl GatedDelta {
                 mixed.slice_mut(s![.., own]),
             );
         }
-        rms_norm_heads(&mut mixed, &self.norm, EPS);
+        rms_norm_heads(&mut mixed, &self.norm, self.norm_eps);
         mixed.zip_mut_with(&linear(h, &self.gate), |x, &gate| *x *= silu(gate));
         linear(&mixed, &self.output)
     }

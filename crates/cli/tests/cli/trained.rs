@@ -1,0 +1,115 @@
+//! The judges of trained models: two forward passes that were written apart agree, and what is no model is refused.
+
+use std::path::Path;
+
+use serde_json::Value;
+use train::{Batch, Configuration, Mixer, Mlp, Weights, model_file};
+
+use crate::sprag::Sandbox;
+
+/// A model with weights large enough that each part of it matters, in the artefact's folder.
+fn leave(folder: &Path, model: &Configuration) {
+    let batch = Batch {
+        sequences: 1,
+        positions: 1,
+    };
+    let graph = model.graph(batch).unwrap();
+    let mut weights = Weights::initial(graph.parameters(), 11).unwrap();
+    weights.all_mut().iter_mut().for_each(|w| *w *= 3.0);
+    let path = folder.join("model.safetensors");
+    model_file::write(&path, model, 96, graph.parameters(), &weights).unwrap();
+}
+
+fn small() -> Configuration {
+    Configuration {
+        layers: 3,
+        width: 48,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 16,
+        hidden: 64,
+        window: 20,
+        ..Configuration::default()
+    }
+}
+
+fn judged(sandbox: &Sandbox, words: &[&str], split: &str) -> Value {
+    let all = [&["judge"], words].concat();
+    let done = sandbox
+        .command(&all)
+        .env("SPRAG_ARTEFACT", sandbox.folder.path())
+        .env("SPRAG_SPLIT", split)
+        .env("SPRAG_SEED", "77")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{words:?}: {said}");
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+#[test]
+fn two_judges_agree_about_every_kind_of_layer() {
+    let sandbox = Sandbox::new();
+    let line = |i: usize| format!("Line {i}: {} and \u{e9}.\n\0", i * i % 97);
+    let text: String = (0..90).map(line).collect();
+    sandbox.file("public.txt", text.as_bytes());
+    sandbox.file("hidden.txt", text.to_uppercase().as_bytes());
+    let (delta, full, window) = (Mixer::GatedDelta, Mixer::Full, Mixer::Window);
+    for model in [
+        small(),
+        Configuration {
+            mixers: vec![delta, window, full],
+            head_norms: true,
+            output_gate: true,
+            tied: true,
+            ..small()
+        },
+        Configuration {
+            mixers: vec![window],
+            mlp: Mlp::SquaredRelu,
+            soft_cap: Some(4.0),
+            value_residual: true,
+            ..small()
+        },
+    ] {
+        leave(sandbox.folder.path(), &model);
+        for split in ["public", "hidden"] {
+            let more = ["--public", "public.txt", "--hidden", "hidden.txt", "--sample", "500"];
+            let fast = judged(&sandbox, &[&["model"], &more[..]].concat(), split);
+            let plain = judged(&sandbox, &[&["plain-model"], &more[..]].concat(), split);
+            let number = |value: &Value| value.as_f64().unwrap();
+            let (sample, again) = (number(&fast["sample"]), number(&plain["value"]));
+            assert!((sample / again - 1.0).abs() < 1e-5, "{model:?}: {fast} {plain}");
+            let raw = text.bytes().filter(|&byte| byte != 0).count();
+            assert_eq!(fast["bytes"], raw, "{fast}");
+            assert!((number(&fast["value"]) - sample).abs() > 1e-6);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_model_is_refused_by_both() {
+    let sandbox = Sandbox::new();
+    leave(sandbox.folder.path(), &small());
+    let path = sandbox.folder.path().join("model.safetensors");
+    let good = std::fs::read(&path).unwrap();
+    for bad in [&good[..good.len() - 4], &good[..7], b"nonsense"] {
+        std::fs::write(&path, bad).unwrap();
+        for judge in ["model", "plain-model"] {
+            let answer = judged(&sandbox, &[judge], "hidden");
+            assert!(answer["refused"].is_string(), "{answer}");
+        }
+    }
+}
+
+#[test]
+fn the_server_of_text_gives_addresses_of_before_2014() {
+    let sandbox = Sandbox::new();
+    let done = sandbox.run_with(&["judge", "feed"], b"5000 windows 2 1000\n3000 windows 9 1000\n");
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert!(done.out.starts_with("2000 2000\n"), "{}", &done.out[..40]);
+    assert!(done.out.contains("3000 3000\n"));
+    let wrong = sandbox.run_with(&["judge", "feed"], b"5000 pages 2 1000\n");
+    assert_ne!(wrong.code, Some(0));
+    assert!(wrong.err.contains("windows COUNT BYTES"), "{}", wrong.err);
+}

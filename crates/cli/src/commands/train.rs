@@ -204,7 +204,7 @@ fn introduction(trainer: &Trainer) -> String {
 /// A run that does not fit is told so before it takes anything: the system would end it in the middle instead.
 fn check_memory(settings: &Settings) -> Result<(), Failure> {
     let needed = Trainer::bytes_needed(settings)? as u64;
-    let memory = silicon::Machine::probe().memory.available_bytes;
+    let memory = silicon::probe::Machine::probe().memory.available_bytes;
     match memory.value() {
         Some(&available) if needed > available => Err(Failure::Usage(format!(
             "this run needs {} of memory, and {} are available; take a smaller model (model.layers, model.width, model.hidden) or smaller batches (steps.sequences, steps.positions)",

@@ -74,12 +74,22 @@ fn two_judges_agree_about_every_kind_of_layer() {
     ] {
         leave(sandbox.folder.path(), &model);
         for split in ["public", "hidden"] {
-            let more = ["--public", "public.txt", "--hidden", "hidden.txt", "--sample", "500"];
+            let more = [
+                "--public",
+                "public.txt",
+                "--hidden",
+                "hidden.txt",
+                "--sample",
+                "500",
+            ];
             let fast = judged(&sandbox, &[&["model"], &more[..]].concat(), split);
             let plain = judged(&sandbox, &[&["plain-model"], &more[..]].concat(), split);
             let number = |value: &Value| value.as_f64().unwrap();
             let (sample, again) = (number(&fast["sample"]), number(&plain["value"]));
-            assert!((sample / again - 1.0).abs() < 1e-5, "{model:?}: {fast} {plain}");
+            assert!(
+                (sample / again - 1.0).abs() < 1e-5,
+                "{model:?}: {fast} {plain}"
+            );
             let raw = text.bytes().filter(|&byte| byte != 0).count();
             assert_eq!(fast["bytes"], raw, "{fast}");
             assert!((number(&fast["value"]) - sample).abs() > 1e-6);
@@ -105,7 +115,10 @@ fn what_is_no_model_is_refused_by_both() {
 #[test]
 fn the_server_of_text_gives_addresses_of_before_2014() {
     let sandbox = Sandbox::new();
-    let done = sandbox.run_with(&["judge", "feed"], b"5000 windows 2 1000\n3000 windows 9 1000\n");
+    let done = sandbox.run_with(
+        &["judge", "feed"],
+        b"5000 windows 2 1000\n3000 windows 9 1000\n",
+    );
     assert_eq!(done.code, Some(0), "{}", done.err);
     assert!(done.out.starts_with("2000 2000\n"), "{}", &done.out[..40]);
     assert!(done.out.contains("3000 3000\n"));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use gate::{Decision, Reading};
 use ratchet::{
-    History, Place,
+    History, Place, PlaceError,
     history::Race,
     track::{Budget, ProposerKind},
     trial::Measured,
@@ -142,7 +142,7 @@ fn row(place: &Place) -> Result<Row, Failure> {
             _ => time.to_string(),
         }
     });
-    let substrates = place.reader()?.substrates()?;
+    let substrates = place.reader()?.substrates().map_err(PlaceError::from)?;
     let machine = substrates.last().map(|one| &one.fingerprint);
     let merged: Vec<&Race> = history
         .races

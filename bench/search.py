@@ -1,0 +1,155 @@
+"""The ratchet's search beside Optuna's: the best bits per byte after N experiments of the track `train`, same candidate, same knobs, same budget.
+
+    cargo build --release && cargo xtask layer train-candidate tracks/train/layer
+    python3 -m venv venv && venv/bin/pip install optuna cmaes
+    venv/bin/python bench/search.py target/release/sprag [--experiments 15] [--seconds 5] [--seeds 3] [--ours tpe]
+
+Ours is `sprag ratchet run tracks/train --budget SECONDS` in a fresh clone for each seed; Optuna's samplers get the knobs of `track.toml`, run
+the same program on the same server's text for as long, and are told the same judge's score on public data. Prints a line for each run and the
+medians. What fails counts as 8 bits a byte, which is what a model knows that knows nothing.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import tomllib
+
+parser = argparse.ArgumentParser()
+parser.add_argument("sprag", type=pathlib.Path)
+parser.add_argument("--experiments", type=int, default=15)
+parser.add_argument("--seconds", type=float, default=5)
+parser.add_argument("--seeds", type=int, default=3)
+given = parser.parse_args()
+
+SPRAG = given.sprag.resolve()
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TRACK = ROOT / "tracks" / "train"
+WORST = 8.0
+
+
+def knobs():
+    track = tomllib.loads((TRACK / "track.toml").read_text())
+    return [knob for one in track["proposer"] if one["kind"] == "search" for knob in one["knob"]]
+
+
+def literal(value):
+    return json.dumps(value)
+
+
+def run_program(folder, seed):
+    """The program with a server of text between which nobody counts; true when it left a model in time."""
+    server = subprocess.Popen([SPRAG, "judge", "feed"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "SPRAG_SEED": str(seed)})
+    program = subprocess.Popen(
+        ["./program"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env={**os.environ, "SPRAG_SEED": str(seed), "SPRAG_SECONDS": str(given.seconds)},
+    )
+
+    def relay():
+        for question in program.stdout:
+            server.stdin.write(b"1000000000000 " + question)
+            server.stdin.flush()
+            units, size = map(int, server.stdout.readline().split())
+            text = server.stdout.read(size)
+            try:
+                program.stdin.write(b"%d %d 1000000000000\n" % (units, size) + text)
+                program.stdin.flush()
+            except BrokenPipeError:
+                return
+
+    thread = threading.Thread(target=relay, daemon=True)
+    thread.start()
+    try:
+        done = program.wait(given.seconds) == 0
+    except subprocess.TimeoutExpired:
+        done = False
+    program.kill()
+    server.kill()
+    return done
+
+
+def measure(values, number, seed):
+    """Bits per byte of the candidate with these literals."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        lines = (TRACK / "candidate" / "knobs.toml").read_text().splitlines()
+        for knob, value in values:
+            start = knob["line"].split("{}")[0]
+            lines = [start + literal(value) if line.startswith(start) else line for line in lines]
+        (folder / "candidate").mkdir()
+        (folder / "candidate" / "knobs.toml").write_text("\n".join(lines) + "\n")
+        os.link(PROGRAM, folder / "program")
+        if not run_program(folder, seed * 1000 + number):
+            return WORST
+        told = {"SPRAG_ARTEFACT": name, "SPRAG_SPLIT": "public", "SPRAG_SEED": str(number)}
+        said = subprocess.run([SPRAG, "judge", "model"], env={**os.environ, **told}, capture_output=True, text=True, check=True)
+        return json.loads(said.stdout).get("value", WORST)
+
+
+def optuna_best(name, seed):
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = {"tpe": optuna.samplers.TPESampler, "cma": optuna.samplers.CmaEsSampler}[name](seed=seed)
+    study = optuna.create_study(sampler=sampler)
+
+    def objective(trial):
+        values = []
+        for knob in knobs():
+            title = knob["line"]
+            if "values" in knob:
+                value = trial.suggest_categorical(title, knob["values"])
+            else:
+                low, high = knob["range"]
+                whole, log = isinstance(low, int), knob.get("log", False)
+                suggest = trial.suggest_int if whole else trial.suggest_float
+                step = {"step": knob["step"]} if "step" in knob else {}
+                value = suggest(title, low, high, log=log, **step)
+            values.append((knob, value))
+        return measure(values, trial.number, seed)
+
+    study.optimize(objective, n_trials=given.experiments)
+    return study.best_value
+
+
+def our_best():
+    with tempfile.TemporaryDirectory() as name:
+        clone = pathlib.Path(name) / "clone"
+        subprocess.run(["git", "clone", "-q", "--shared", ROOT, clone], check=True)
+        subprocess.run(["cp", "-r", TRACK / "layer", clone / "tracks" / "train" / "layer"], check=True)
+        budget = ["--budget", f"{given.seconds}s"]
+        track = str(clone / "tracks" / "train")
+        command = [SPRAG, "ratchet", "run", track, *budget, "--experiments", str(given.experiments), "--json"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        log = [SPRAG, "ratchet", "log", track, *budget, "--limit", "1000", "--json"]
+        said = json.loads(subprocess.run(log, check=True, capture_output=True, text=True).stdout)
+        readings = [one["reading"] for one in said["experiments"] if one.get("reading")]
+        return min(public(reading) for reading in readings)
+
+
+def public(reading):
+    """However the reading is nested, its public score."""
+    if "public" in reading:
+        return reading["public"]
+    return public(next(iter(value for value in reading.values() if isinstance(value, dict))))
+
+
+PROGRAM = pathlib.Path(tempfile.mkdtemp()) / "program"
+subprocess.run(["rustc", "@layer/arguments", "candidate/src/main.rs", "-o", PROGRAM], cwd=TRACK, check=True)
+
+found = {}
+for seed in range(1, given.seeds + 1):
+    # In turns, so that all meet the same moods of the machine.
+    for name, best in (("sprag", our_best), ("optuna tpe", lambda: optuna_best("tpe", seed)), ("optuna cma", lambda: optuna_best("cma", seed))):
+        started = time.monotonic()
+        value = best()
+        found.setdefault(name, []).append(value)
+        print(f"seed {seed}: {name}: {value:.4f} bits per byte after {given.experiments} experiments, {time.monotonic() - started:.0f} s", flush=True)
+for name, values in found.items():
+    print(f"{name}: median {statistics.median(values):.4f} of {', '.join(f'{value:.4f}' for value in values)}")

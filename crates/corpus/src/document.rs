@@ -80,6 +80,7 @@ enum Source {
     Whole { source: Bytewise, path: PathBuf },
     Lines(Lines),
     Rows(Rows),
+    Failed(DataError),
     Done,
 }
 
@@ -126,6 +127,16 @@ const fn plausible(packed: u64) -> u64 {
 }
 
 impl Documents {
+    /// Of files, one behind the other, each opened when it is its turn.
+    pub fn of_files(
+        paths: impl IntoIterator<Item = PathBuf>,
+        field: &str,
+    ) -> impl Iterator<Item = Result<Document, DataError>> {
+        paths.into_iter().flat_map(move |path| {
+            Self::open(&path, field).unwrap_or_else(|error| Self(Source::Failed(error)))
+        })
+    }
+
     /// Of a file; `field` is where its lines or rows have their text.
     ///
     /// # Errors
@@ -191,6 +202,12 @@ impl Iterator for Documents {
     fn next(&mut self) -> Option<Self::Item> {
         let found = match &mut self.0 {
             Source::Done => None,
+            Source::Failed(_) => {
+                let Source::Failed(error) = std::mem::replace(&mut self.0, Source::Done) else {
+                    return None;
+                };
+                return Some(Err(error));
+            }
             Source::Rows(rows) => rows.next(),
             Source::Lines(lines) => lines.next(),
             Source::Whole { source, path } => {

@@ -40,6 +40,19 @@ fn a_text_file_is_a_document_whatever_its_name() {
 }
 
 #[test]
+fn files_follow_each_other_and_one_that_fails_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ["a.txt", "b.jsonl", "missing", "c.txt"].map(|name| folder.path().join(name));
+    std::fs::write(&paths[0], "a").unwrap();
+    std::fs::write(&paths[1], "{\"text\":\"b\"}\n{\"text\":\"c\"}").unwrap();
+    std::fs::write(&paths[3], "d").unwrap();
+    let found = Documents::of_files(paths, FIELD).map(|one| one.ok().map(|one| one.text));
+    let found: Vec<_> = found.collect();
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(found, [some("a"), some("b"), some("c"), None, some("d")]);
+}
+
+#[test]
 fn lines_are_documents_by_a_field_of_any_name() {
     let text = b"{\"text\":\"a\",\"year\":1}\r\n\n  {\"n\":{\"text\":[1]},\"text\":\"\\u00e9\\n\"}";
     let found = of_bytes(text, "some.JSONL").unwrap();

@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{Shards, ShardsError, index};
-use crate::{Batch, BytePairs, DataError, Document, Part, Splits, Tokenizer};
+use crate::{Batch, BytePairs, DataError, Document, Documents, FIELD, Part, Splits, Tokenizer};
 
 fn documents() -> Vec<Document> {
     let one = |i: usize| Document {
@@ -95,6 +95,27 @@ fn a_run_may_go_on_from_memory_to_shards() {
         let mapped = shards.splits(8).unwrap();
         assert_eq!(mapped.fingerprint(), memory.fingerprint());
     }
+}
+
+/// What `sprag train` does with a corpus that is larger than memory: two passes, a document at a time.
+#[test]
+fn a_corpus_is_tokenised_as_it_is_read() {
+    let place = tempfile::tempdir().unwrap();
+    let paths: Vec<PathBuf> = (0..6)
+        .map(|i| place.path().join(format!("{i}.txt")))
+        .collect();
+    for (i, path) in paths.iter().enumerate() {
+        fs::write(path, documents()[i].text.repeat(3)).unwrap();
+    }
+    let texts = || Documents::of_files(paths.clone(), FIELD);
+    let tokenizer = Tokenizer::learned(texts(), 2, 280).unwrap();
+    let shards = Shards::build(&place.path().join("shards"), texts(), 2, &tokenizer).unwrap();
+    assert_eq!(shards.tokenizer(), &tokenizer);
+    let splits = shards.splits(8).unwrap();
+    let memory: Vec<Document> = texts().collect::<Result<_, _>>().unwrap();
+    let memory = Splits::of(&memory, 2, 8, &tokenizer).unwrap();
+    assert_eq!(splits.fingerprint(), memory.fingerprint());
+    assert!(splits.train.tokens() < splits.train.text_bytes());
 }
 
 #[test]

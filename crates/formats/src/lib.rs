@@ -4,6 +4,7 @@
 //! * [`safetensors`]: checkpoints as they are published, one file or several.
 //! * [`json`]: the documents beside a checkpoint.
 //! * [`packed`]: our own: packed weights, kept on disk.
+//! * [`MappedFile`]: the bytes of any other file of ours.
 //!
 //! Everything else in Sprag may trust what this crate returns. So each format has one parser, with checked
 //! arithmetic throughout, an `attacks/` folder of hostile files, property tests and a fuzz target.
@@ -16,3 +17,5 @@ pub mod json;
 mod mmap;
 pub mod packed;
 pub mod safetensors;
+
+pub use mmap::MappedFile;

@@ -1,4 +1,4 @@
-//! Mapping a model file into memory, read-only: the one unsafe step of this crate.
+//! Mapping a file into memory, read-only: the one unsafe step of this crate.
 
 use std::{fs, fs::File, io, path::Path};
 
@@ -45,6 +45,34 @@ pub(crate) fn map(path: &Path) -> Result<Mmap, MapError> {
     // from copies of bytes and every byte pattern is valid, so a changed byte yields a wrong weight or error text.
     let map = unsafe { Mmap::map(&file) }.map_err(io("memory-map the file"))?;
     Ok(map)
+}
+
+/// Any file's bytes, mapped read-only: for crates that keep their own numbers in files. Nobody may shorten or write the file in place
+/// while it is mapped; replacing it by rename is safe.
+#[derive(Debug)]
+pub struct MappedFile(Mmap);
+
+impl MappedFile {
+    /// # Errors
+    /// The file can't be found, opened or mapped, is not a regular file, or is empty.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        map(path).map(Self).map_err(|error| match error {
+            MapError::Io { source, .. } => source,
+            MapError::Directory => io::ErrorKind::IsADirectory.into(),
+            MapError::NotRegular => {
+                io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
+            }
+            MapError::Empty => io::Error::new(io::ErrorKind::UnexpectedEof, "the file is empty"),
+        })
+    }
+}
+
+impl std::ops::Deref for MappedFile {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// `len` bytes from `start`, a multiple of the page's size, of a file that this process writes.

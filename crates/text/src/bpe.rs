@@ -30,6 +30,11 @@ pub(crate) fn byte_character(byte: u8) -> char {
     }
 }
 
+/// How a byte-level vocabulary spells `bytes`: one printable character for each.
+pub fn byte_spelling(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(byte_character).collect()
+}
+
 fn shifted(offset: u8) -> char {
     char::from_u32(0x100 + u32::from(offset)).unwrap_or(char::REPLACEMENT_CHARACTER)
 }

@@ -27,6 +27,7 @@ mod tokenizer_files;
 mod utf8_stream;
 mod vocabulary;
 
+pub use bpe::byte_spelling;
 pub use chat::{ChatTemplate, Message, TemplateOrigin};
 pub use error::{TemplateError, TokenizerError};
 pub use pretokenizer::Pretokenizer;

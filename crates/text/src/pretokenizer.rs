@@ -147,7 +147,7 @@ impl Pretokenizer {
     }
 
     /// Calls `word` with each word of `text`, in order; together they are `text`.
-    pub(crate) fn split<'t>(&self, text: &'t str, word: &mut impl FnMut(&'t str)) {
+    pub fn split<'t>(&self, text: &'t str, word: &mut impl FnMut(&'t str)) {
         split(self.stages, text, word);
     }
 }

@@ -2,10 +2,9 @@
 //!
 //! A candidate learns from those up to 2013. Of the last eight, four are public validation and four hidden, each cut to 128 KiB.
 
-use std::{io::Read as _, path::Path};
+use std::path::Path;
 
-use ruzstd::decoding::StreamingDecoder;
-use train::data::{self, Document};
+use corpus::{Document, Documents};
 
 use crate::failure::Failure;
 
@@ -14,14 +13,8 @@ const COMPRESSED: &[u8] = include_bytes!("../../../data/sotu/sotu.jsonl.zst");
 
 /// All of them, in the order of years.
 pub fn addresses() -> Result<Vec<Document>, Failure> {
-    let broken =
-        |reason: String| Failure::Broken(format!("the corpus that comes with sprag: {reason}"));
-    let mut text = String::new();
-    StreamingDecoder::new(COMPRESSED)
-        .map_err(|error| broken(error.to_string()))?
-        .read_to_string(&mut text)
-        .map_err(|error| broken(error.to_string()))?;
-    Ok(data::lines(Path::new("sotu.jsonl"), &text)?)
+    let documents = Documents::of_bytes(COMPRESSED, Path::new("sotu.jsonl.zst"), corpus::FIELD)?;
+    Ok(documents.collect::<Result<_, _>>()?)
 }
 
 /// A part of the addresses on the track `train`.

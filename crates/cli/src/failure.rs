@@ -15,7 +15,7 @@ use models::{ModelError, checkpoint::CheckpointError};
 use runtime::{ConstrainedError, ConstraintError, RuntimeError};
 use store::{PullError, ResolveError, StoreError};
 use text::{TemplateError, TokenizerError, TokenizerFilesError};
-use train::{ProgramError, TrainError, checkpoint, data, export};
+use train::{ProgramError, TrainError, checkpoint, export};
 
 use crate::{
     quantity,
@@ -138,7 +138,10 @@ pub enum Failure {
     #[error(transparent)]
     Train(#[from] train::TrainError),
     #[error(transparent)]
-    Data(#[from] train::data::DataError),
+    Data(#[from] corpus::DataError),
+    /// A corpus on disk.
+    #[error(transparent)]
+    Shards(#[from] corpus::ShardsError),
     #[error(transparent)]
     Export(#[from] train::export::ExportError),
     #[error("interrupted")]
@@ -204,12 +207,15 @@ impl Failure {
             Self::Judge(_) => Exit::JudgesFault,
             Self::Seal(_) | Self::Ledger(_) | Self::Broken(_) => Exit::BadFile,
             Self::Train(error) => train_exit(error),
-            Self::Data(data::DataError::Read { source, .. })
+            Self::Data(corpus::DataError::Read { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {
                 Exit::NotFound
             }
             Self::Data(_) => Exit::BadFile,
+            Self::Shards(corpus::ShardsError::Write { source, .. }) => write_exit(source),
+            Self::Shards(corpus::ShardsError::Exists { .. }) => Exit::Usage,
+            Self::Shards(_) => Exit::BadFile,
             Self::Export(export::ExportError::Write(error)) => convert_exit(error),
             Self::Export(_) => Exit::Internal,
             Self::Interrupted => Exit::Interrupted,

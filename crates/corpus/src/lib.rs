@@ -19,6 +19,7 @@ mod tokenizer;
 
 pub use document::{Document, Documents, FIELD, lines, read};
 pub use error::DataError;
+pub use random::Random;
 pub use shards::{Shards, ShardsError};
 pub use splits::{Part, Splits, divided};
 pub use stream::{Batch, Stream};

@@ -7,7 +7,8 @@
 
 use std::{error::Error, path::Path};
 
-use train::{Budget, Machine, Settings, Trainer, checkpoint, data};
+use corpus::{Splits, Tokenizer};
+use train::{Budget, Machine, Settings, Trainer, checkpoint};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut words = std::env::args().skip(1);
@@ -15,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let steps: u64 = words.next().ok_or("STEPS are missing")?.parse()?;
     let mut documents = Vec::new();
     for text in words {
-        documents.extend(data::read(Path::new(&text))?);
+        documents.extend(corpus::read(Path::new(&text))?);
     }
     let folder = Path::new(&folder);
     std::fs::create_dir_all(folder)?;
@@ -24,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     settings.optimisation.rate = 3e-4;
     settings.optimisation.warm_up = 0.2;
     let shape = settings.steps;
-    let splits = data::Splits::of(&documents, 1, shape.positions)?;
+    let splits = Splits::of(&documents, 1, shape.positions, &Tokenizer::Bytes)?;
     let stream = splits.train.clone();
     let mut trainer = Trainer::new(settings, Budget::Steps(steps), splits, Machine::new(2)?)?;
     checkpoint::write(

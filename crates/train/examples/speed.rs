@@ -6,7 +6,8 @@
 
 use std::error::Error;
 
-use train::{Budget, Machine, Mixer, Settings, Trainer, data, trainer::Arithmetic};
+use corpus::{Document, Splits, Tokenizer};
+use train::{Budget, Machine, Mixer, Settings, Trainer, trainer::Arithmetic};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -26,13 +27,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         settings.model.mixers = vec![delta, delta, delta, Mixer::Full];
     }
     settings.steps.sequences = word(3, "8").parse()?;
-    let document = |n: u64| data::Document {
+    let document = |n: u64| Document {
         name: n.to_string(),
         text: (0..4000)
             .map(|i| format!("{} ", (i * i + n) % 9973))
             .collect(),
     };
-    let splits = data::Splits::of(&[document(1), document(2)], 1, settings.steps.positions)?;
+    let both = [document(1), document(2)];
+    let splits = Splits::of(&both, 1, settings.steps.positions, &Tokenizer::Bytes)?;
     let machine = Machine::new(word(4, "2").parse()?)?;
     let mut trainer = Trainer::new(settings, Budget::Steps(steps), splits, machine)?;
     let mut seconds = Vec::new();

@@ -7,11 +7,11 @@ mod tensors;
 
 use std::path::Path;
 
+use corpus::Tokenizer;
 use formats::gguf::{Array, TensorData, TensorType, Value, WriteError};
 use ops::Dtype;
 
 use crate::{
-    data::VOCABULARY,
     graph::Declared,
     model::{Configuration, Mixer, Mlp},
     weights::Weights,
@@ -111,11 +111,11 @@ pub fn write(
     name: &str,
     configuration: &Configuration,
     context: usize,
-    declared: &[Declared],
-    weights: &Weights,
+    tokenizer: &Tokenizer,
+    (declared, weights): (&[Declared], &Weights),
 ) -> Result<(), ExportError> {
     let architecture = architecture(configuration).map_err(ExportError::NoPlace)?;
-    let metadata = metadata(name, architecture, configuration, context);
+    let metadata = metadata(name, architecture, configuration, context, tokenizer);
     let tensors = tensors::of(architecture, configuration.head_dim, declared, weights);
     let shapes: Vec<Vec<usize>> = tensors.iter().map(tensors::Tensor::shape).collect();
     let bytes: Vec<Vec<u8>> = tensors.iter().map(tensors::Tensor::bytes).collect();
@@ -145,6 +145,7 @@ fn metadata(
     architecture: Architecture,
     configuration: &Configuration,
     context: usize,
+    tokenizer: &Tokenizer,
 ) -> Vec<(String, Value)> {
     let mut all = vec![
         ("general.architecture".to_owned(), text(architecture.name())),
@@ -154,7 +155,7 @@ fn metadata(
     let of_model = model(architecture, configuration, context);
     let prefix = architecture.name();
     all.extend(of_model.map(|(key, value)| (format!("{prefix}.{key}"), value)));
-    all.extend(tokenizer().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)));
+    all.extend(tokens(tokenizer).map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)));
     all
 }
 
@@ -207,37 +208,24 @@ fn model(
     all.into_iter().chain(of_delta)
 }
 
-/// Bytes as tokens of a byte-level BPE without merges.
-fn tokenizer() -> impl Iterator<Item = (&'static str, Value)> {
-    let tokens: Vec<String> = (0..VOCABULARY)
-        .map(|byte| byte_name(byte as u8).to_string())
-        .collect();
+/// A byte-level BPE: of the bytes alone, or with merges.
+fn tokens(tokenizer: &Tokenizer) -> impl Iterator<Item = (&'static str, Value)> {
     // 1: a normal token; 3: one that is never part of a text.
-    let types = (0..VOCABULARY)
-        .map(|byte| if byte == 0 { 3 } else { 1 })
+    let types = (0..tokenizer.vocabulary())
+        .map(|token| if token == 0 { 3 } else { 1 })
         .collect::<Vec<i32>>();
     let strings = |list: Vec<String>| Value::Array(Array::Str(list.iter().collect()));
     [
         ("model", text("gpt2")),
-        ("pre", text("gpt-2")),
-        ("tokens", strings(tokens)),
+        ("pre", text(Tokenizer::GGUF_PRE)),
+        ("tokens", strings(tokenizer.gguf_tokens())),
         ("token_type", Value::Array(Array::I32(types))),
-        ("merges", strings(Vec::new())),
+        ("merges", strings(tokenizer.gguf_merges())),
         ("bos_token_id", number(0)),
         ("eos_token_id", number(0)),
         ("add_bos_token", Value::Bool(true)),
     ]
     .into_iter()
-}
-
-/// How byte-level BPE writes a byte: printable ones as themselves, the others as characters from U+0100 on (GPT-2).
-fn byte_name(byte: u8) -> char {
-    let is_printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
-    if is_printable(byte) {
-        return char::from(byte);
-    }
-    let others = (0..byte).filter(|&before| !is_printable(before)).count();
-    char::from_u32(256 + others as u32).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use crate::weights::Random;
+use corpus::Random;
 
 /// Both ends, as the candidate sees them.
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 
 mod mixers;
 
+pub use corpus::Batch;
 use kernels::training::{AttentionShape, GatedDeltaShape, L2Norm};
 
 /// A matrix with a row per token, made by an operation.
@@ -81,23 +82,6 @@ fn error(
         what: what.into(),
         expected: expected.to_string(),
         found: found.to_string(),
-    }
-}
-
-/// Sequences of one length, one behind the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// How many.
-    pub sequences: usize,
-    /// Tokens of each.
-    pub positions: usize,
-}
-
-impl Batch {
-    /// Tokens in all.
-    #[must_use]
-    pub const fn tokens(self) -> usize {
-        self.sequences * self.positions
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use corpus::{SEPARATOR, Tokenizer, TokenizerError};
 use kernels::{
     memory::OutOfMemory,
     training::{IGNORED, Machine, Precision},
@@ -14,7 +15,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     checkpoint::{self, CheckpointError, Saved},
-    data::{SEPARATOR, VOCABULARY},
     graph::{Batch, Declared, GraphError},
     model::Configuration,
     program::{Program, ProgramError},
@@ -41,15 +41,7 @@ pub struct About {
     /// Tokens of a window that the model was trained on: it is judged on no longer ones.
     pub positions: usize,
     /// How text becomes tokens; none where tokens are bytes.
-    pub tokenizer: Option<Merges>,
-}
-
-/// Byte pairs that are one token: token 256 + i is the i-th pair.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Merges {
-    /// In the order of precedence.
-    pub merges: Vec<[u32; 2]>,
+    pub tokenizer: Tokenizer,
 }
 
 /// Why a model has no score.
@@ -64,6 +56,9 @@ pub enum ModelFileError {
     /// It cannot run.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// Its tokenizer is none.
+    #[error("the tokenizer: {0}")]
+    Tokenizer(#[from] TokenizerError),
     /// There is no memory for its weights.
     #[error("the weights: {0}")]
     Memory(#[from] OutOfMemory),
@@ -95,14 +90,14 @@ pub fn write(
     path: &Path,
     model: &Configuration,
     positions: usize,
-    declared: &[Declared],
-    weights: &Weights,
+    tokenizer: &Tokenizer,
+    (declared, weights): (&[Declared], &Weights),
 ) -> Result<(), CheckpointError> {
     let about = About {
         schema: SCHEMA.to_owned(),
         model: model.clone(),
         positions,
-        tokenizer: None,
+        tokenizer: tokenizer.clone(),
     };
     checkpoint::write(path, &about, declared, &[("weights", weights)])
 }
@@ -135,12 +130,10 @@ impl ModelFile {
         if about.schema != SCHEMA {
             return Err(wrong("the schema", SCHEMA, &about.schema));
         }
-        if about.tokenizer.is_some() || about.model.vocabulary != VOCABULARY {
-            return Err(wrong(
-                "the vocabulary",
-                "256 (tokens are bytes)",
-                about.model.vocabulary,
-            ));
+        let (tokens, vocabulary) = (about.tokenizer.vocabulary(), about.model.vocabulary);
+        if vocabulary != tokens {
+            let expected = format!("{tokens}, as many as the tokenizer has");
+            return Err(wrong("the vocabulary", expected, vocabulary));
         }
         let one = Batch {
             sequences: 1,
@@ -181,11 +174,12 @@ impl ModelFile {
         text: &[u8],
         window: usize,
     ) -> Result<Score, ModelFileError> {
-        let stream = stream(text);
-        let inputs = stream.len().saturating_sub(1);
-        if stream.iter().all(|&byte| u32::from(byte) == SEPARATOR) {
+        let stream = self.stream(text)?;
+        let bytes = text.iter().filter(|&&byte| byte != 0).count();
+        if bytes == 0 {
             return Err(wrong("the text", "at least one byte", "none"));
         }
+        let inputs = stream.len() - 1;
         let positions = self.about.positions.min(window).min(inputs);
         if positions == 0 {
             return Err(wrong("positions", "at least 1", 0));
@@ -211,7 +205,7 @@ impl ModelFile {
         let (mut nats, mut tokens) = (0.0, 0);
         let size = batch.tokens();
         for start in (0..inputs).step_by(size) {
-            let at = |i: usize| stream.get(start + i).copied().map(u32::from);
+            let at = |i: usize| stream.get(start + i).copied();
             let input: Vec<u32> = (0..size).map(|i| at(i).unwrap_or(SEPARATOR)).collect();
             let target = |i| at(i + 1).filter(|&t| t != SEPARATOR).unwrap_or(IGNORED);
             let targets: Vec<u32> = (0..size).map(target).collect();
@@ -219,19 +213,42 @@ impl ModelFile {
             nats += losses.iter().copied().map(f64::from).sum::<f64>();
             tokens += targets.iter().filter(|&&target| target != IGNORED).count();
         }
-        // A token is a byte, and none is left out.
-        let bytes = tokens;
         Ok(Score {
             bits_per_byte: nats / bytes.max(1) as f64 / std::f64::consts::LN_2,
             bytes,
             tokens,
         })
     }
-}
 
-/// Each document behind a separator. (A token is a byte, and so is a separator.)
-fn stream(text: &[u8]) -> Vec<u8> {
-    [&[SEPARATOR as u8], text].concat()
+    /// Each document behind a separator, byte 0 being one too.
+    fn stream(&self, text: &[u8]) -> Result<Vec<u32>, ModelFileError> {
+        let encoder = match &self.about.tokenizer {
+            // Any bytes are tokens.
+            Tokenizer::Bytes => None,
+            Tokenizer::Pairs(_) => Some(self.about.tokenizer.encoder()?),
+        };
+        let mut stream = Vec::new();
+        for document in text.split(|&byte| byte == 0) {
+            stream.push(SEPARATOR);
+            let Some(encoder) = &encoder else {
+                stream.extend(document.iter().map(|&byte| u32::from(byte)));
+                continue;
+            };
+            let words = str::from_utf8(document)
+                .map_err(|error| wrong("the text", "UTF-8 for a model with merges", error))?;
+            let start = stream.len();
+            stream.extend(encoder.encode(words));
+            // Bits are counted for each raw byte: a tokenizer that loses one would gain by it.
+            if self.about.tokenizer.decode(&stream[start..]) != document {
+                return Err(wrong(
+                    "what tokens spell",
+                    "the text itself",
+                    "something else",
+                ));
+            }
+        }
+        Ok(stream)
+    }
 }
 
 #[cfg(test)]

@@ -7,22 +7,22 @@ use std::{
     time::{Duration, Instant},
 };
 
+use corpus::{Splits, Stream, Tokenizer};
 use kernels::{
     memory::OutOfMemory,
-    training::{IGNORED, Into, Machine, Precision},
+    training::{Into, Machine, Precision},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     checkpoint::{self, CheckpointError, Saved},
-    data::{Splits, VOCABULARY},
     graph::{Batch, Declared, GraphError, Parameter},
     optimiser::Optimiser,
     program::{Program, ProgramError},
     weights::Weights,
 };
 
-pub use settings::{Arithmetic, Budget, Progress, Settings, Steps};
+pub use settings::{Arithmetic, Budget, Progress, Settings, Steps, check};
 
 /// Why a run is none, or no more.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +108,9 @@ pub struct About {
     pub last_loss: f64,
     /// Of the text.
     pub text: String,
+    /// What its tokens are.
+    #[serde(default)]
+    pub tokenizer: Tokenizer,
 }
 
 const SCHEMA: &str = "sprag.train/1";
@@ -142,7 +145,8 @@ impl Trainer {
         splits: Splits,
         mut machine: Machine,
     ) -> Result<Self, TrainError> {
-        settings::check(&settings, budget)?;
+        check(&settings, budget)?;
+        settings::check_vocabulary(&settings, splits.tokenizer())?;
         let graph = settings.model.graph(batch_of(&settings))?;
         let declared = graph.parameters().to_vec();
         let precision = match settings.steps.arithmetic {
@@ -150,6 +154,8 @@ impl Trainer {
             Arithmetic::Bf16 => Precision::Bf16,
         };
         let weights = Weights::initial(&declared, settings.steps.seed)?;
+        // Of a model that knows nothing.
+        let last_loss = (settings.model.vocabulary as f64).ln();
         let average = (settings.steps.average > 0.0)
             .then(|| Weights::initial(&declared, settings.steps.seed));
         Ok(Self {
@@ -164,7 +170,7 @@ impl Trainer {
             settings,
             machine,
             progress: Progress::default(),
-            last_loss: (VOCABULARY as f64).ln(),
+            last_loss,
             tokens: Vec::new(),
             targets: Vec::new(),
         })
@@ -342,18 +348,28 @@ impl Trainer {
         &self.declared
     }
 
-    /// Bits per byte of the validation text, by the result.
+    /// Bits per byte of the public half of the held-out text, by the result.
     pub fn evaluate(&mut self) -> Evaluation {
+        self.evaluate_on(&self.splits.public.clone())
+    }
+
+    /// The same of the hidden half, where there is one: worth looking at once, when nothing will be chosen by it any more.
+    pub fn evaluate_hidden(&mut self) -> Option<Evaluation> {
+        let hidden = self.splits.hidden.clone()?;
+        Some(self.evaluate_on(&hidden))
+    }
+
+    fn evaluate_on(&mut self, text: &Stream) -> Evaluation {
         let batch = self.program.graph().batch();
-        let (mut nats, mut bytes) = (0.0, 0);
-        for (tokens, targets) in self.splits.validation.every_byte(batch) {
+        let mut nats = 0.0;
+        for (tokens, targets) in text.every_byte(batch) {
             let weights = self.average.as_ref().unwrap_or(&self.weights);
             let losses = self
                 .program
                 .losses(&self.machine, weights, &tokens, &targets);
             nats += losses.iter().copied().map(f64::from).sum::<f64>();
-            bytes += targets.iter().filter(|&&target| target != IGNORED).count();
         }
+        let bytes = text.text_bytes();
         Evaluation {
             bits_per_byte: nats / bytes.max(1) as f64 / std::f64::consts::LN_2,
             bytes,
@@ -372,6 +388,7 @@ impl Trainer {
             progress: self.progress,
             last_loss: self.last_loss,
             text: self.splits.fingerprint(),
+            tokenizer: self.splits.tokenizer().clone(),
         };
         let mut sets = vec![
             ("weights", &self.weights),

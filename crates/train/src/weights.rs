@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use corpus::Random;
 use kernels::memory::{Aligned, OutOfMemory};
 
 use crate::graph::{Declared, Initial, Parameter};
@@ -44,9 +45,11 @@ impl Weights {
             let mut random = Random::of(seed, index as u64);
             for value in weights.get_mut(Parameter(index)) {
                 *value = match one.initial {
-                    Initial::Normal(deviation) => deviation * random.normal(),
-                    Initial::Uniform(from, to) => from + (to - from) * random.uniform(),
-                    Initial::LogUniform(from, to) => (from + (to - from) * random.uniform()).ln(),
+                    Initial::Normal(deviation) => deviation * normal(&mut random),
+                    Initial::Uniform(from, to) => from + (to - from) * uniform(&mut random),
+                    Initial::LogUniform(from, to) => {
+                        (from + (to - from) * uniform(&mut random)).ln()
+                    }
                     Initial::Constant(value) => value,
                 };
             }
@@ -97,40 +100,14 @@ impl Weights {
     }
 }
 
-/// SplitMix64 (Steele, Lea and Flood, *Fast Splittable Pseudorandom Number Generators*, 2014): a run is repeatable from its seed, on any
-/// version of any library.
-pub(crate) struct Random(u64);
+/// 0 to below 1.
+pub(crate) fn uniform(random: &mut Random) -> f32 {
+    (random.bits() >> 40) as f32 / (1u32 << 24) as f32
+}
 
-impl Random {
-    /// One of many sequences of a seed.
-    pub(crate) fn of(seed: u64, sequence: u64) -> Self {
-        let mut first = Self(seed);
-        let mixed = first.next() ^ sequence.wrapping_mul(0xd134_2543_de82_ef95);
-        Self(Self(mixed).next())
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// 0 to below 1.
-    pub(crate) fn uniform(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1u32 << 24) as f32
-    }
-
-    /// 0 to below `limit`.
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(limit)) >> 64) as u64
-    }
-
-    /// By Box and Muller.
-    pub(crate) fn normal(&mut self) -> f32 {
-        let radius = (-2.0 * f64::from(1.0 - self.uniform()).ln()).sqrt();
-        let angle = std::f64::consts::TAU * f64::from(self.uniform());
-        (radius * angle.cos()) as f32
-    }
+/// By Box and Muller.
+pub(crate) fn normal(random: &mut Random) -> f32 {
+    let radius = (-2.0 * f64::from(1.0 - uniform(random)).ln()).sqrt();
+    let angle = std::f64::consts::TAU * f64::from(uniform(random));
+    (radius * angle.cos()) as f32
 }

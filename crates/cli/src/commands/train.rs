@@ -12,13 +12,13 @@ use std::{
 };
 
 use clap::Args;
+use corpus::{Document, Documents, Shards, Splits, Tokenizer};
 use indicatif::ProgressBar;
 use kernels::{RuntimeProfile, training::Machine};
 use serde::Serialize;
 use train::{
     Budget, Settings, Trainer,
     checkpoint::Saved,
-    data::{self, Document, Splits},
     export,
     trainer::{Evaluation, Progress, Step},
 };
@@ -33,9 +33,9 @@ use crate::{
 };
 
 const AFTER: &str = "\
-TEXT is a file of UTF-8 text (one document) or of JSON lines with a \"text\" (a document each). Without one, the State of the Union \
-addresses of 1790 to 2021 are used. The last documents are held out and say how well the model foretells text that it has not seen, in \
-bits per byte. SETTINGS is TOML with the tables [model], [steps] and [optimisation]; `--show-settings` prints all of them.
+TEXT is a file of UTF-8 text (one document), of JSON lines with a \"text\" (a document each), packed by Zstandard or not, or of Parquet. \
+Without one, the State of the Union addresses of 1790 to 2021 are used. The last documents are held out and say how well the model foretells \
+text that it has not seen, in bits per byte. Tokens are bytes, or with a larger model.vocabulary pairs of bytes that are learned from the text. SETTINGS is TOML with the tables [model], [steps] and [optimisation]; `--show-settings` prints all of them.
 
 Examples:
   sprag train --time 10m --out addresses
@@ -71,8 +71,14 @@ pub struct Arguments {
     /// Go on with the run in FOLDER, on the same texts
     #[arg(long, conflicts_with_all = ["settings", "steps", "tokens", "time", "seed"])]
     pub resume: bool,
-    /// Documents held out, the last ones
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    /// Where lines of JSON and rows of Parquet have their text
+    #[arg(long, value_name = "NAME", default_value = corpus::FIELD)]
+    pub field: String,
+    /// Keep the tokens in files of FOLDER and map them, for texts that are larger than memory [default: beyond 1 GiB of files]
+    #[arg(long)]
+    pub shards: bool,
+    /// Documents held out, the last ones: the first half of them is looked at on the way, the last half at the end alone
+    #[arg(long, value_name = "N", default_value_t = 8)]
     pub held_out: usize,
     /// Steps between evaluations; fewer are made where they would take more than a fifth of the time
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
@@ -99,8 +105,10 @@ struct Report<'a> {
     budget: Budget,
     progress: Progress,
     train_bytes: usize,
-    /// Of the held-out text, by the model as it ended.
+    /// Of the first half of the held-out text, by the model as it ended.
     validation: Evaluation,
+    /// Of the last half, which nothing was chosen by.
+    hidden: Option<Evaluation>,
     tokens_per_second: f64,
     /// `null` where GGUF has no place for the model.
     gguf: Option<PathBuf>,
@@ -172,32 +180,71 @@ fn budget(arguments: &Arguments) -> Budget {
     }
 }
 
-fn splits(arguments: &Arguments, positions: usize) -> Result<Splits, Failure> {
+/// Texts beyond this are tokenised into files of the run's folder, and mapped.
+const MOST_IN_MEMORY: u64 = 1 << 30;
+
+/// The texts as tokens. `known`: what tokens were when the run began; else, for a vocabulary beyond the bytes, pairs are learned from what is
+/// learned from.
+fn splits(
+    arguments: &Arguments,
+    settings: &Settings,
+    known: Option<&Tokenizer>,
+    folder: &Path,
+) -> Result<Splits, Failure> {
+    let (held_out, positions) = (arguments.held_out, settings.steps.positions);
+    let bytes = arguments
+        .texts
+        .iter()
+        .map(|path| path.metadata().map_or(0, |data| data.len()));
+    let is_large = arguments.shards || bytes.sum::<u64>() > MOST_IN_MEMORY;
+    if is_large && !arguments.texts.is_empty() {
+        let folder = folder.join("tokens");
+        let shards = if folder.exists() {
+            Shards::open(&folder)?
+        } else {
+            let texts = || Documents::of_files(arguments.texts.clone(), &arguments.field);
+            let tokenizer = match known {
+                Some(known) => known.clone(),
+                None => Tokenizer::learned(
+                    texts().collect::<Vec<_>>(),
+                    held_out,
+                    settings.model.vocabulary,
+                )?,
+            };
+            Shards::build(&folder, texts(), held_out, &tokenizer)?
+        };
+        return Ok(shards.splits(positions)?);
+    }
     let documents: Vec<Document> = if arguments.texts.is_empty() {
         addresses::addresses()?
     } else {
-        let read = arguments.texts.iter().map(|path| data::read(path));
-        read.collect::<Result<Vec<_>, _>>()?
-            .into_iter()
-            .flatten()
-            .collect()
+        Documents::of_files(arguments.texts.clone(), &arguments.field).collect::<Result<_, _>>()?
     };
-    Ok(Splits::of(&documents, arguments.held_out, positions)?)
+    let tokenizer = match known {
+        Some(known) => known.clone(),
+        None => {
+            let texts = documents.iter().cloned().map(Ok);
+            Tokenizer::learned(texts, held_out, settings.model.vocabulary)?
+        }
+    };
+    Ok(Splits::of(&documents, held_out, positions, &tokenizer)?)
 }
 
 fn introduction(trainer: &Trainer) -> String {
     let (splits, progress) = (trainer.splits(), trainer.progress());
+    let hidden = splits.hidden.as_ref().map_or(0, corpus::Stream::text_bytes);
     let from = if progress.steps > 0 {
         format!("; goes on after step {}", progress.steps)
     } else {
         String::new()
     };
     format!(
-        "{} parameters, {} of memory; {} to learn from, {} held out{from}",
+        "{} parameters, {} of memory; {} to learn from, {} to look at on the way, {} for the end{from}",
         quantity::count(trainer.parameters() as u64),
         quantity::bytes(trainer.memory_bytes() as u64),
         quantity::bytes(splits.train.text_bytes() as u64),
-        quantity::bytes(splits.validation.text_bytes() as u64),
+        quantity::bytes(splits.public.text_bytes() as u64),
+        quantity::bytes(hidden as u64),
     )
 }
 
@@ -253,8 +300,17 @@ impl Folder {
     ) -> Result<(Trainer, Journal), Failure> {
         self.check_is_free()?;
         check_memory(&settings)?;
-        let splits = splits(arguments, settings.steps.positions)?;
-        let trainer = Trainer::new(settings, budget(arguments), splits, machine)?;
+        // Settings that make no sense are told before any text is read, and leave no folder.
+        let budget = budget(arguments);
+        train::trainer::check(&settings, budget)?;
+        let was_there = self.path.exists();
+        let trainer = splits(arguments, &settings, None, &self.path)
+            .and_then(|splits| Ok(Trainer::new(settings, budget, splits, machine)?));
+        if trainer.is_err() && !was_there {
+            // Tokens of a run that never began; that they can't be removed changes nothing.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+        let trainer = trainer?;
         std::fs::create_dir_all(&self.path).map_err(|source| Failure::Write {
             path: self.path.clone(),
             source,
@@ -286,7 +342,12 @@ impl Folder {
         let saved = Saved::open(&self.checkpoint).map_err(train::TrainError::from)?;
         let about: train::trainer::About = saved.about().map_err(train::TrainError::from)?;
         check_memory(&about.settings)?;
-        let splits = splits(arguments, about.settings.steps.positions)?;
+        let splits = splits(
+            arguments,
+            &about.settings,
+            Some(&about.tokenizer),
+            &self.path,
+        )?;
         let trainer = Trainer::resume(&saved, splits, machine)?;
         let steps = trainer.progress().steps;
         Ok((trainer, Journal::go_on(&self.log, steps, lock)?))
@@ -405,6 +466,7 @@ impl Run<'_> {
         journal: &Journal,
         validation: Evaluation,
     ) -> Result<(), Failure> {
+        let hidden = trainer.evaluate_hidden();
         let settings = trainer.settings();
         let obstacle = export::architecture(&settings.model).err();
         if obstacle.is_none() {
@@ -420,8 +482,8 @@ impl Run<'_> {
                 &name,
                 &settings.model,
                 context,
-                trainer.declared(),
-                trainer.result(),
+                trainer.splits().tokenizer(),
+                (trainer.declared(), trainer.result()),
             )?;
         }
         crate::report::file(
@@ -439,6 +501,7 @@ impl Run<'_> {
             progress,
             train_bytes: trainer.splits().train.text_bytes(),
             validation,
+            hidden,
             tokens_per_second: progress.tokens as f64 / progress.elapsed.as_secs_f64().max(1e-9),
             gguf: obstacle.is_none().then(|| self.folder.gguf.clone()),
             no_gguf_because: obstacle,

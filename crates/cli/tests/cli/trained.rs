@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use train::{Batch, Configuration, Mixer, Mlp, Weights, model_file};
+use train::{Batch, Configuration, Mixer, Mlp, Tokenizer, Weights, model_file};
 
 use crate::sprag::Sandbox;
 
@@ -17,7 +17,8 @@ fn leave(folder: &Path, model: &Configuration) {
     let mut weights = Weights::initial(graph.parameters(), 11).unwrap();
     weights.all_mut().iter_mut().for_each(|w| *w *= 3.0);
     let path = folder.join("model.safetensors");
-    model_file::write(&path, model, 96, graph.parameters(), &weights).unwrap();
+    let both = (graph.parameters(), &weights);
+    model_file::write(&path, model, 96, &Tokenizer::Bytes, both).unwrap();
 }
 
 fn small() -> Configuration {

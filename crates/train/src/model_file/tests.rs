@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use corpus::{Document, Splits, Tokenizer};
 use kernels::training::Machine;
 
 use super::{ModelFile, write};
-use crate::{Batch, Configuration, Mixer, Weights, data::Document, data::Splits};
+use crate::{Batch, Configuration, Mixer, Weights};
 
 fn folder(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("sprag-{name}-{}", std::process::id()));
@@ -34,7 +35,8 @@ fn written(path: &std::path::Path, model: &Configuration, spread: f32) -> Weight
     let graph = model.graph(batch).expect("a graph");
     let mut weights = Weights::initial(graph.parameters(), 3).expect("memory");
     weights.all_mut().iter_mut().for_each(|w| *w *= spread);
-    write(path, model, 24, graph.parameters(), &weights).expect("written");
+    let both = (graph.parameters(), &weights);
+    write(path, model, 24, &Tokenizer::Bytes, both).expect("written");
     weights
 }
 
@@ -63,9 +65,9 @@ fn windows_are_those_of_an_evaluation() {
         name: String::new(),
         text: text.to_owned(),
     };
-    let (one, two) = ("A first text, to be foretold.", "And quite another one.");
-    let splits = Splits::of(&[document("nothing"), document(one), document(two)], 2, 4);
-    let splits = splits.expect("splits");
+    let whole = "A text of more than one window, to be foretold.";
+    let both = [document("nothing"), document(whole)];
+    let splits = Splits::of(&both, 1, 4, &Tokenizer::Bytes).expect("splits");
     let batch = Batch {
         sequences: 3,
         positions: 24,
@@ -75,15 +77,14 @@ fn windows_are_those_of_an_evaluation() {
     let mut program =
         crate::Program::new(graph, crate::Precision::F32, &mut machine).expect("memory");
     let mut nats = 0.0;
-    for (tokens, targets) in splits.validation.every_byte(batch) {
+    for (tokens, targets) in splits.public.every_byte(batch) {
         let losses = program.losses(&machine, &weights, &tokens, &targets);
         nats += losses.iter().map(|&x| f64::from(x)).sum::<f64>();
     }
-    let bits = nats / std::f64::consts::LN_2 / (one.len() + two.len()) as f64;
+    let bits = nats / std::f64::consts::LN_2 / whole.len() as f64;
     let file = ModelFile::open(&path).expect("a model");
-    let text = format!("{one}\0{two}");
     let score = file
-        .score(&mut machine, text.as_bytes(), 1024)
+        .score(&mut machine, whole.as_bytes(), 1024)
         .expect("a score");
     assert!(
         (score.bits_per_byte - bits).abs() < 1e-9,
@@ -91,7 +92,7 @@ fn windows_are_those_of_an_evaluation() {
     );
     // Shorter windows see less before each byte.
     let short = file
-        .score(&mut machine, text.as_bytes(), 5)
+        .score(&mut machine, whole.as_bytes(), 5)
         .expect("a score");
     assert!((short.bits_per_byte - bits).abs() > 1e-6);
     let _ = std::fs::remove_dir_all(folder);

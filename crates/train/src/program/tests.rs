@@ -3,7 +3,9 @@
 use kernels::training::{IGNORED, Into, Machine, Precision};
 
 use super::Program;
-use crate::{Batch, Configuration, Graph, Mixer, Mlp, Weights, weights::Random};
+use corpus::Random;
+
+use crate::{Batch, Configuration, Graph, Mixer, Mlp, Weights, weights::normal};
 
 const BATCH: Batch = Batch {
     sequences: 2,
@@ -82,7 +84,7 @@ fn gradients_are_slopes() {
         assert!((loss - mean(&mut program, &machine, &weights, &text)).abs() < 1e-9);
         for place in weights.places().to_vec() {
             let mut random = Random::of(9, place.start as u64);
-            let direction: Vec<f32> = place.clone().map(|_| random.normal()).collect();
+            let direction: Vec<f32> = place.clone().map(|_| normal(&mut random)).collect();
             let slope: f64 = direction
                 .iter()
                 .zip(&gradients.all()[place.clone()])

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use corpus::Tokenizer;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use crate::{data::VOCABULARY, model::Configuration, optimiser::Optimisation};
+use crate::{model::Configuration, optimiser::Optimisation};
 
 /// How operands of the large products are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,18 +96,17 @@ impl Budget {
     }
 }
 
-/// Whether they make sense, each by its name.
-pub(super) fn check(settings: &Settings, budget: Budget) -> Result<(), TrainError> {
+/// Whether they make sense whatever the text, each by its name.
+///
+/// # Errors
+/// One does not: what was expected, and what came.
+pub fn check(settings: &Settings, budget: Budget) -> Result<(), TrainError> {
     let refuse = |what, expected: &str, found: String| TrainError::Setting {
         what,
         expected: expected.to_owned(),
         found,
     };
     let (steps, optimisation) = (&settings.steps, &settings.optimisation);
-    if settings.model.vocabulary != VOCABULARY {
-        let found = settings.model.vocabulary.to_string();
-        return Err(refuse("model.vocabulary", "256 (tokens are bytes)", found));
-    }
     if steps.accumulate == 0 {
         return Err(refuse("steps.accumulate", "at least 1", "0".to_owned()));
     }
@@ -156,4 +156,20 @@ pub(super) fn check(settings: &Settings, budget: Budget) -> Result<(), TrainErro
         ));
     }
     Ok(())
+}
+
+/// Whether the model has a row for each token.
+pub(super) fn check_vocabulary(
+    settings: &Settings,
+    tokenizer: &Tokenizer,
+) -> Result<(), TrainError> {
+    let (tokens, rows) = (tokenizer.vocabulary(), settings.model.vocabulary);
+    if tokens == rows {
+        return Ok(());
+    }
+    Err(TrainError::Setting {
+        what: "model.vocabulary",
+        expected: format!("{tokens}, as many as the tokenizer has"),
+        found: rows.to_string(),
+    })
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use corpus::{Document, Splits, Tokenizer};
 use kernels::training::Machine;
 
 use super::{Budget, Settings, TrainError, Trainer};
 use crate::{
     Configuration, Mixer,
     checkpoint::Saved,
-    data::{Document, Splits},
     optimiser::{Method, Optimisation},
     trainer::Steps,
 };
@@ -47,7 +47,8 @@ fn splits() -> Splits {
         name: n.to_string(),
         text: text(n),
     };
-    Splits::of(&(1..6).map(document).collect::<Vec<_>>(), 1, 32).expect("text")
+    let documents: Vec<Document> = (1..6).map(document).collect();
+    Splits::of(&documents, 1, 32, &Tokenizer::Bytes).expect("text")
 }
 
 fn trainer(settings: &Settings, threads: usize) -> Trainer {
@@ -80,7 +81,7 @@ fn a_run_learns() {
         }
         let after = trainer.evaluate();
         assert!(after.bits_per_byte < 4.5, "{method:?}: {after:?}");
-        assert_eq!(after.bytes, splits().validation.text_bytes());
+        assert_eq!(after.bytes, splits().public.text_bytes());
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use train::{
-    Batch, Graph, Into, Machine, Precision, Program, Weights, feed::Feed, model_file,
+    Batch, Graph, Into, Machine, Precision, Program, Tokenizer, Weights, feed::Feed, model_file,
     optimiser::Optimiser, trainer::Arithmetic,
 };
 
@@ -42,7 +42,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     } = &training;
     let path = Path::new("model.safetensors");
     let result = average.as_ref().unwrap_or(weights);
-    model_file::write(path, model, knobs.positions, graph.parameters(), result)?;
+    let both = (graph.parameters(), result);
+    model_file::write(path, model, knobs.positions, &Tokenizer::Bytes, both)?;
     Ok(())
 }
 

@@ -28,6 +28,14 @@ pub(super) fn text(report: &Report<'_>, lines: &[Line], page: &Path) -> String {
         report.validation.bits_per_byte,
         quantity::bytes(report.validation.bytes as u64),
     );
+    if let Some(hidden) = &report.hidden {
+        let _ = writeln!(
+            out,
+            "unseen    {:.4} bits per byte of {}, looked at once",
+            hidden.bits_per_byte,
+            quantity::bytes(hidden.bytes as u64),
+        );
+    }
     let _ = writeln!(
         out,
         "speed     {} tokens/s: {} tokens in {} steps, {}",
@@ -48,7 +56,7 @@ pub(super) fn text(report: &Report<'_>, lines: &[Line], page: &Path) -> String {
         (None, Some(obstacle)) => {
             let _ = writeln!(
                 out,
-                "model     in its checkpoint alone: GGUF's llama architecture has no {obstacle}"
+                "model     in its checkpoint alone: no architecture of GGUF has {obstacle}"
             );
         }
         (None, None) => {}

@@ -4,7 +4,9 @@ use kernels::training::Machine;
 use ops::muon::Shape;
 
 use super::{BETA, Matrix, step};
-use crate::weights::Random;
+use corpus::Random;
+
+use crate::weights::normal;
 
 #[test]
 fn two_steps_are_those_of_the_reference() {
@@ -15,7 +17,7 @@ fn two_steps_are_those_of_the_reference() {
         let (mut weights, mut momentum) = (vec![0.0f32; len], vec![0.0f32; len]);
         let (mut want, mut want_momentum) = (vec![0.0f64; len], vec![0.0f64; len]);
         for _ in 0..2 {
-            let gradient: Vec<f32> = (0..len).map(|_| random.normal()).collect();
+            let gradient: Vec<f32> = (0..len).map(|_| normal(&mut random)).collect();
             let matrix = Matrix {
                 rows,
                 columns,

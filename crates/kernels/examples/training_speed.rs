@@ -1,5 +1,6 @@
 //! How long each operation of training takes on two threads (or as many as the first argument says), at 8 sequences of 256 tokens, width 384
 //! in 6 heads of 64, hidden 1024 and a vocabulary of 256: the median and the fastest of some runs, and GFLOP/s of products or GB/s of the rest.
+//! A second argument leaves out the operations whose name does not contain it.
 
 use std::time::Instant;
 
@@ -34,6 +35,12 @@ enum Work {
 }
 
 fn time(name: &str, work: &Work, mut run: impl FnMut()) {
+    if std::env::args()
+        .nth(2)
+        .is_some_and(|part| !name.contains(&part))
+    {
+        return;
+    }
     run();
     let mut seconds = [(); RUNS].map(|()| {
         let start = Instant::now();
@@ -277,39 +284,33 @@ fn attentions(machine: &mut Machine) -> Result<(), kernels::memory::OutOfMemory>
     Ok(())
 }
 
-fn convolution(machine: &mut Machine) -> Result<(), kernels::memory::OutOfMemory> {
-    let shape = ConvolutionShape {
-        sequences: SEQUENCES,
-        positions: POSITIONS,
-        channels: 3 * WIDTH,
-    };
-    machine.reserve(shape.scratch())?;
-    let (x, weight, d) = (
-        normal(1, shape.values()),
-        normal(2, 4 * shape.channels),
-        normal(3, shape.values()),
-    );
-    let (mut y, mut d_weight) = (vec![0.0; shape.values()], vec![0.0; weight.len()]);
-    time(
-        "causal conv, q k v",
-        &Work::Numbers(2 * shape.values()),
-        || causal_conv(machine, &shape, &x, &weight, &mut y),
-    );
-    time(
-        "causal conv backward",
-        &Work::Numbers(3 * shape.values()),
-        || {
-            let read = (&x[..], &weight[..]);
-            causal_conv_backward(
-                machine,
-                &shape,
-                read,
-                &d,
-                (&mut y, Into::Set),
-                (&mut d_weight, Into::Set),
-            );
-        },
-    );
+fn convolutions(machine: &mut Machine) -> Result<(), kernels::memory::OutOfMemory> {
+    for (name, channels) in [("causal conv", WIDTH), ("causal conv, q k v", 3 * WIDTH)] {
+        let shape = ConvolutionShape {
+            sequences: SEQUENCES,
+            positions: POSITIONS,
+            channels,
+        };
+        let values = shape.values();
+        machine.reserve(shape.scratch())?;
+        let (x, weight, d) = (
+            normal(1, values),
+            normal(2, 4 * channels),
+            normal(3, values),
+        );
+        let (mut y, mut d_weight) = (vec![0.0; values], vec![0.0; weight.len()]);
+        time(name, &Work::Numbers(2 * values), || {
+            causal_conv(machine, &shape, &x, &weight, &mut y);
+        });
+        time(
+            &format!("{name} backward"),
+            &Work::Numbers(3 * values),
+            || {
+                let to = ((&mut y[..], Into::Set), (&mut d_weight[..], Into::Set));
+                causal_conv_backward(machine, &shape, (&x, &weight), &d, to.0, to.1);
+            },
+        );
+    }
     Ok(())
 }
 
@@ -387,7 +388,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     machine.reserve(delta_gates_scratch(TOKENS, HEADS))?;
     eprintln!("{} threads, {}", machine.threads(), machine.isa().name());
     delta(&mut machine)?;
-    convolution(&mut machine)?;
+    convolutions(&mut machine)?;
     attentions(&mut machine)?;
     products(&machine);
     pointwise(&machine);

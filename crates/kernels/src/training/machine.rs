@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::{
     Isa, Pool,
-    memory::{Aligned, OutOfMemory},
+    memory::{Aligned, Arena, OutOfMemory, Pages},
 };
 
 /// What the kernels of training run on.
@@ -58,7 +58,7 @@ impl Machine {
         );
         // Operations follow one another closely: a worker looks for the next for about a millisecond before it sleeps.
         let pool = Pool::new(threads, 20_000, 2_000).map_err(NoMachine::Threads)?;
-        let scratch = Aligned::zeroed(super::gemm::SCRATCH).map_err(NoMachine::Memory)?;
+        let scratch = scratch(super::gemm::SCRATCH).map_err(NoMachine::Memory)?;
         Ok(Self {
             pool,
             isa,
@@ -76,7 +76,7 @@ impl Machine {
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
         if scratch.len() < len {
-            *scratch = Aligned::zeroed(len)?;
+            *scratch = self::scratch(len)?;
         }
         Ok(())
     }
@@ -103,4 +103,9 @@ impl Machine {
         );
         scratch
     }
+}
+
+/// Zeros in huge pages: packed blocks and chunks are read in strides.
+fn scratch(len: usize) -> Result<Aligned<f32>, OutOfMemory> {
+    Arena::new(Pages::Huge).zeroed(len)
 }

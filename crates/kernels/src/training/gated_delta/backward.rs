@@ -3,12 +3,13 @@
 use super::{
     CHUNK, GatedDelta, GatedDeltaShape, Rows,
     buffers::Buffers,
-    chunk::{Left, Part, Size, Start, ask, by_channel, product, solve_transposed},
+    chunk::{by_channel, solve_transposed},
     gates::Gates,
     gradients::{
         Sums, add_by_channel, add_square_transposed, dot, give_channels, give_gates, of_rows,
         of_squares, turn,
     },
+    products::{Left, Part, Products, Size, Start},
 };
 use crate::{
     simd::{Isa, Kernel, Simd, dispatch_floats},
@@ -109,6 +110,7 @@ impl Kernel for Backward<'_> {
         let keys = |values| shape.key_rows(values, self.sequence, self.key_head);
         let (q, k) = (keys(self.read[0]), keys(self.read[1]));
         let key_dim = shape.key_dim;
+        let mut products = Products::on(self.isa);
         for number in (0..shape.chunks()).rev() {
             let first = number * CHUNK;
             let chunk = Chunk {
@@ -123,19 +125,21 @@ impl Kernel for Backward<'_> {
             unsafe {
                 by_channel::<S>(chunk.k, chunk.count, key_dim, buffers.keys.at);
                 by_channel::<S>(chunk.q, chunk.count, key_dim, buffers.queries.at);
-                buffers
-                    .squares
-                    .multiply(self.isa, buffers.keys, buffers.queries, key_dim);
+                products.begin();
                 if number > 0 {
-                    ask::<S>(k.from(first - CHUNK), key_dim);
-                    ask::<S>(q.from(first - CHUNK), key_dim);
+                    let rows = [k, q, keys(self.written[0].0), keys(self.written[1].0)];
+                    for rows in rows {
+                        products.will_need(rows.from(first - CHUNK), key_dim);
+                    }
                 }
+                let operands = (buffers.keys, buffers.queries);
+                buffers.squares.multiply(&mut products, operands, key_dim);
                 buffers.d_keys.at.write_bytes(0, key_dim * CHUNK);
                 buffers.d_queries.at.write_bytes(0, key_dim * CHUNK);
                 let mut place = 0;
                 for value_head in 0..shape.value_heads {
                     if shape.uses(value_head, self.key_head) {
-                        self.value_head::<S>(&buffers, &chunk, value_head, place);
+                        self.value_head::<S>(&buffers, &mut products, &chunk, (value_head, place));
                         place += 1;
                     }
                 }
@@ -157,9 +161,9 @@ impl Backward<'_> {
     unsafe fn value_head<S: Simd>(
         &self,
         buffers: &Buffers,
+        products: &mut Products,
         chunk: &Chunk,
-        value_head: usize,
-        place: usize,
+        (value_head, place): (usize, usize),
     ) {
         let (shape, count) = (self.shape, chunk.count);
         let value_rows = |values| {
@@ -189,11 +193,11 @@ impl Backward<'_> {
             let gates = Gates::of::<S>(gate_rows(log_decay), gate_rows(beta), count);
             buffers.squares.decay::<S>(&gates);
             if chunk.number > 0 {
-                for rows in [v, d_out, kept] {
-                    ask::<S>(rows.before(CHUNK), shape.value_dim);
+                for rows in [v, d_out, kept, value_rows(self.written[2].0)] {
+                    products.will_need(rows.before(CHUNK), shape.value_dim);
                 }
             }
-            self.corrections::<S>(buffers, chunk, &gates, d_state, d_out);
+            self.corrections::<S>(buffers, products, chunk, &gates, d_state, d_out);
             let rows = (buffers.d_rows, buffers.d_read, buffers.d_carried);
             let to = (value_rows(self.written[2].0), self.written[2].1);
             of_rows::<S>(
@@ -205,10 +209,10 @@ impl Backward<'_> {
                 to,
                 &mut sums,
             );
-            self.squares::<S>(buffers, count, kept, d_out);
+            self.squares::<S>(buffers, products, count, kept, d_out);
             of_squares::<S>(&gates, &buffers.squares, buffers.w, buffers.b, &mut sums);
-            self.by_states::<S>(buffers, &gates, (before, behind), &mut sums);
-            self.within::<S>(buffers, chunk);
+            self.by_states::<S>(buffers, products, &gates, (before, behind), &mut sums);
+            self.within::<S>(buffers, products, chunk);
             let dot = match (before, behind) {
                 (Some(before), Some(behind)) => dot::<S>(before.at, behind.at, shape.state()),
                 _ => 0.0,
@@ -216,14 +220,21 @@ impl Backward<'_> {
             let to = [3, 4].map(|i| (gate_rows(self.written[i].0), self.written[i].1));
             give_gates(&gates, &sums, dot, count, to);
             if before.is_some() {
-                self.state(buffers, chunk, &gates, d_state);
+                self.state(buffers, products, chunk, &gates, d_state);
             }
         }
     }
 
     /// dP and -dA; dR, D and dO by channel, for them and for what follows.
     #[inline(always)]
-    unsafe fn squares<S: Simd>(&self, buffers: &Buffers, count: usize, kept: Rows, d_out: Rows) {
+    unsafe fn squares<S: Simd>(
+        &self,
+        buffers: &Buffers,
+        products: &mut Products,
+        count: usize,
+        kept: Rows,
+        d_out: Rows,
+    ) {
         let value_dim = self.shape.value_dim;
         let [d_rows, corrections, d_out_turned] = buffers.turned;
         let size = Size {
@@ -238,7 +249,7 @@ impl Backward<'_> {
             by_channel::<S>(kept, count, value_dim, corrections.at);
             by_channel::<S>(d_out, count, value_dim, d_out_turned.at);
             for (left, to) in [(d_out_turned, buffers.w), (d_rows, buffers.b)] {
-                product(self.isa, size, Left::by_step(left), corrections, None, to);
+                products.multiply(size, Left::by_step(left), corrections, None, to);
             }
         }
     }
@@ -248,6 +259,7 @@ impl Backward<'_> {
     unsafe fn corrections<S: Simd>(
         &self,
         buffers: &Buffers,
+        products: &mut Products,
         chunk: &Chunk,
         gates: &Gates,
         d_state: Rows,
@@ -274,8 +286,7 @@ impl Backward<'_> {
         // SAFETY: the contract of `gated_delta_backward`.
         unsafe {
             if !chunk.is_last {
-                product(
-                    self.isa,
+                products.multiply(
                     size,
                     Left::by_step(buffers.keys),
                     d_state,
@@ -283,7 +294,7 @@ impl Backward<'_> {
                     buffers.d_rows,
                 );
             }
-            product(self.isa, within, p, d_out, start, buffers.d_rows);
+            products.multiply(within, p, d_out, start, buffers.d_rows);
             solve_transposed::<S>(
                 buffers.squares.minus_a,
                 buffers.d_rows,
@@ -297,11 +308,12 @@ impl Backward<'_> {
     unsafe fn by_states<S: Simd>(
         &self,
         buffers: &Buffers,
+        products: &mut Products,
         gates: &Gates,
         (before, behind): (Option<Rows>, Option<Rows>),
         sums: &mut Sums,
     ) {
-        let (isa, key_dim) = (self.isa, self.shape.key_dim);
+        let key_dim = self.shape.key_dim;
         let size = Size {
             rows: key_dim,
             columns: CHUNK,
@@ -318,13 +330,13 @@ impl Backward<'_> {
                 for (factor, beta) in factors.iter_mut().zip(&gates.beta) {
                     *factor *= -beta;
                 }
-                product(isa, size, Left::by_row(before), d_rows, None, to);
+                products.multiply(size, Left::by_row(before), d_rows, None, to);
                 sums.read = add_by_channel::<S>(to, key_dim, keys, &factors, d_keys);
-                product(isa, size, Left::by_row(before), d_out, None, to);
+                products.multiply(size, Left::by_row(before), d_out, None, to);
                 sums.carried = add_by_channel::<S>(to, key_dim, queries, &gates.carried, d_queries);
             }
             if let Some(d_state) = behind {
-                product(isa, size, Left::by_row(d_state), corrections, None, to);
+                products.multiply(size, Left::by_row(d_state), corrections, None, to);
                 sums.left = add_by_channel::<S>(to, key_dim, keys, &gates.left, d_keys);
             }
         }
@@ -332,7 +344,7 @@ impl Backward<'_> {
 
     /// What it adds to them within the chunk.
     #[inline(always)]
-    unsafe fn within<S: Simd>(&self, buffers: &Buffers, chunk: &Chunk) {
+    unsafe fn within<S: Simd>(&self, buffers: &Buffers, products: &mut Products, chunk: &Chunk) {
         let size = Size {
             rows: self.shape.key_dim,
             columns: CHUNK,
@@ -350,13 +362,20 @@ impl Backward<'_> {
                 (q, buffers.w, d_keys),
                 (k, buffers.w_turned, d_queries),
             ] {
-                product(self.isa, size, left, right, Some(Start::at(to)), to);
+                products.multiply(size, left, right, Some(Start::at(to)), to);
             }
         }
     }
 
     /// The gradient of the state before the chunk.
-    unsafe fn state(&self, buffers: &Buffers, chunk: &Chunk, gates: &Gates, d_state: Rows) {
+    unsafe fn state(
+        &self,
+        buffers: &Buffers,
+        products: &mut Products,
+        chunk: &Chunk,
+        gates: &Gates,
+        d_state: Rows,
+    ) {
         let size = Size {
             rows: self.shape.key_dim,
             columns: self.shape.value_dim,
@@ -371,16 +390,8 @@ impl Backward<'_> {
         let start = (!chunk.is_last).then_some(decayed);
         // SAFETY: the contract of `gated_delta_backward`.
         unsafe {
-            product(
-                self.isa,
-                size,
-                Left::by_step(chunk.k),
-                buffers.d_read,
-                start,
-                d_state,
-            );
-            product(
-                self.isa,
+            products.multiply(size, Left::by_step(chunk.k), buffers.d_read, start, d_state);
+            products.multiply(
                 size,
                 Left::by_step(chunk.q),
                 buffers.d_carried,

@@ -2,8 +2,9 @@
 
 use super::{
     CHUNK, GatedDelta, GatedDeltaShape, Rows,
-    chunk::{Left, Part, Size, Start, ask, by_channel, product, solve},
+    chunk::{by_channel, solve},
     gates::{Gates, Squares},
+    products::{Left, Part, Products, Size, Start},
 };
 use crate::{
     simd::{Isa, Kernel, LANES, Simd, dispatch_floats},
@@ -109,6 +110,7 @@ impl Kernel for Forward<'_> {
         let [q, k, ..] = self.read;
         let q = shape.key_rows(q, self.sequence, self.key_head);
         let k = shape.key_rows(k, self.sequence, self.key_head);
+        let mut products = Products::on(self.isa);
         for chunk in 0..shape.chunks() {
             let first = chunk * CHUNK;
             let count = CHUNK.min(shape.positions - first);
@@ -116,19 +118,36 @@ impl Kernel for Forward<'_> {
             unsafe {
                 by_channel::<S>(k.from(first), count, shape.key_dim, buffers.keys.at);
                 by_channel::<S>(q.from(first), count, shape.key_dim, buffers.queries.at);
+                products.begin();
+                if chunk + 1 < shape.chunks() {
+                    products.will_need(k.from(first + CHUNK), shape.key_dim);
+                    products.will_need(q.from(first + CHUNK), shape.key_dim);
+                }
+                let operands = (buffers.keys, buffers.queries);
                 buffers
                     .squares
-                    .multiply(self.isa, buffers.keys, buffers.queries, shape.key_dim);
-                ask::<S>(k.from(first + CHUNK), shape.key_dim);
-                ask::<S>(q.from(first + CHUNK), shape.key_dim);
+                    .multiply(&mut products, operands, shape.key_dim);
                 for value_head in 0..shape.value_heads {
                     if shape.uses(value_head, self.key_head) {
-                        self.value_head::<S>(&buffers, k.from(first), value_head, chunk, count);
+                        let chunk = Chunk {
+                            number: chunk,
+                            count,
+                            k: k.from(first),
+                        };
+                        self.value_head::<S>(&buffers, &mut products, &chunk, value_head);
                     }
                 }
             }
         }
     }
+}
+
+/// A chunk of a key head.
+struct Chunk {
+    number: usize,
+    /// Tokens.
+    count: usize,
+    k: Rows,
 }
 
 /// One chunk of a value head.
@@ -147,17 +166,16 @@ struct Head {
 }
 
 impl Forward<'_> {
-    /// One chunk of a value head; `k` are the chunk's keys.
+    /// One chunk of a value head.
     #[inline(always)]
     unsafe fn value_head<S: Simd>(
         &self,
         buffers: &Buffers,
-        k: Rows,
+        products: &mut Products,
+        chunk: &Chunk,
         value_head: usize,
-        chunk: usize,
-        count: usize,
     ) {
-        let (shape, first) = (self.shape, chunk * CHUNK);
+        let (shape, first, count) = (self.shape, chunk.number * CHUNK, chunk.count);
         let [_, _, v, log_decay, beta] = self.read;
         let gate_rows = |values| {
             shape
@@ -179,14 +197,18 @@ impl Forward<'_> {
                 v: value_rows(v),
                 out: value_rows(self.out),
                 kept: value_rows(self.kept),
-                before: chunk.checked_sub(1).map(state),
-                behind: (chunk + 1 < shape.chunks()).then(|| state(chunk)),
+                before: chunk.number.checked_sub(1).map(state),
+                behind: (chunk.number + 1 < shape.chunks()).then(|| state(chunk.number)),
                 gates: Gates::of::<S>(gate_rows(log_decay), gate_rows(beta), count),
             };
             buffers.squares.decay::<S>(&head.gates);
-            ask::<S>(head.v.from(CHUNK), shape.value_dim);
-            self.corrections::<S>(buffers, &head);
-            self.outputs::<S>(buffers, &head);
+            if head.behind.is_some() {
+                for rows in [head.v, head.kept, head.out] {
+                    products.will_need(rows.from(CHUNK), shape.value_dim);
+                }
+            }
+            self.corrections::<S>(buffers, products, &head);
+            self.outputs::<S>(buffers, products, &head);
             let corrections = buffers.corrections;
             keep::<S>(&head.gates, corrections, count, shape.value_dim, head.kept);
             if let Some(behind) = head.behind {
@@ -201,20 +223,20 @@ impl Forward<'_> {
                     factors: &head.gates.last,
                     step: 0,
                 });
-                product(self.isa, size, Left::by_step(k), corrections, start, behind);
+                products.multiply(size, Left::by_step(chunk.k), corrections, start, behind);
             }
         }
     }
 
     /// D.
     #[inline(always)]
-    unsafe fn corrections<S: Simd>(&self, buffers: &Buffers, head: &Head) {
+    unsafe fn corrections<S: Simd>(&self, buffers: &Buffers, products: &mut Products, head: &Head) {
         let (columns, rows) = (self.shape.value_dim, buffers.corrections);
         // SAFETY: the contract of `gated_delta`.
         unsafe {
             if let Some(state) = head.before {
                 let left = Left::by_step(buffers.keys);
-                product(self.isa, self.with_state(), left, state, None, rows);
+                products.multiply(self.with_state(), left, state, None, rows);
             }
             missing::<S>(
                 &head.gates,
@@ -229,8 +251,8 @@ impl Forward<'_> {
     }
 
     #[inline(always)]
-    unsafe fn outputs<S: Simd>(&self, buffers: &Buffers, head: &Head) {
-        let (isa, outputs) = (self.isa, buffers.outputs);
+    unsafe fn outputs<S: Simd>(&self, buffers: &Buffers, products: &mut Products, head: &Head) {
+        let outputs = buffers.outputs;
         let size = Size {
             depth: head.count,
             part: Part::StepsUpTo,
@@ -252,9 +274,9 @@ impl Forward<'_> {
         unsafe {
             if let Some(state) = head.before {
                 let left = Left::by_step(buffers.queries);
-                product(isa, self.with_state(), left, state, None, outputs);
+                products.multiply(self.with_state(), left, state, None, outputs);
             }
-            product(isa, size, p, buffers.corrections, start, to);
+            products.multiply(size, p, buffers.corrections, start, to);
             if head.count < CHUNK {
                 copy::<S>(outputs, head.count, self.shape.value_dim, head.out);
             }

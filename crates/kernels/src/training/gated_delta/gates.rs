@@ -2,10 +2,10 @@
 
 use super::{
     CHUNK, Rows, SQUARE,
-    chunk::{Left, Part, Size, product},
+    products::{Left, Part, Products, Size},
 };
 use crate::{
-    simd::{Isa, LANES, Simd, math},
+    simd::{LANES, Simd, math},
     training::shared::Pieces,
 };
 
@@ -113,31 +113,22 @@ impl Squares {
     ///
     /// # Safety
     /// There are `key_dim` channels of both; the processor has `isa`.
-    pub(super) unsafe fn multiply(&self, isa: Isa, keys: Rows, queries: Rows, key_dim: usize) {
+    pub(super) unsafe fn multiply(
+        &self,
+        products: &mut Products,
+        (keys, queries): (Rows, Rows),
+        key_dim: usize,
+    ) {
         let size = Size {
             rows: CHUNK,
             columns: CHUNK,
             depth: key_dim,
             part: Part::ColumnsUpTo,
         };
-        // SAFETY: the caller's contract.
-        unsafe {
-            product(
-                isa,
-                size,
-                Left::by_step(keys),
-                keys,
-                None,
-                Rows::of(self.keys, CHUNK),
-            );
-            product(
-                isa,
-                size,
-                Left::by_step(queries),
-                keys,
-                None,
-                Rows::of(self.queries, CHUNK),
-            );
+        for (left, to) in [(keys, self.keys), (queries, self.queries)] {
+            let to = Rows::of(to, CHUNK);
+            // SAFETY: the caller's contract.
+            unsafe { products.multiply(size, Left::by_step(left), keys, None, to) };
         }
     }
 

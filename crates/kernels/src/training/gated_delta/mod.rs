@@ -41,6 +41,7 @@ mod chunk;
 mod forward;
 mod gates;
 mod gradients;
+mod products;
 
 pub use backward::gated_delta_backward;
 pub use forward::gated_delta;

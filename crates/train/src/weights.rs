@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use kernels::memory::{Aligned, OutOfMemory};
+use kernels::memory::{Aligned, Arena, OutOfMemory, Pages};
 
 use crate::graph::{Declared, Initial, Parameter};
 
@@ -29,7 +29,7 @@ impl Weights {
             places.push(start..end);
         }
         Ok(Self {
-            values: Aligned::zeroed(end)?,
+            values: Arena::new(Pages::Huge).zeroed(end)?,
             places,
         })
     }

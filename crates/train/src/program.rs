@@ -4,7 +4,7 @@ mod backward;
 mod prepare;
 
 use kernels::{
-    memory::{Aligned, OutOfMemory},
+    memory::{Aligned, Arena, OutOfMemory, Pages},
     training::{
         self, Angles, DeltaGates, GatedDelta, GatedDeltaShape, Gradients, Into, Machine, Matrix,
         MatrixMut, Precision, Prediction, Turn,
@@ -54,7 +54,9 @@ impl Program {
     ) -> Result<Self, ProgramError> {
         let plan = Plan::of(&graph);
         check(&graph, &plan)?;
-        let slots = plan.slots.iter().map(|&len| Aligned::zeroed(len).map(Some));
+        // A step walks through all of it again and again.
+        let mut arena = Arena::new(Pages::Huge);
+        let slots = plan.slots.iter().map(|&len| arena.zeroed(len).map(Some));
         let slots = slots.collect::<Result<_, _>>()?;
         machine.reserve(scratch(&graph, machine.threads()))?;
         let positions = graph.batch.positions;

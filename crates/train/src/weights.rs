@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use corpus::Random;
-use kernels::memory::{Aligned, OutOfMemory};
+use kernels::memory::{Aligned, Arena, OutOfMemory, Pages};
 
 use crate::graph::{Declared, Initial, Parameter};
 
@@ -30,7 +30,7 @@ impl Weights {
             places.push(start..end);
         }
         Ok(Self {
-            values: Aligned::zeroed(end)?,
+            values: Arena::new(Pages::Huge).zeroed(end)?,
             places,
         })
     }

@@ -211,6 +211,12 @@ fn splits(
                     settings.model.vocabulary,
                 )?,
             };
+            // A failed beginning takes the run's folder away again.
+            let above = folder.parent().unwrap_or(&folder);
+            std::fs::create_dir_all(above).map_err(|source| Failure::Write {
+                path: above.to_owned(),
+                source,
+            })?;
             Shards::build(&folder, texts(), held_out, &tokenizer)?
         };
         return Ok(shards.splits(positions)?);

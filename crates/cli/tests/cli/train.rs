@@ -136,6 +136,92 @@ fn hybrids_and_normed_heads_run_as_they_were_trained() {
     }
 }
 
+#[test]
+fn pairs_of_bytes_are_learned_and_the_model_runs_with_them() {
+    let sandbox = prepared();
+    let settings = SETTINGS.replace("[model]", "[model]\nvocabulary = 280");
+    sandbox.file("settings.toml", settings.as_bytes());
+    let report = sandbox
+        .run(&with(&["--steps", "60", "--out", "run", "--json"]))
+        .json();
+    let bits = report["validation"]["bits_per_byte"].as_f64().unwrap();
+    assert_eq!(report["validation"]["bytes"], 200);
+    let text = std::fs::read(sandbox.folder.path().join("b.txt")).unwrap();
+    sandbox.file("window.txt", &[&[0], &text[..]].concat());
+    let tokens = sandbox
+        .run(&["tokenize", "run/model.gguf", "-f", "window.txt", "--json"])
+        .json();
+    let count = tokens["count"].as_u64().unwrap();
+    assert!(count < 150, "{count} tokens for 200 bytes");
+    let window = count.to_string();
+    let words = [
+        "perplexity",
+        "run/model.gguf",
+        "window.txt",
+        "--window",
+        &window,
+        "--kv-type",
+        "f32",
+        "--json",
+    ];
+    let nats = sandbox.run(&words).json()["mean_nll"].as_f64().unwrap();
+    let other = nats * (count - 1) as f64 / 200.0 / std::f64::consts::LN_2;
+    assert!((other / bits - 1.0).abs() < 1e-3, "{other}, {bits} bits");
+    // The same run over tokens in files; and no pairs can be learned from too little.
+    let mapped = sandbox
+        .run(&with(&[
+            "--steps", "60", "--out", "mapped", "--shards", "--json",
+        ]))
+        .json();
+    assert_eq!(mapped["validation"], report["validation"]);
+    assert!(
+        sandbox
+            .folder
+            .path()
+            .join("mapped/tokens/index.json")
+            .exists()
+    );
+    let settings = SETTINGS.replace("[model]", "[model]\nvocabulary = 9000");
+    sandbox.file("settings.toml", settings.as_bytes());
+    for more in [&["--out", "none"][..], &["--out", "none", "--shards"]] {
+        let done = sandbox.run(&with(more));
+        assert_eq!(done.code, Some(4), "{}", done.err);
+        assert!(done.err.contains("ask for"), "{}", done.err);
+        assert!(!sandbox.folder.path().join("none").exists());
+    }
+}
+
+#[test]
+fn half_of_what_is_held_out_is_looked_at_once() {
+    let sandbox = prepared();
+    let text = std::fs::read(sandbox.folder.path().join("a.txt")).unwrap();
+    let line = |from: usize| {
+        let text = String::from_utf8_lossy(&text[from..from + 2000]).into_owned();
+        serde_json::json!({ "body": text }).to_string()
+    };
+    let lines: Vec<String> = [0, 1000, 2000, 3000, 4000].map(line).into();
+    sandbox.file("lines.jsonl", lines.join("\n").as_bytes());
+    let words = [
+        "train",
+        "lines.jsonl",
+        "--field",
+        "body",
+        "--held-out",
+        "2",
+        "--settings",
+        "settings.toml",
+        "--steps",
+        "5",
+    ];
+    let report = sandbox.run(&[&words[..], &["--json"]].concat()).json();
+    assert_eq!(report["train_bytes"], 6000);
+    assert_eq!(report["validation"]["bytes"], 2000);
+    assert_eq!(report["hidden"]["bytes"], 2000);
+    let done = sandbox.run(&["train", "lines.jsonl", "--out", "other"]);
+    assert_eq!(done.code, Some(4), "{}", done.err);
+    assert!(done.err.contains("\"text\""), "{}", done.err);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_stopped_run_goes_on_to_the_same_numbers() {
@@ -221,7 +307,7 @@ fn what_cannot_be_trained_is_refused_in_words() {
     sandbox.file("unknown.toml", b"[model]\nlayer = 3\n");
     sandbox.file("window.toml", b"[model]\nhead_dim = 20\n");
     for (words, code, told) in [
-        (vec!["train", "empty.txt"], 4, "has 1 bytes"),
+        (vec!["train", "empty.txt"], 4, "has 1 tokens"),
         (vec!["train", "missing.txt"], 3, "missing.txt"),
         (vec!["train", "latin.txt"], 4, "plain UTF-8"),
         (vec!["train", "--settings", "unknown.toml"], 4, "layer"),

@@ -2,7 +2,7 @@
 
     cargo build --release && cargo xtask layer train-candidate tracks/train/layer
     python3 -m venv venv && venv/bin/pip install optuna cmaes
-    venv/bin/python bench/search.py target/release/sprag [--experiments 15] [--seconds 5] [--seeds 3] [--ours tpe]
+    venv/bin/python bench/search.py target/release/sprag [--experiments 15] [--seconds 5] [--seeds 3]
 
 Ours is `sprag ratchet run tracks/train --budget SECONDS` in a fresh clone for each seed; Optuna's samplers get the knobs of `track.toml`, run
 the same program on the same server's text for as long, and are told the same judge's score on public data. Prints a line for each run and the
@@ -37,10 +37,6 @@ WORST = 8.0
 def knobs():
     track = tomllib.loads((TRACK / "track.toml").read_text())
     return [knob for one in track["proposer"] if one["kind"] == "search" for knob in one["knob"]]
-
-
-def literal(value):
-    return json.dumps(value)
 
 
 def run_program(folder, seed):
@@ -80,8 +76,9 @@ def measure(values, number, seed):
         folder = pathlib.Path(name)
         lines = (TRACK / "candidate" / "knobs.toml").read_text().splitlines()
         for knob, value in values:
-            start = knob["line"].split("{}")[0]
-            lines = [start + literal(value) if line.startswith(start) else line for line in lines]
+            start, end = knob["line"].split("{}")
+            text = value if isinstance(value, str) else json.dumps(value)
+            lines = [start + text + end if line.startswith(start) else line for line in lines]
         (folder / "candidate").mkdir()
         (folder / "candidate" / "knobs.toml").write_text("\n".join(lines) + "\n")
         os.link(PROGRAM, folder / "program")

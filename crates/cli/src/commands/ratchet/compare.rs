@@ -257,13 +257,14 @@ fn knobs(place: &Place, history: &History) -> Result<Vec<(String, String)>, Fail
 
 /// A machine in a few words.
 fn machine_words(fingerprint: &serde_json::Value) -> String {
-    let text = |path: &str| {
-        fingerprint
-            .pointer(path)
-            .and_then(serde_json::Value::as_str)
-    };
-    let name = text("/processor/name/value").or_else(|| text("/processor/name"));
-    name.unwrap_or("unknown").to_owned()
+    let name = fingerprint
+        .pointer("/cpu/name/value")
+        .and_then(serde_json::Value::as_str);
+    let cores = fingerprint
+        .pointer("/cores/usable")
+        .and_then(serde_json::Value::as_u64);
+    let name = name.unwrap_or("unknown");
+    cores.map_or_else(|| name.to_owned(), |cores| format!("{cores} x {name}"))
 }
 
 /// A line for each figure, a column for each ledger: knobs are many, and budgets few.

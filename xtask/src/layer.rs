@@ -14,6 +14,16 @@ use serde_json::Value;
 
 /// Builds the dependencies of `package` and lays them into `layer`, which is made anew; how many libraries, and of how many bytes.
 pub(crate) fn build(package: &str, layer: &Path) -> io::Result<(usize, u64)> {
+    // It is emptied below.
+    let is_other = fs::read_dir(layer).is_ok_and(|mut files| files.next().is_some())
+        && !layer.join("arguments").is_file();
+    if is_other {
+        let why = format!(
+            "{} holds something else than a layer; name a new folder, such as tracks/train/layer",
+            layer.display()
+        );
+        return Err(io::Error::other(why));
+    }
     let messages = cargo(&[
         "build",
         "--release",
@@ -110,6 +120,7 @@ fn dependencies(metadata: &str, package: &str) -> io::Result<Vec<String>> {
         .ok_or_else(|| io::Error::other(format!("no package {package} in this workspace")))?;
     let names = own["dependencies"].as_array().into_iter().flatten();
     Ok(names
+        .filter(|one| one["kind"].is_null())
         .filter_map(|one| one["name"].as_str().map(str::to_owned))
         .collect())
 }

@@ -1,7 +1,7 @@
 //! Documents, one by one, so that a corpus need not fit into memory.
 //!
 //! A file's name says what it is: `.jsonl` and `.ndjson` hold a JSON object a line, `.parquet` a row each, anything else is one text;
-//! `.zst` behind the first three is unpacked on the way. One document has to fit into memory, and a packed file may hold so much more than
+//! `.zst` behind any of these but Parquet is unpacked on the way. One document has to fit into memory, and a packed file may hold so much more than
 //! its own size and no more: nothing that somebody wrote in a kilobyte fills memory or disk. Parquet is read where this crate is built with its
 //! feature `parquet`.
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gate::{Decision, Event, Gate, OutOfTurn, Reading, SettingsError};
+use gate::{Better, Decision, Event, Gate, OutOfTurn, Reading, SettingsError};
 
 use crate::{
     digest::Digest,
@@ -14,7 +14,8 @@ use crate::{
     proposer::Standing,
     record::{Proposal, Record},
     seal::Seal,
-    trial::{Measured, Points},
+    track::file::Curve,
+    trial::{Measured, Points, curve},
 };
 
 mod experiment;
@@ -125,13 +126,20 @@ impl History {
 
     /// Curves of the champion's last runs, those of a champion before included: that one was no better.
     #[must_use]
-    pub fn pace(&self) -> Vec<Points> {
+    pub fn pace(&self, rules: &Curve, better: Better) -> Vec<Points> {
         const RUNS: usize = 3;
         let latest = self.champion_runs.iter().rev().take(RUNS);
-        let runs = latest.flat_map(|(_, _, figures)| &figures.runs);
-        runs.map(|run| run.curve.clone())
-            .filter(|curve| !curve.is_empty())
-            .collect()
+        let curves = latest.flat_map(|(_, reading, figures)| {
+            let judged = match reading {
+                Reading::Score { public, .. } => Some(*public),
+                Reading::Cases { .. } | Reading::Block { .. } => None,
+            };
+            let of_runs = figures.runs.iter().map(|run| &run.curve);
+            of_runs.filter(move |curve| {
+                judged.is_some_and(|judged| curve::is_honest(curve, judged, rules, better))
+            })
+        });
+        curves.cloned().collect()
     }
 
     /// Takes in one record.

@@ -18,7 +18,7 @@ mod ask;
 mod budget;
 mod build;
 mod cell;
-mod curve;
+pub(crate) mod curve;
 mod judge;
 mod taking;
 mod workshop;

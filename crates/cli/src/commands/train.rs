@@ -5,6 +5,7 @@
 
 mod journal;
 mod report;
+mod texts;
 
 use std::{
     path::{Path, PathBuf},
@@ -12,7 +13,6 @@ use std::{
 };
 
 use clap::Args;
-use corpus::{Document, Documents, Shards, Splits, Tokenizer};
 use indicatif::ProgressBar;
 use kernels::{RuntimeProfile, training::Machine};
 use serde::Serialize;
@@ -25,7 +25,6 @@ use train::{
 
 use self::journal::{Journal, Line};
 use crate::{
-    addresses,
     failure::Failure,
     interrupt::{Interrupt, Listening},
     progress, quantity,
@@ -180,62 +179,6 @@ fn budget(arguments: &Arguments) -> Budget {
     }
 }
 
-/// Texts beyond this are tokenised into files of the run's folder, and mapped.
-const MOST_IN_MEMORY: u64 = 1 << 30;
-
-/// The texts as tokens. `known`: what tokens were when the run began; else, for a vocabulary beyond the bytes, pairs are learned from what is
-/// learned from.
-fn splits(
-    arguments: &Arguments,
-    settings: &Settings,
-    known: Option<&Tokenizer>,
-    folder: &Path,
-) -> Result<Splits, Failure> {
-    let (held_out, positions) = (arguments.held_out, settings.steps.positions);
-    let bytes = arguments
-        .texts
-        .iter()
-        .map(|path| path.metadata().map_or(0, |data| data.len()));
-    let is_large = arguments.shards || bytes.sum::<u64>() > MOST_IN_MEMORY;
-    if is_large && !arguments.texts.is_empty() {
-        let folder = folder.join("tokens");
-        let shards = if folder.exists() {
-            Shards::open(&folder)?
-        } else {
-            let texts = || Documents::of_files(arguments.texts.clone(), &arguments.field);
-            let tokenizer = match known {
-                Some(known) => known.clone(),
-                None => Tokenizer::learned(
-                    texts().collect::<Vec<_>>(),
-                    held_out,
-                    settings.model.vocabulary,
-                )?,
-            };
-            // A failed beginning takes the run's folder away again.
-            let above = folder.parent().unwrap_or(&folder);
-            std::fs::create_dir_all(above).map_err(|source| Failure::Write {
-                path: above.to_owned(),
-                source,
-            })?;
-            Shards::build(&folder, texts(), held_out, &tokenizer)?
-        };
-        return Ok(shards.splits(positions)?);
-    }
-    let documents: Vec<Document> = if arguments.texts.is_empty() {
-        addresses::addresses()?
-    } else {
-        Documents::of_files(arguments.texts.clone(), &arguments.field).collect::<Result<_, _>>()?
-    };
-    let tokenizer = match known {
-        Some(known) => known.clone(),
-        None => {
-            let texts = documents.iter().cloned().map(Ok);
-            Tokenizer::learned(texts, held_out, settings.model.vocabulary)?
-        }
-    };
-    Ok(Splits::of(&documents, held_out, positions, &tokenizer)?)
-}
-
 fn introduction(trainer: &Trainer) -> String {
     let (splits, progress) = (trainer.splits(), trainer.progress());
     let hidden = splits.hidden.as_ref().map_or(0, corpus::Stream::text_bytes);
@@ -310,7 +253,7 @@ impl Folder {
         let budget = budget(arguments);
         train::trainer::check(&settings, budget)?;
         let was_there = self.path.exists();
-        let trainer = splits(arguments, &settings, None, &self.path)
+        let trainer = texts::splits(arguments, &settings, None, &self.path)
             .and_then(|splits| Ok(Trainer::new(settings, budget, splits, machine)?));
         if trainer.is_err() && !was_there {
             // Tokens of a run that never began; that they can't be removed changes nothing.
@@ -348,7 +291,7 @@ impl Folder {
         let saved = Saved::open(&self.checkpoint).map_err(train::TrainError::from)?;
         let about: train::trainer::About = saved.about().map_err(train::TrainError::from)?;
         check_memory(&about.settings)?;
-        let splits = splits(
+        let splits = texts::splits(
             arguments,
             &about.settings,
             Some(&about.tokenizer),

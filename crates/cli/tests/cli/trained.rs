@@ -114,7 +114,89 @@ fn what_is_no_model_is_refused_by_both() {
 }
 
 #[test]
-fn the_server_of_text_gives_addresses_of_before_2014() {
+fn logits_beyond_all_precision_gain_nothing() {
+    let sandbox = Sandbox::new();
+    let model = Configuration {
+        layers: 1,
+        ..small()
+    };
+    let batch = Batch {
+        sequences: 1,
+        positions: 1,
+    };
+    let graph = model.graph(batch).unwrap();
+    let mut weights = Weights::zeroed(graph.parameters()).unwrap();
+    // Every logit is 1e20: a logarithm of their number that is added to that is lost, and every byte foretold for nothing.
+    for (one, place) in graph.parameters().iter().zip(weights.places().to_vec()) {
+        let values = &mut weights.all_mut()[place];
+        match one.name.as_str() {
+            "token_embd.weight" => values.fill(1.0),
+            "output_norm.weight" => values[0] = 1e20,
+            "output.weight" => values.chunks_mut(one.columns).for_each(|row| row[0] = 1.0),
+            _ => {}
+        }
+    }
+    let path = sandbox.folder.path().join("model.safetensors");
+    let both = (graph.parameters(), &weights);
+    model_file::write(&path, &model, 96, &Tokenizer::Bytes, both).unwrap();
+    let plain = judged(&sandbox, &["plain-model"], "hidden")["value"]
+        .as_f64()
+        .unwrap();
+    assert!((plain - 8.0).abs() < 1e-6, "{plain}");
+    // Whatever the fast judge makes of it, two that are not within 0.1% are no verdict.
+    let fast = judged(&sandbox, &["model"], "hidden")["sample"]
+        .as_f64()
+        .unwrap();
+    assert!(
+        fast > 7.99 || (fast - plain).abs() > 0.001 * plain,
+        "{fast}"
+    );
+}
+
+/// Foretells every byte alike.
+#[cfg(target_os = "linux")]
+const UNIFORM: &str = "\
+#!/usr/bin/python3
+import math, struct, sys
+row = struct.pack('<256f', *[-math.log(256)] * 256)
+while head := sys.stdin.buffer.read(4):
+    count, = struct.unpack('<I', head)
+    sys.stdin.buffer.read(count)
+    sys.stdout.buffer.write(row * max(count, 1))
+    sys.stdout.buffer.flush()
+";
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_is_judged_where_there_is_no_model() {
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = Sandbox::new();
+    let path = sandbox.file("predict/run", UNIFORM.as_bytes());
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let text: String = (0..400).map(|i| format!("{} ", i * i)).collect();
+    sandbox.file("text.txt", text.as_bytes());
+    let more = [
+        "--public",
+        "text.txt",
+        "--hidden",
+        "text.txt",
+        "--sample",
+        "900",
+        "--",
+        "./predict/run",
+    ];
+    let fast = judged(&sandbox, &[&["model"], &more[..]].concat(), "public");
+    let again = judged(&sandbox, &[&["plain-model"], &more[..]].concat(), "public");
+    for value in [&fast["value"], &fast["sample"], &again["value"]] {
+        assert!(
+            (value.as_f64().unwrap() - 8.0).abs() < 1e-4,
+            "{fast} {again}"
+        );
+    }
+}
+
+#[test]
+fn the_server_of_text_gives_as_much_as_is_left() {
     let sandbox = Sandbox::new();
     let done = sandbox.run_with(
         &["judge", "feed"],

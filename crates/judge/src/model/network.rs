@@ -6,7 +6,7 @@ use super::attention::Attention;
 use super::configuration::{Configuration, Mixer, Mlp};
 use super::flaw::Flaw;
 use super::gated_delta::GatedDelta;
-use super::operations::{ROWS, linear, log_sum_exp, rms_norm, silu};
+use super::operations::{ROWS, linear, rms_norm, silu, surprise};
 use super::tensors::Tensors;
 
 /// All weights.
@@ -79,7 +79,7 @@ impl Network {
             let logits = self.logits(hidden);
             for (row, &target) in logits.rows().into_iter().zip(targets) {
                 if target != super::SEPARATOR {
-                    nats += log_sum_exp(row) - row[target as usize];
+                    nats += surprise(row, target as usize);
                 }
             }
         }

@@ -56,16 +56,21 @@ pub(super) fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
 
-/// ln of the sum of e^x over a row, without the overflow of e^x.
-pub(super) fn log_sum_exp(row: ArrayView1<'_, f64>) -> f64 {
+/// -ln of the share of one element's e^x in the sum of all.
+///
+/// Differences to the largest are taken first: that is a distribution at any scale. Where all logits are 1e20, the logarithm of their number
+/// would be lost beside them, and whatever comes would have been foretold for nothing.
+pub(super) fn surprise(row: ArrayView1<'_, f64>, target: usize) -> f64 {
     let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    largest + row.iter().map(|x| (x - largest).exp()).sum::<f64>().ln()
+    (largest - row[target]) + row.iter().map(|x| (x - largest).exp()).sum::<f64>().ln()
 }
 
 /// e^x over the sum of e^x.
 pub(super) fn softmax(mut row: ArrayViewMut1<'_, f64>) {
-    let all = log_sum_exp(row.view());
-    row.mapv_inplace(|x| (x - all).exp());
+    let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    row.mapv_inplace(|x| (x - largest).exp());
+    let sum = row.sum();
+    row.mapv_inplace(|x| x / sum);
 }
 
 /// Turns channel i of each head with channel i + `head_dim` / 2 by position * base^(-2i / `head_dim`); the first row is position 0.

@@ -107,7 +107,11 @@ impl Engine<'_> {
         for task in &tasks {
             observer.measuring(&task.want, task.experiment());
         }
-        let pace = self.history.pace();
+        let file = &self.place.track.file;
+        let rules = file.run.as_ref().and_then(|run| run.curve.as_ref());
+        let pace = rules.map_or_else(Vec::new, |rules| {
+            self.history.pace(rules, file.judge.better)
+        });
         for workshop in workshops.iter_mut() {
             workshop.pace.clone_from(&pace);
         }

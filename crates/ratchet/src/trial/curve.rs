@@ -2,7 +2,8 @@
 //!
 //! A run writes a line of JSON now and then into a file in its own folder: `{"done": 0.25, "value": 2.1}`, how much of its budget is behind and
 //! how good it is, in the direction of the metric. A candidate whose value is worse than the worst of the champion's last runs at the same
-//! place, by more than the track allows, is ended there. It says so itself, and gains nothing by saying otherwise: a verdict is the judge's.
+//! place, by more than the track allows, is ended there. It says so itself, and gains nothing by saying otherwise: a verdict is the judge's. A champion
+//! could keep others away by it; so curves that promise more than their own run was then judged to be worth are no pace ([`is_honest`]).
 
 use std::{fs::OpenOptions, io::Read, path::Path};
 
@@ -18,9 +19,9 @@ mod tests;
 pub type Points = Vec<(f64, f64)>;
 
 /// Bytes of a file that are read.
-const MOST_BYTES: u64 = 64 << 10;
-/// Points that are kept of a run: a record holds those of several.
-const MOST_POINTS: usize = 64;
+const MOST_BYTES: u64 = 1 << 20;
+/// Between points that are kept of a run, so that there are 64 at most: a record holds those of several runs.
+const APART: f64 = 1.0 / 63.0;
 
 /// The points of a run so far: its first lines, as far as they are points and go forward. Nothing where there is no such file.
 pub(super) fn read(folder: &Path, rules: &Curve) -> Points {
@@ -60,12 +61,10 @@ fn points(text: &str) -> Points {
         let Ok(Point { done, value }) = serde_json::from_str(line) else {
             continue;
         };
-        let is_next = points.last().is_none_or(|&(last, _)| done > last);
+        // Spread over the run: one that writes a line a step is seen to its end.
+        let is_next = points.last().is_none_or(|&(last, _)| done >= last + APART);
         if is_next && (0.0..=1.0).contains(&done) && value.is_finite() {
             points.push((done, value));
-        }
-        if points.len() == MOST_POINTS {
-            break;
         }
     }
     points
@@ -105,6 +104,18 @@ pub(super) fn hopeless(
                 champion: worst,
             })
         })
+}
+
+/// Whether the end of a curve is no better than what its run was judged to be worth, but for what the track allows.
+pub(crate) fn is_honest(curve: &Points, judged: f64, rules: &Curve, better: Better) -> bool {
+    let Some(&(_, end)) = curve.last() else {
+        return false;
+    };
+    let margin = rules.worse * judged.abs();
+    match better {
+        Better::Lower => end >= judged - margin,
+        Better::Higher => end <= judged + margin,
+    }
 }
 
 /// The value of a curve at a place between its points; none before its first or behind its last.

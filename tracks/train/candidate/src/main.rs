@@ -23,6 +23,8 @@ use knobs::Knobs;
 /// Of the budget of time, to begin, write the model and end; and of a longer one this part, for a machine that is not always as fast.
 const RESERVE: Duration = Duration::from_millis(500);
 const RESERVED_PART: f64 = 0.03;
+/// Part of the budget over which the curve is smoothed.
+const SMOOTH: f64 = 0.03;
 /// Points of the curve.
 const POINTS: f64 = 20.0;
 
@@ -99,6 +101,7 @@ impl<'a> Training<'a> {
         let mut feed = Feed::of_process();
         let mut curve = File::create("curve.jsonl")?;
         let (mut all, mut points, mut smooth) = (None, 0.0, None);
+        let mut before = 0.0;
         let (mut steps, mut longest) = (0, 0.0f64);
         loop {
             let began = self.started.elapsed().as_secs_f64();
@@ -116,7 +119,11 @@ impl<'a> Training<'a> {
             let loss = self.step(&text, done)?;
             steps += 1;
             longest = longest.max(self.started.elapsed().as_secs_f64() - began);
-            let smoothed = *smooth.insert(smooth.map_or(loss, |old| 0.9 * old + 0.1 * loss));
+            // Over the same part of the budget, however many steps that has.
+            let keep = ((before - done) / SMOOTH).exp();
+            before = done;
+            let smoothed =
+                *smooth.insert(smooth.map_or(loss, |old| keep * old + (1.0 - keep) * loss));
             if done * POINTS >= points {
                 writeln!(curve, "{{\"done\": {done:.4}, \"value\": {smoothed:.5}}}")?;
                 points = (done * POINTS).floor() + 1.0;

@@ -120,7 +120,7 @@ pub fn text(asked: &Language) -> Result<Value, Failure> {
 pub(super) fn program(
     command: &[String],
     text: &[u8],
-    sample: &[u8],
+    sample: Option<&[u8]>,
     window: usize,
 ) -> Result<Value, Failure> {
     let cell = Cell {
@@ -147,7 +147,11 @@ pub(super) fn program(
         };
         said(language::run(&options, &told, &sandbox))
     };
-    let (mut all, of_sample) = (judged(text)?, judged(sample)?);
+    let mut all = judged(text)?;
+    let Some(sample) = sample.filter(|_| all.get("refused").is_none()) else {
+        return Ok(all);
+    };
+    let of_sample = judged(sample)?;
     if of_sample.get("refused").is_some() {
         return Ok(of_sample);
     }

@@ -27,8 +27,8 @@ pub struct Texts {
     /// A hidden text, for races [default: addresses of 2018 to 2021, 128 KiB]
     #[arg(long, value_name = "FILE", requires = "public")]
     hidden: Option<PathBuf>,
-    /// Bytes in each window at most; a window sees nothing before it
-    #[arg(long, value_name = "BYTES", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(2..=65536))]
+    /// Tokens in each window at most (bytes, for a program); a window sees nothing before it
+    #[arg(long, value_name = "TOKENS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(2..=65536))]
     window: u32,
     /// Bytes of the stretch that a second judge repeats
     #[arg(long, value_name = "BYTES", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(64..))]
@@ -73,7 +73,8 @@ pub fn model(asked: &Model) -> Result<Value, Failure> {
     let sample = asked.texts.sample(&text, &told);
     let path = told.artefact.join(MODEL);
     if !path.exists() && !asked.command.is_empty() {
-        return sealed::program(&asked.command, &text, sample, asked.texts.window as usize);
+        let window = asked.texts.window as usize;
+        return sealed::program(&asked.command, &text, Some(sample), window);
     }
     let started = Instant::now();
     let file = match ModelFile::open(&path) {
@@ -107,7 +108,7 @@ pub fn plain_model(asked: &PlainModel) -> Result<Value, Failure> {
     let path = told.artefact.join(MODEL);
     let window = asked.texts.window as usize;
     if !path.exists() && !asked.command.is_empty() {
-        return sealed::program(&asked.command, sample, sample, window);
+        return sealed::program(&asked.command, sample, None, window);
     }
     let started = Instant::now();
     let threads = RuntimeProfile::default().threads;
@@ -126,10 +127,7 @@ pub fn plain_model(asked: &PlainModel) -> Result<Value, Failure> {
 
 /// Serves windows until nobody asks any more.
 pub fn feed(asked: &Feed) -> Result<(), Failure> {
-    let text = match &asked.text {
-        None => addresses::part(Part::Train)?,
-        Some(path) => read(path)?,
-    };
+    let text = asked.text()?;
     let seed = env::var("SPRAG_SEED").ok();
     let seed = seed.and_then(|seed| seed.parse().ok()).unwrap_or(1);
     feed::serve(
@@ -139,6 +137,15 @@ pub fn feed(asked: &Feed) -> Result<(), Failure> {
         &mut io::stdout().lock(),
     )
     .map_err(|error| Failure::Judge(error.to_string()))
+}
+
+impl Feed {
+    fn text(&self) -> Result<Vec<u8>, Failure> {
+        match &self.text {
+            None => addresses::part(Part::Train),
+            Some(path) => read(path),
+        }
+    }
 }
 
 impl Texts {
@@ -163,4 +170,30 @@ fn read(path: &PathBuf) -> Result<Vec<u8>, Failure> {
         let path = path.display();
         Failure::Judge(format!("{path}: {source}"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Feed, Part, addresses};
+
+    #[test]
+    fn nothing_that_is_scored_is_served() {
+        let served = Feed { text: None }.text().expect("the corpus");
+        for part in [Part::Public, Part::Hidden] {
+            let text = addresses::part(part).expect("the corpus");
+            for start in (0..text.len() - 200).step_by(20_000) {
+                let stretch = &text[start..start + 200];
+                let is_there = holds(&served, stretch);
+                assert!(!is_there, "{part:?} at {start}");
+            }
+        }
+    }
+
+    /// Whether `text` holds `stretch`.
+    fn holds(text: &[u8], stretch: &[u8]) -> bool {
+        let first = stretch[0];
+        text.iter()
+            .enumerate()
+            .any(|(at, &byte)| byte == first && text[at..].starts_with(stretch))
+    }
 }

@@ -12,7 +12,7 @@ use ratchet::{
 };
 use serde::Serialize;
 
-use super::{How, experiments, place};
+use super::{How, place, run::measured};
 use crate::{
     failure::Failure,
     interrupt::Interrupt,
@@ -55,7 +55,7 @@ struct Row {
     merges: usize,
     /// Abbreviated.
     champion: Option<String>,
-    /// The champion's mean on public data, by runs that had no part in choosing it where there are any.
+    /// The champion's mean on public data: of the runs of the race that it won, or the first champion's own.
     value: Option<f64>,
     runs: usize,
     /// The best of all first readings: not proven to be better than the champion.
@@ -75,9 +75,11 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         let interrupt = Interrupt::install();
         let listening = interrupt.listen();
         for place in &places {
-            let done = place
-                .history()
-                .map_or(0, |history| history.experiments.len() as u64);
+            let done = match place.history() {
+                Ok(history) => history.experiments.len() as u64,
+                Err(PlaceError::NotBegun(_)) => 0,
+                Err(error) => return Err(error.into()),
+            };
             let missing = arguments
                 .how
                 .experiments
@@ -88,10 +90,12 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
             complain(&format!("{}:", harmless(place.track.name())));
             let how = How {
                 experiments: missing,
-                json: arguments.how.json,
+                json: false,
                 ..arguments.how
             };
-            experiments(place, &how, &listening, terminal)?;
+            // Standard output has the comparison alone.
+            let (_, summary) = measured(place, &how, &listening, terminal)?;
+            complain(summary.trim_end());
             if listening.is_raised() {
                 return Err(Failure::Interrupted);
             }

@@ -149,6 +149,20 @@ pub fn experiments(
     listening: &Listening<'_>,
     terminal: &Terminal,
 ) -> Result<Ended, Failure> {
+    let (ended, summary) = measured(place, how, listening, terminal)?;
+    if !how.json {
+        say(&summary)?;
+    }
+    Ok(ended)
+}
+
+/// Runs an engine; how it ended, and what came of it in words.
+pub fn measured(
+    place: &Place,
+    how: &How,
+    listening: &Listening<'_>,
+    terminal: &Terminal,
+) -> Result<(Ended, String), Failure> {
     let stop = || listening.is_raised();
     let mut observe = Observe::new(place, how.json, terminal);
     let mut engine = Engine::start(
@@ -171,10 +185,8 @@ pub fn experiments(
     // What was proven before an error is used all the same.
     stack::keep(place, engine.history())?;
     let ended = ended?;
-    if !how.json {
-        say(&observe.summary(&ended, engine.history()))?;
-    }
-    Ok(ended)
+    let summary = observe.summary(&ended, engine.history());
+    Ok((ended, summary))
 }
 
 /// Asks a running engine to stop.

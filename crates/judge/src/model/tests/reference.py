@@ -140,7 +140,7 @@ def delta(h, c, prefix):
     decay = np.tril(np.exp(np.minimum(total[:, :, None] - total[:, None, :], 0)))
     system = np.eye(tokens) + np.tril(beta * decay * (k @ k.transpose(0, 2, 1)), -1)
     out = (decay * (q @ k.transpose(0, 2, 1))) @ np.linalg.solve(system, beta * v)
-    out = rms(out, w("norm", 1, dim)[0], 1e-6).transpose(1, 0, 2).reshape(tokens, inner)
+    out = rms(out, w("norm", 1, dim)[0], c["eps"]).transpose(1, 0, 2).reshape(tokens, inner)
     gate = h @ w("gate", inner).T
     return (out * gate * sigmoid(gate)) @ w("output", c["width"], inner).T
 

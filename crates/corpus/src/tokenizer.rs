@@ -8,6 +8,9 @@
 //! for bytes and `{"merges": [[104, 101], ..]}` for pairs.
 
 mod encoder;
+#[cfg(not(feature = "pairs"))]
+mod no_training;
+#[cfg(feature = "pairs")]
 mod training;
 
 use std::collections::HashMap;
@@ -63,6 +66,14 @@ pub enum TokenizerError {
         asked: usize,
         /// Merges found.
         merges: usize,
+    },
+    /// This build learns none.
+    #[error(
+        "a vocabulary of {asked} tokens needs pairs of bytes that are learned, which this build does not do; build it with `--features pairs`, or ask for 256 (bytes)"
+    )]
+    NoLearning {
+        /// Tokens asked for.
+        asked: usize,
     },
     /// What learns merges failed.
     #[error("merges can't be learned: {0}")]
@@ -259,5 +270,5 @@ impl Tokenizer {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "pairs"))]
 mod tests;

@@ -76,9 +76,10 @@ pub struct Arguments {
     /// Keep the tokens in files of FOLDER and map them, for texts that are larger than memory [default: beyond 1 GiB of files]
     #[arg(long)]
     pub shards: bool,
-    /// Documents held out, the last ones: the first half of them is looked at on the way, the last half at the end alone
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    pub held_out: usize,
+    /// Documents held out, the last ones: the first half of them is looked at on the way, the last half at the end alone [default: one of
+    /// twenty, 8 at most]
+    #[arg(long, value_name = "N")]
+    pub held_out: Option<usize>,
     /// Steps between evaluations; fewer are made where they would take more than a fifth of the time
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     pub every: u64,

@@ -136,6 +136,7 @@ fn hybrids_and_normed_heads_run_as_they_were_trained() {
     }
 }
 
+#[cfg(feature = "pairs")]
 #[test]
 fn pairs_of_bytes_are_learned_and_the_model_runs_with_them() {
     let sandbox = prepared();
@@ -297,6 +298,17 @@ fn a_stopped_run_goes_on_to_the_same_numbers() {
     ]);
     assert_eq!(other.code, Some(4), "{}", other.err);
     assert!(other.err.contains("another text"), "{}", other.err);
+}
+
+#[cfg(not(feature = "pairs"))]
+#[test]
+fn a_build_that_learns_no_pairs_says_how_one_does() {
+    let sandbox = prepared();
+    let settings = SETTINGS.replace("[model]", "[model]\nvocabulary = 280");
+    sandbox.file("settings.toml", settings.as_bytes());
+    let done = sandbox.run(&with(&["--steps", "5", "--out", "run"]));
+    assert_eq!(done.code, Some(4), "{}", done.err);
+    assert!(done.err.contains("--features pairs"), "{}", done.err);
 }
 
 #[test]

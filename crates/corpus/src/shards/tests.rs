@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{Shards, ShardsError, index};
-use crate::{Batch, BytePairs, DataError, Document, Documents, FIELD, Part, Splits, Tokenizer};
+use crate::{Batch, BytePairs, DataError, Document, Part, Splits, Tokenizer};
 
 fn documents() -> Vec<Document> {
     let one = |i: usize| Document {
@@ -98,8 +98,10 @@ fn a_run_may_go_on_from_memory_to_shards() {
 }
 
 /// What `sprag train` does with a corpus that is larger than memory: two passes, a document at a time.
+#[cfg(feature = "pairs")]
 #[test]
 fn a_corpus_is_tokenised_as_it_is_read() {
+    use crate::{Documents, FIELD};
     let place = tempfile::tempdir().unwrap();
     let paths: Vec<PathBuf> = (0..6)
         .map(|i| place.path().join(format!("{i}.txt")))

@@ -1,6 +1,6 @@
 //! `sprag ratchet compare`: one track under several budgets, or on several machines, and what is best under each.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use gate::{Decision, Reading};
@@ -12,7 +12,10 @@ use ratchet::{
 };
 use serde::Serialize;
 
-use super::{How, place, run::measured};
+use super::{
+    How, place,
+    run::{Seal, measured},
+};
 use crate::{
     failure::Failure,
     interrupt::Interrupt,
@@ -37,8 +40,18 @@ pub struct Arguments {
     /// A time such as 60s, or units of the track's server and a time that limits them, such as 3000000:5m; the track's own where none is given
     #[arg(long = "budget", value_name = "BUDGET", value_parser = super::budget)]
     pub budgets: Vec<Budget>,
-    #[command(flatten)]
-    pub how: How,
+    /// Run each until it has this many experiments in all
+    #[arg(long, value_name = "N")]
+    pub experiments: Option<u64>,
+    /// Run each for this long at most, such as 2h or 90s
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub time: Option<Duration>,
+    /// How candidates are sealed; by default bubblewrap, else landlock, and nothing where neither works
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub seal: Option<Seal>,
+    /// Report as JSON (schema sprag.ratchet-compare/1)
+    #[arg(long)]
+    pub json: bool,
     /// As a table of Markdown
     #[arg(long, conflicts_with = "json")]
     pub markdown: bool,
@@ -71,7 +84,7 @@ struct Row {
 /// Runs what is missing, then compares.
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let places = places(arguments)?;
-    if arguments.how.experiments.is_some() || arguments.how.time.is_some() {
+    if arguments.experiments.is_some() || arguments.time.is_some() {
         let interrupt = Interrupt::install();
         let listening = interrupt.listen();
         for place in &places {
@@ -80,18 +93,16 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
                 Err(PlaceError::NotBegun(_)) => 0,
                 Err(error) => return Err(error.into()),
             };
-            let missing = arguments
-                .how
-                .experiments
-                .map(|all| all.saturating_sub(done));
+            let missing = arguments.experiments.map(|all| all.saturating_sub(done));
             if missing == Some(0) {
                 continue;
             }
             complain(&format!("{}:", harmless(place.track.name())));
             let how = How {
                 experiments: missing,
+                time: arguments.time,
+                seal: arguments.seal,
                 json: false,
-                ..arguments.how
             };
             // Standard output has the comparison alone.
             let (_, summary) = measured(place, &how, &listening, terminal)?;
@@ -102,7 +113,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         }
     }
     let rows = places.iter().map(row).collect::<Result<Vec<_>, _>>()?;
-    if arguments.how.json {
+    if arguments.json {
         return report::json(
             &serde_json::json!({"schema": "sprag.ratchet-compare/1", "tracks": rows}),
         );

@@ -19,7 +19,7 @@ pub(super) fn splits(
     known: Option<&Tokenizer>,
     folder: &Path,
 ) -> Result<Splits, Failure> {
-    let (held_out, positions) = (arguments.held_out, settings.steps.positions);
+    let positions = settings.steps.positions;
     let bytes = arguments
         .texts
         .iter()
@@ -32,6 +32,10 @@ pub(super) fn splits(
             Shards::open(&folder)?
         } else {
             let texts = || Documents::of_files(arguments.texts.clone(), &arguments.field);
+            let held_out = match arguments.held_out {
+                Some(held_out) => held_out,
+                None => held_out_of(texts().count()),
+            };
             let tokenizer = match known {
                 Some(known) => known.clone(),
                 None => Tokenizer::learned(texts(), held_out, settings.model.vocabulary)?,
@@ -51,6 +55,9 @@ pub(super) fn splits(
     } else {
         Documents::of_files(arguments.texts.clone(), &arguments.field).collect::<Result<_, _>>()?
     };
+    let held_out = arguments
+        .held_out
+        .unwrap_or_else(|| held_out_of(documents.len()));
     let tokenizer = match known {
         Some(known) => known.clone(),
         None => {
@@ -59,4 +66,9 @@ pub(super) fn splits(
         }
     };
     Ok(Splits::of(&documents, held_out, positions, &tokenizer)?)
+}
+
+/// How many of so many documents are held out where nobody says it.
+fn held_out_of(documents: usize) -> usize {
+    (documents / 20).clamp(1, 8)
 }

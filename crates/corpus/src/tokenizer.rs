@@ -270,5 +270,6 @@ impl Tokenizer {
     }
 }
 
-#[cfg(all(test, feature = "pairs"))]
+#[cfg(feature = "pairs")]
+#[cfg(test)]
 mod tests;

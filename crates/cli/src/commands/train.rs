@@ -32,9 +32,9 @@ use crate::{
 };
 
 const AFTER: &str = "\
-TEXT is a file of UTF-8 text (one document), of JSON lines with a \"text\" (a document each), packed by Zstandard or not, or of Parquet. \
+TEXT is a file of UTF-8 text (one document), of JSON lines with a \"text\" (a document each), packed by Zstandard or not, or (in a build with `--features parquet`) of Parquet. \
 Without one, the State of the Union addresses of 1790 to 2021 are used. The last documents are held out and say how well the model foretells \
-text that it has not seen, in bits per byte. Tokens are bytes, or with a larger model.vocabulary pairs of bytes that are learned from the text. SETTINGS is TOML with the tables [model], [steps] and [optimisation]; `--show-settings` prints all of them.
+text that it has not seen, in bits per byte. Tokens are bytes, or (in a build with `--features pairs`, with a larger model.vocabulary) pairs of bytes that are learned from the text. SETTINGS is TOML with the tables [model], [steps] and [optimisation]; `--show-settings` prints all of them.
 
 Examples:
   sprag train --time 10m --out addresses

@@ -5,6 +5,7 @@
 //! line; paths in it are relative to the folder that holds the layer.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -30,11 +31,18 @@ pub(crate) fn build(package: &str, layer: &Path) -> io::Result<(usize, u64)> {
         "--locked",
         "--package",
         package,
+        // With the same features as the program itself, so that nothing is built twice.
+        "--package=sprag",
         "--message-format=json-render-diagnostics",
     ])?;
-    let metadata = cargo(&["metadata", "--format-version", "1", "--no-deps", "--locked"])?;
+    // Not what other systems would need: that was never downloaded.
+    let platform = format!("--filter-platform={}", host()?);
+    let metadata = cargo(&["metadata", "--format-version=1", "--locked", &platform])?;
+    let metadata: Value = serde_json::from_str(&metadata).map_err(io::Error::other)?;
     let direct = dependencies(&metadata, package)?;
-    let libraries = libraries(&messages);
+    let needed = closure(&metadata, package);
+    let mut libraries = libraries(&messages);
+    libraries.retain(|one| needed.contains(&one.package));
     let name = folder_name(layer)?;
     let mut arguments = [
         "--edition=2024",
@@ -64,10 +72,22 @@ pub(crate) fn build(package: &str, layer: &Path) -> io::Result<(usize, u64)> {
     }
     let mut bytes = 0;
     for one in &libraries {
-        bytes += fs::copy(&one.file, layer.join(folder_name(&one.file)?))?;
+        let copy = layer.join(folder_name(&one.file)?);
+        fs::copy(&one.file, &copy)?;
+        strip(&copy);
+        bytes += fs::metadata(&copy)?.len();
     }
     fs::write(layer.join("arguments"), arguments.join("\n") + "\n")?;
     Ok((libraries.len(), bytes))
+}
+
+/// Takes out what debuggers read, most of a library: it is laid out again for each candidate. Where there is no `strip`, it stays.
+fn strip(library: &Path) {
+    let _stays = Command::new("strip")
+        .arg("--strip-debug")
+        .arg(library)
+        .stderr(Stdio::null())
+        .status();
 }
 
 fn cargo(words: &[&str]) -> io::Result<String> {
@@ -83,8 +103,21 @@ fn cargo(words: &[&str]) -> io::Result<String> {
     String::from_utf8(done.stdout).map_err(io::Error::other)
 }
 
-/// A compiled crate: what it is called, and the file that rustc reads.
+/// What this machine is to rustc, such as `x86_64-unknown-linux-gnu`.
+fn host() -> io::Result<String> {
+    let said = Command::new("rustc").arg("-vV").output()?.stdout;
+    let said = String::from_utf8_lossy(&said);
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| {
+        io::Error::other(format!(
+            "expected a line `host: ..` of rustc -vV, came {said:?}"
+        ))
+    })
+}
+
+/// A compiled crate: its package, what it is called, and the file that rustc reads.
 struct Library {
+    package: String,
     name: String,
     file: PathBuf,
 }
@@ -103,6 +136,7 @@ fn libraries(messages: &str) -> Vec<Library> {
                 .any(|end| file.ends_with(end))
         })?;
         Some(Library {
+            package: message["package_id"].as_str()?.to_owned(),
             name: message["target"]["name"].as_str()?.to_owned(),
             file: PathBuf::from(file),
         })
@@ -111,8 +145,7 @@ fn libraries(messages: &str) -> Vec<Library> {
 }
 
 /// What the package itself names as dependencies.
-fn dependencies(metadata: &str, package: &str) -> io::Result<Vec<String>> {
-    let metadata: Value = serde_json::from_str(metadata).map_err(io::Error::other)?;
+fn dependencies(metadata: &Value, package: &str) -> io::Result<Vec<String>> {
     let packages = metadata["packages"].as_array().into_iter().flatten();
     let own = packages
         .into_iter()
@@ -123,6 +156,43 @@ fn dependencies(metadata: &str, package: &str) -> io::Result<Vec<String>> {
         .filter(|one| one["kind"].is_null())
         .filter_map(|one| one["name"].as_str().map(str::to_owned))
         .collect())
+}
+
+/// The packages that rustc reads when it compiles this one: its dependencies, and theirs, but for what procedural macros were made of.
+fn closure(metadata: &Value, package: &str) -> BTreeSet<String> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let packages = list(&metadata["packages"]);
+    let kinds = |one: &Value| {
+        list(&one["targets"])
+            .iter()
+            .flat_map(|t| list(&t["kind"]))
+            .collect::<Vec<_>>()
+    };
+    let is_macro = |id: &str| {
+        let of = packages.iter().find(|one| one["id"] == id);
+        of.is_some_and(|one| kinds(one).contains(&"proc-macro".into()))
+    };
+    let own = packages.iter().find(|one| one["name"] == package);
+    let mut open: Vec<String> = own
+        .and_then(|one| one["id"].as_str())
+        .map(str::to_owned)
+        .into_iter()
+        .collect();
+    let nodes = list(&metadata["resolve"]["nodes"]);
+    let mut found = BTreeSet::new();
+    while let Some(id) = open.pop() {
+        let node = nodes.iter().find(|node| node["id"] == id.as_str());
+        let edges = node.map(|node| list(&node["deps"])).unwrap_or_default();
+        if found.insert(id.clone()) && !is_macro(&id) {
+            let read = edges.iter().filter(|edge| {
+                list(&edge["dep_kinds"])
+                    .iter()
+                    .any(|kind| kind["kind"].is_null())
+            });
+            open.extend(read.filter_map(|edge| Some(edge["pkg"].as_str()?.to_owned())));
+        }
+    }
+    found
 }
 
 fn folder_name(path: &Path) -> io::Result<&str> {

@@ -16,14 +16,18 @@ use crate::settings::{Kind, Settings, SettingsError};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reading {
-    /// One run judged on both splits, in the metric's own units.
+    /// One run judged on its splits, in the metric's own units.
     Score {
         /// On the split whose (rounded) score the proposer sees.
         #[serde(with = "number")]
         public: f64,
-        /// On the split that only races look at.
-        #[serde(with = "number")]
-        hidden: f64,
+        /// On the split that only races look at; a screen may do without.
+        #[serde(
+            with = "number::option",
+            default,
+            skip_serializing_if = "Option::is_none"
+        )]
+        hidden: Option<f64>,
     },
     /// One ABBA block.
     Block {
@@ -36,7 +40,7 @@ pub enum Reading {
         /// On the public cases.
         #[serde(with = "number::list")]
         public: Vec<f64>,
-        /// On the hidden cases.
+        /// On the hidden cases; a screen may do without.
         #[serde(with = "number::list")]
         hidden: Vec<f64>,
     },
@@ -53,10 +57,15 @@ impl Reading {
         }
     }
 
+    /// Whether it has all that a race or the champion's record needs.
+    pub(crate) fn is_whole(&self) -> bool {
+        !matches!(self, Self::Score { hidden: None, .. })
+    }
+
     /// Whether all of it can be calculated with.
     pub(crate) fn usable(&self) -> bool {
         match self {
-            Self::Score { public, hidden } => usable(*public) && usable(*hidden),
+            Self::Score { public, hidden } => usable(*public) && hidden.is_none_or(usable),
             Self::Block { log_ratio } => usable(*log_ratio),
             Self::Cases { public, hidden } => public.iter().chain(hidden).all(|v| usable(*v)),
         }
@@ -151,6 +160,19 @@ impl Event {
     }
 }
 
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Score { public, hidden } => {
+                write!(f, "public {public}")?;
+                hidden.map_or(Ok(()), |hidden| write!(f, ", hidden {hidden}"))
+            }
+            Self::Block { log_ratio } => write!(f, "a log-ratio of {log_ratio}"),
+            Self::Cases { public, hidden } => write!(f, "public {public:?}, hidden {hidden:?}"),
+        }
+    }
+}
+
 impl fmt::Display for Want {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -196,7 +218,7 @@ pub enum OutOfTurn {
     },
     /// The champion, which was judged before, gives no number now: the judge is at fault.
     #[error(
-        "expected finite readings of the champion, got {came:?}: the judge is broken or flaky, no candidate can be judged by it"
+        "expected finite readings of the champion, got {came}: the judge is broken or flaky, no candidate can be judged by it"
     )]
     BrokenJudge {
         /// What came.
@@ -216,6 +238,11 @@ pub enum OutOfTurn {
         /// Hidden cases that came.
         hidden: usize,
     },
+    /// A reading of a champion or of a race without its hidden split.
+    #[error(
+        "expected a reading of both splits, got one of the public split alone: only screens do without the hidden one"
+    )]
+    PublicAlone,
     /// Settings of a new epoch that the gate does not take.
     #[error("the new epoch's settings: {0}")]
     Settings(#[from] SettingsError),

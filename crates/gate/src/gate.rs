@@ -118,6 +118,7 @@ impl Gate {
                         came: reading.clone(),
                     });
                 }
+                check_whole(reading)?;
                 self.check_cases(reading)
             }
             Event::Screen { candidate, reading } => {
@@ -128,7 +129,10 @@ impl Gate {
                 }
                 reading.iter().try_for_each(|r| self.check_kind(r))
             }
-            Event::Race { reading, .. } => reading.iter().try_for_each(|r| self.check_kind(r)),
+            Event::Race { reading, .. } => {
+                let check = |r| self.check_kind(r).and_then(|()| check_whole(r));
+                reading.iter().try_for_each(check)
+            }
             Event::Session | Event::Epoch(_) | Event::Withdraw { .. } => Ok(()),
         }
     }
@@ -375,6 +379,14 @@ impl Gate {
     pub fn resolvable(&self) -> Option<f64> {
         let level = self.spending.spent().next_level?;
         self.bench.resolvable(level, &self.settings)
+    }
+}
+
+fn check_whole(reading: &Reading) -> Result<(), OutOfTurn> {
+    if reading.is_whole() {
+        Ok(())
+    } else {
+        Err(OutOfTurn::PublicAlone)
     }
 }
 

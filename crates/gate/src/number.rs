@@ -17,6 +17,19 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
+/// The same for one that may be missing: null is a number that is none, and nothing at all is nothing.
+pub(crate) mod option {
+    use super::{Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(value: &Option<f64>, to: S) -> Result<S::Ok, S::Error> {
+        super::serialize(&value.unwrap_or(f64::NAN), to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+        super::deserialize(from).map(Some)
+    }
+}
+
 /// The same for a list.
 pub(crate) mod list {
     use super::{Deserialize, Deserializer, Serializer, written};

@@ -143,7 +143,7 @@ impl Scores {
         self.standing = on;
     }
 
-    pub(crate) fn screen(&mut self, costs: Costs, settings: &Settings) -> Screened {
+    pub(crate) fn screen(&mut self, public: f64, settings: &Settings) -> Screened {
         let needed_sigma = settings.screen_sigma;
         let refuse = |better_by_sigma| {
             Screened::Refuse(Refusal::NotBetter {
@@ -155,9 +155,9 @@ impl Scores {
         else {
             return refuse(0.0);
         };
-        let by = (reference - costs.public) / spread.conservative;
+        let by = (reference - public) / spread.conservative;
         if needed_sigma < by {
-            self.standing = Some(costs.public + spread.conservative);
+            self.standing = Some(public + spread.conservative);
             Screened::Keep {
                 by,
                 strong: settings.strong_sigma < by,

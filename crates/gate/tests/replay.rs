@@ -32,7 +32,7 @@ fn reading_of(kind: Kind, value: f64) -> Reading {
     match kind {
         Kind::Score => Reading::Score {
             public: value,
-            hidden: value * 0.9,
+            hidden: Some(value * 0.9),
         },
         Kind::Timing => Reading::Block { log_ratio: value },
         Kind::Cases => Reading::Cases {

@@ -22,7 +22,7 @@ impl Noise {
         match kind {
             Kind::Score => Reading::Score {
                 public: 50.0 + effect + 0.2 * self.normal(),
-                hidden: 50.0 + effect + 0.2 * self.normal(),
+                hidden: Some(50.0 + effect + 0.2 * self.normal()),
             },
             Kind::Timing => Reading::Block {
                 log_ratio: effect + 0.03 * self.normal(),

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use crate::kernel::Times;
 use crate::language::Score;
-use crate::model::Report;
 use crate::refusal::Refusal;
 
 /// What a judge found.
@@ -22,8 +21,6 @@ pub enum Answer {
     },
     /// Of the language judge.
     Score(Score),
-    /// Of the model judge.
-    Model(Report),
     /// Of the kernel judge.
     Times(Times),
 }

@@ -21,18 +21,11 @@
 use std::fs::File;
 use std::io::Read;
 use std::panic;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
-use std::time::Instant;
 
 use rustix::fs::{Mode, OFlags};
-use serde::Serialize;
-
-use crate::answer::Answer;
-use crate::error::{JudgeError, Stop};
-use crate::refusal::Refusal;
-use crate::told::{Split, Told};
 
 mod attention;
 mod configuration;
@@ -52,8 +45,6 @@ use network::Network;
 use tensors::Tensors;
 use tokenizer::Tokenizer;
 
-/// The file in a candidate's folder.
-const FILE: &str = "model.safetensors";
 const MOST_FILE_BYTES: u64 = 1 << 30;
 /// The token between documents, and the byte.
 const SEPARATOR: u32 = 0;
@@ -121,11 +112,6 @@ impl Model {
     /// When the text is not in UTF-8 and the tokenizer needs that, or the tokens say other bytes.
     pub fn tokenize(&self, document: &[u8]) -> Result<Vec<u32>, Flaw> {
         self.tokenizer.encode(document)
-    }
-
-    /// Whether only text in UTF-8 can be scored.
-    pub fn needs_utf8(&self) -> bool {
-        matches!(self.tokenizer, Tokenizer::Pairs { .. })
     }
 
     /// Scores a text in windows of at most `window` inputs.
@@ -216,118 +202,6 @@ fn read(path: &Path) -> Result<Vec<u8>, Flaw> {
         .read_to_end(&mut bytes)
         .map_err(|e| file(e.to_string()))?;
     Ok(bytes)
-}
-
-/// What the track says.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Options {
-    /// The text of the public split.
-    pub public: PathBuf,
-    /// The text of the hidden split.
-    pub hidden: PathBuf,
-    /// How much of it is scored: from 64 bytes to 1 MiB.
-    pub sample_bytes: usize,
-    /// The longest window, in inputs: from 1 to 65536.
-    pub window: usize,
-    /// Of this process: from 1 to 256.
-    pub threads: usize,
-}
-
-impl Options {
-    /// 8 KiB in windows of 1024, on one thread.
-    pub fn of(public: impl Into<PathBuf>, hidden: impl Into<PathBuf>) -> Self {
-        Self {
-            public: public.into(),
-            hidden: hidden.into(),
-            sample_bytes: 8192,
-            window: 1024,
-            threads: 1,
-        }
-    }
-
-    fn check(&self) -> Result<(), JudgeError> {
-        let fields = [
-            ("sample bytes", self.sample_bytes, 64..=1 << 20),
-            ("window", self.window, 1..=1 << 16),
-            ("threads", self.threads, 1..=256),
-        ];
-        for (name, came, range) in fields {
-            if !range.contains(&came) {
-                return Err(JudgeError::Option {
-                    name,
-                    expected: format!("from {} to {}", range.start(), range.end()),
-                    came: came.to_string(),
-                });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A score, and what it rests on.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
-    /// Bits for each raw byte: the metric, and lower is better.
-    pub value: f64,
-    /// How many bytes were scored.
-    pub bytes: usize,
-    /// How many tokens they are.
-    pub tokens: usize,
-    /// What scoring took, by this process's clock.
-    pub seconds: f64,
-}
-
-/// Scores `model.safetensors` in [`Told::artefact`]; a champion is not looked at.
-///
-/// # Errors
-/// When the options or the text do not allow a score. What is wrong with the model is [`Answer::Refused`].
-pub fn run(options: &Options, told: &Told) -> Result<Answer, JudgeError> {
-    options.check()?;
-    let path = match told.split {
-        Split::Public => &options.public,
-        Split::Hidden | Split::Block => &options.hidden,
-    };
-    let text = crate::language::text::read(path)?;
-    if text.len() < options.sample_bytes {
-        return Err(JudgeError::Text {
-            windows: 1,
-            window_bytes: options.sample_bytes,
-            bytes: text.len(),
-        });
-    }
-    let sample = sample(&text, options.sample_bytes, told.seed);
-    match measure(options, told, path, sample) {
-        Ok(report) => Ok(Answer::Model(report)),
-        Err(Stop::Refused(refused)) => Ok(Answer::Refused { refused }),
-        Err(Stop::Failed(error)) => Err(error),
-    }
-}
-
-fn measure(options: &Options, told: &Told, path: &Path, sample: &[u8]) -> Result<Report, Stop> {
-    let unfit = |why: &str| JudgeError::File {
-        action: "score the text of",
-        path: path.to_owned(),
-        source: std::io::Error::new(std::io::ErrorKind::InvalidData, why.to_owned()),
-    };
-    if sample.iter().all(|&byte| byte == 0) {
-        return Err(
-            unfit("expected text between NUL bytes, came a stretch of nothing else").into(),
-        );
-    }
-    let model = Model::open(&told.artefact.join(FILE)).map_err(Refusal::Model)?;
-    if model.needs_utf8() && str::from_utf8(sample).is_err() {
-        return Err(unfit("expected UTF-8 for a model with merges, came other bytes: give the track a text in UTF-8").into());
-    }
-    let started = Instant::now();
-    let score = model
-        .score(sample, options.window, options.threads)
-        .map_err(Refusal::Model)?;
-    Ok(Report {
-        value: score.bits_per_byte(),
-        bytes: score.bytes,
-        tokens: score.tokens,
-        seconds: started.elapsed().as_secs_f64(),
-    })
 }
 
 #[cfg(test)]

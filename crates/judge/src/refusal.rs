@@ -5,7 +5,6 @@
 use thiserror::Error;
 
 use crate::candidate::Fault;
-use crate::model::Flaw;
 
 /// A rule that the candidate broke, and where.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -13,9 +12,6 @@ pub enum Refusal {
     /// It did not keep to the protocol, or did not live.
     #[error("{0}")]
     Talk(#[from] Fault),
-    /// Its model file can't be scored.
-    #[error("{0}")]
-    Model(#[from] Flaw),
     /// A row holds something that is no logarithm of a probability.
     #[error(
         "answered {value} as the log-probability of byte {byte} in row {row} of window {window}: every one must be finite"

@@ -5,12 +5,12 @@
 //! ```text
 //! z    = h W^T                      the logits
 //! z    = cap * tanh(z / cap)        with a soft-cap
-//! loss = ln sum of exp(z) - z_y
+//! loss = ln sum of exp(z - m) + (m - z_y)      m the largest logit
 //! mean = sum of losses / targets    a token without a target counts in neither
 //! ```
 //!
-//! The head's product is part of it, since a fast version never holds all logits: they are the largest array of a training step. The
-//! logarithm subtracts the largest logit first, so that no exponential overflows.
+//! The head's product is part of it, since a fast version never holds all logits: they are the largest array of a training step. Differences to
+//! the largest logit come first, so that no exponential overflows and the logarithm is never lost beside a logit of 1e20.
 //!
 //! # Shape
 //! `hidden` `(tokens, width)`; `weights` `(vocabulary, width)`; `targets` `(tokens)`; losses `(tokens)`.
@@ -58,7 +58,7 @@ pub fn reference(shape: &Shape, hidden: &[f32], weights: &[f32], targets: &[Opti
     let targets = indices(shape, targets);
     let rows = logits.chunks_exact(shape.vocabulary).zip(targets);
     let per_token: Vec<Option<f64>> = rows
-        .map(|(logits, target)| target.map(|target| log_sum_exp(logits) - logits[target]))
+        .map(|(logits, target)| target.map(|target| surprise(logits, target)))
         .collect();
     let counted = per_token.iter().flatten().count();
     let sum: f64 = per_token.iter().flatten().sum();
@@ -119,10 +119,17 @@ fn indices(shape: &Shape, targets: &[Option<u32>]) -> Vec<Option<usize>> {
         .collect()
 }
 
-/// `ln sum of exp(x)`.
-fn log_sum_exp(x: &[f64]) -> f64 {
+/// Of a target, in nats.
+fn surprise(logits: &[f64], target: usize) -> f64 {
+    let (largest, log_rest) = largest_and_rest(logits);
+    log_rest + (largest - logits[target])
+}
+
+/// The largest m of x, and `ln sum of exp(x - m)`.
+fn largest_and_rest(x: &[f64]) -> (f64, f64) {
     let largest = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    largest + x.iter().map(|x| (x - largest).exp()).sum::<f64>().ln()
+    let rest = x.iter().map(|x| (x - largest).exp()).sum::<f64>().ln();
+    (largest, rest)
 }
 
 /// Operations per logit beside its product: a comparison, a difference, an exponential and a sum, and a soft-cap (3).

@@ -43,6 +43,8 @@ pub struct History {
     pub races: BTreeMap<u64, Race>,
     /// Readings of the champion with their figures and when they were taken.
     pub champion_runs: Vec<(String, Reading, Measured)>,
+    /// How many of those were of a champion before this one, or of an epoch before this one.
+    pub champion_runs_before: usize,
     /// Blocks of the champion against itself.
     pub same_blocks: Vec<(String, Reading, Measured)>,
     /// When engines started, and how candidates were sealed then.
@@ -164,6 +166,7 @@ impl History {
                     self.gate()?.apply(Event::Epoch(gate.clone()))?;
                     self.drop_tip("the judge is another one since");
                     self.merged = 0.0;
+                    self.champion_runs_before = self.champion_runs.len();
                 }
                 self.seal = Some(seal.clone());
             }
@@ -191,7 +194,10 @@ impl History {
                 event,
                 decisions,
             } => self.measured(figures, event, decisions, at)?,
-            Record::Promoted { to, .. } => self.champion = Some(to.clone()),
+            Record::Promoted { to, .. } => {
+                self.champion = Some(to.clone());
+                self.champion_runs_before = self.champion_runs.len();
+            }
             Record::LeftOut {
                 champion,
                 difference,

@@ -244,7 +244,7 @@ fn sealed_files(track: &Track, root: &Path) -> Result<Vec<PathBuf>, SealError> {
             path.as_path() == Path::new(crate::track::FILE) || Some(path.as_path()) == program;
         !own && matches!(
             track.globs.part(path),
-            Part::Sealed | Part::Data | Part::Hidden
+            Part::Sealed | Part::Tools | Part::Data | Part::Hidden
         )
     });
     Ok(files)

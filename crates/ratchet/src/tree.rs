@@ -1,7 +1,7 @@
 //! A candidate's files: read from its commit, compared with another's, laid out for a build or a run.
 //!
 //! A folder for a candidate holds the mutable and fixed files of its commit and the sealed files of the epoch. Data are links into the
-//! seal, absent while building. Hidden files are never there.
+//! seal, absent while building; tools are absent from a run. Hidden files are never there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -304,6 +304,10 @@ pub fn lay(
                     disk::copy(&from, &to).map_err(io_error(&from))?;
                     let digest = Digest::of_file(&to).map_err(io_error(&to))?;
                     laid.untouchable.insert(path, digest);
+                }
+                // Nobody takes anything of what a build made of its copy.
+                Part::Tools if purpose != Purpose::Run => {
+                    disk::copy(&from, &to).map_err(io_error(&from))?;
                 }
                 Part::Data if purpose != Purpose::Build => {
                     above(&to)

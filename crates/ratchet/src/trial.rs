@@ -29,7 +29,7 @@ pub use curve::Points;
 pub use judge::{JudgeError, Verdict};
 pub use taking::WorkshopError;
 pub(crate) use taking::last_words;
-pub use workshop::{Arm, Workshop};
+pub use workshop::{Arm, Splits, Workshop};
 
 /// The figures of one measurement, raw.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

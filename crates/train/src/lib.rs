@@ -16,7 +16,7 @@ pub mod program;
 pub mod trainer;
 pub mod weights;
 
-pub use corpus::Tokenizer;
+pub use corpus::{BytePairs, Encoder, SEPARATOR, Tokenizer, TokenizerError};
 pub use graph::{Batch, DeltaHeads, Graph, GraphError, Heads, Initial, Parameter, Role, Var};
 pub use kernels::training::{Into, Machine, Precision};
 pub use model::{Configuration, Mixer, Mlp};

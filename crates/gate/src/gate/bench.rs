@@ -70,7 +70,8 @@ impl Bench {
     pub(super) fn champion(&mut self, reading: &Reading, settings: &Settings) -> Option<Decision> {
         match (self, reading) {
             (Self::Scores(scores), Reading::Score { public, hidden }) => {
-                scores.champion(costs(settings.better, *public, *hidden), settings)
+                let costs = costs(settings.better, *public, (*hidden)?);
+                scores.champion(costs, settings)
             }
             (Self::Cases(cases), Reading::Cases { public, hidden }) => {
                 let public = case_costs(settings.better, public);
@@ -89,8 +90,8 @@ impl Bench {
         }
         let expected = self.case_counts();
         match (self, reading) {
-            (Self::Scores(scores), Reading::Score { public, hidden }) => {
-                scores.screen(costs(settings.better, *public, *hidden), settings)
+            (Self::Scores(scores), Reading::Score { public, .. }) => {
+                scores.screen(settings.better.cost(*public), settings)
             }
             (Self::Blocks(blocks), Reading::Block { log_ratio }) => {
                 blocks.screen(*log_ratio, settings)
@@ -98,7 +99,7 @@ impl Bench {
             (Self::Cases(cases), Reading::Cases { public, hidden }) => {
                 let came = (public.len(), hidden.len());
                 match expected {
-                    Some(expected) if expected != came => {
+                    Some(expected) if expected != came && (expected.0, 0) != came => {
                         Screened::Refuse(Refusal::OtherCases { expected, came })
                     }
                     _ => cases.screen(&case_costs(settings.better, public), settings),
@@ -130,7 +131,8 @@ impl Bench {
         let better = settings.better;
         match (self, reading) {
             (Self::Scores(scores), Reading::Score { public, hidden }) => {
-                scores.run(costs(better, *public, *hidden));
+                let hidden = hidden.ok_or(Loss::NoReading)?;
+                scores.run(costs(better, *public, hidden));
             }
             (Self::Blocks(blocks), Reading::Block { log_ratio }) => {
                 blocks.run(*log_ratio, settings);

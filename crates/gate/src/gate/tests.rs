@@ -6,7 +6,7 @@ use crate::settings::{Better, Kind};
 fn score(value: f64) -> Reading {
     Reading::Score {
         public: value,
-        hidden: value,
+        hidden: Some(value),
     }
 }
 
@@ -185,7 +185,7 @@ fn what_is_out_of_turn_changes_nothing() {
         ),
         (
             Event::Champion(score(f64::NAN)),
-            "expected finite readings of the champion, got Score { public: NaN, hidden: NaN }: the judge is broken or flaky, no candidate can be judged by it",
+            "expected finite readings of the champion, got public NaN, hidden NaN: the judge is broken or flaky, no candidate can be judged by it",
         ),
         (
             Event::Withdraw {
@@ -211,6 +211,23 @@ fn what_is_out_of_turn_changes_nothing() {
     let before = gate.clone();
     assert!(gate.apply(run).is_err(), "a run counts once");
     assert_eq!(gate, before);
+    let of_public = Reading::Score {
+        public: 9.5,
+        hidden: None,
+    };
+    let run = Event::Race {
+        race: 1,
+        index: 1,
+        reading: Some(of_public.clone()),
+    };
+    assert_eq!(gate.apply(run), Err(OutOfTurn::PublicAlone));
+    assert_eq!(gate, before);
+    let mut gate = ready(Better::Lower);
+    let screened = gate.apply(Event::Screen {
+        candidate: 1,
+        reading: Some(of_public),
+    });
+    assert!(matches!(screened.unwrap()[..], [Decision::Kept { .. }, ..]));
 }
 
 #[test]

@@ -103,7 +103,7 @@ impl World {
                 let own = (1.0 - self.shared).sqrt();
                 Reading::Score {
                     public: SCORE - worth + common + own * self.noise(),
-                    hidden: SCORE - worth + common + own * self.noise(),
+                    hidden: Some(SCORE - worth + common + own * self.noise()),
                 }
             }
             Kind::Timing => Reading::Block {

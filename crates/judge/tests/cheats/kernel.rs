@@ -222,7 +222,7 @@ fn a_library_that_is_forbidden_is_found() {
                     .any(|what| what.starts_with("libraries: ")),
                 "{times:?}"
             ),
-            Answer::Score(_) | Answer::Model(_) => panic!("{answer:?}"),
+            Answer::Score(_) => panic!("{answer:?}"),
         }
         println!("{}: {answer:?}", sandbox.level());
         let honest = contest.times("honest", &options, sandbox);

@@ -1,7 +1,7 @@
 //! The loss over a vocabulary and all its gradients at once, with logits of a few tokens at a time.
 //!
-//! Logits are `z = h W^T`, capped to `c tanh(z / c)` where there is a cap. A token's loss is `ln(sum exp z) - z[target]` in nats; the loss is
-//! the mean over tokens that have a target. Its gradient by z is `(softmax(z) - 1[target]) / count`, times `1 - (z / c)^2` where capped. It
+//! Logits are `z = h W^T`, capped to `c tanh(z / c)` where there is a cap. A token's loss is `ln(sum exp(z - m)) + (m - z[target])` in nats, m
+//! the largest of its logits: the logarithm is never lost beside a large one. The loss is the mean over tokens that have a target. Its gradient by z is `(softmax(z) - 1[target]) / count`, times `1 - (z / c)^2` where capped. It
 //! is made in place of the logits and multiplied with W and with h at once, so that logits of all tokens never exist.
 
 use std::ops::Range;
@@ -191,7 +191,7 @@ impl Rows<'_> {
                 let e = math::exp::<S>(x);
                 sum = S::add(sum, S::keep(e, S::splat(0.0), 0, count.min(LANES)));
             }
-            let log_sum = largest + S::sum(sum).ln();
+            let log_rest = S::sum(sum).ln();
             let is_ignored = target == IGNORED;
             let scale = if is_ignored { 0.0 } else { self.scale };
             let at_target = if is_ignored {
@@ -202,7 +202,8 @@ impl Rows<'_> {
             for at in (0..self.vocabulary).step_by(LANES) {
                 let count = self.vocabulary - at;
                 let x = load_some::<S>(z.add(at), count);
-                let p = math::exp::<S>(S::sub(x, S::splat(log_sum)));
+                let above = S::sub(x, S::splat(largest));
+                let p = math::exp::<S>(S::sub(above, S::splat(log_rest)));
                 let slope = self.slope::<S>(x);
                 // Products with subnormal numbers take a hundred cycles each, and change no sum.
                 let p = S::mul(p, S::splat(scale));
@@ -217,7 +218,7 @@ impl Rows<'_> {
                 1.0 - t * t
             });
             *z.add(target as usize) -= scale * slope;
-            log_sum - at_target
+            log_rest + (largest - at_target)
         }
     }
 

@@ -11,7 +11,7 @@
 //! # Shape
 //! `hidden` and its gradient `(tokens, width)`; `weights` and theirs `(vocabulary, width)`; `targets` `(tokens)`.
 
-use super::{Shape, flops_per_logit, indices, log_sum_exp, logits, read_bytes};
+use super::{Shape, flops_per_logit, indices, largest_and_rest, logits, read_bytes};
 use crate::cost::{f32_bytes, product};
 use crate::{Cost, Dtype, matmul};
 
@@ -52,11 +52,11 @@ pub fn reference(
             row.fill(0.0);
             continue;
         };
-        let log_sum = log_sum_exp(row);
+        let (largest, log_rest) = largest_and_rest(row);
         for (i, z) in row.iter_mut().enumerate() {
             let wanted = if i == target { 1.0 } else { 0.0 };
             let slope = softcap.map_or(1.0, |cap| 1.0 - (*z / f64::from(cap)).powi(2));
-            *z = ((*z - log_sum).exp() - wanted) / counted * slope;
+            *z = ((*z - largest - log_rest).exp() - wanted) / counted * slope;
         }
     }
     let head = matmul::Shape {

@@ -17,7 +17,7 @@ use crate::{
     history::HistoryError,
     record::Record,
     track::Track,
-    trial::{self, Arm, Loss, Measured, What, Workshop, WorkshopError},
+    trial::{self, Arm, Loss, Measured, Splits, What, Workshop, WorkshopError},
 };
 
 /// Failures in a row of one measurement of the champion before the engine ends.
@@ -87,10 +87,20 @@ impl Task {
         }
     }
 
+    /// A screen looks at no hidden data: that costs time, and what is never asked tells nothing.
+    fn splits(&self) -> Splits {
+        match self.what {
+            What::Screen { .. } => Splits::Public,
+            What::Champion { .. } | What::Same { .. } | What::Race { .. } => Splits::Both,
+        }
+    }
+
     fn take(&self, champion: &ObjectId, workshop: &mut Workshop<'_>) -> Taken {
         match workshop.track.kind() {
             Kind::Timing => workshop.block(champion, &self.commit, &self.label),
-            Kind::Score | Kind::Cases => workshop.alone(&self.commit, self.arm(), &self.label),
+            Kind::Score | Kind::Cases => {
+                workshop.alone(&self.commit, self.arm(), self.splits(), &self.label)
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     history::LeftOut,
     record::Record,
     tree,
-    trial::{Arm, Workshop, WorkshopError},
+    trial::{Arm, Splits, Workshop, WorkshopError},
 };
 
 /// A change that was left out.
@@ -153,12 +153,12 @@ fn difference(
     let with = match of_champion {
         Some(known) => *known,
         None => {
-            let (reading, _) = workshop.alone(champion, Arm::Champion, label)?;
+            let (reading, _) = workshop.alone(champion, Arm::Champion, Splits::Both, label)?;
             let with = reading.and_then(|reading| cost(better, &reading));
             *of_champion.insert(with.unwrap_or(f64::NAN))
         }
     };
-    let (reading, _) = workshop.alone(without, Arm::Candidate, label)?;
+    let (reading, _) = workshop.alone(without, Arm::Candidate, Splits::Both, label)?;
     Ok(reading
         .and_then(|reading| cost(better, &reading))
         .map(|without| without - with))
@@ -167,7 +167,7 @@ fn difference(
 /// A reading on a scale where less is better.
 fn cost(better: Better, reading: &Reading) -> Option<f64> {
     match reading {
-        Reading::Score { hidden, .. } => Some(better.cost(*hidden)),
+        Reading::Score { hidden, .. } => hidden.map(|hidden| better.cost(hidden)),
         Reading::Cases { hidden, .. } => {
             let mean = hidden.iter().sum::<f64>() / hidden.len().max(1) as f64;
             Some(better.cost(mean))

@@ -60,6 +60,9 @@ pub struct Artefact {
     /// Sealed files that are absent while building, so that nothing learned from them ends up in a binary.
     #[serde(default)]
     pub data: Vec<String>,
+    /// Sealed files that a build needs and a run does not: compilers, libraries. They need not be tracked by git.
+    #[serde(default)]
+    pub tools: Vec<String>,
     /// Sealed files that only the judge sees. They need not be tracked by git.
     #[serde(default)]
     pub hidden: Vec<String>,

@@ -1,6 +1,6 @@
 //! Which path of a track is what.
 //!
-//! A path that several globs name is the strictest of them: hidden, then data, then sealed, then mutable. So `mutable = ["**"]` with a
+//! A path that several globs name is the strictest of them: hidden, then data, then tools, then sealed, then mutable. So `mutable = ["**"]` with a
 //! sealed judge leaves the judge sealed. Some files are never mutable, whatever a glob says: the track itself, its program, git's
 //! own settings, all of which change how the others are read, and the folder in which a proposer is told things.
 
@@ -19,6 +19,8 @@ pub enum Part {
     Fixed,
     /// Hashed when the track was sealed.
     Sealed,
+    /// Sealed, and absent from a run.
+    Tools,
     /// Sealed, and absent while building.
     Data,
     /// Sealed, and never shown to a candidate.
@@ -31,6 +33,7 @@ impl fmt::Display for Part {
             Self::Mutable => "mutable",
             Self::Fixed => "not among the mutable files",
             Self::Sealed => "sealed",
+            Self::Tools => "sealed tools",
             Self::Data => "sealed data",
             Self::Hidden => "hidden",
         })
@@ -42,6 +45,7 @@ impl fmt::Display for Part {
 pub struct Globs {
     mutable: GlobSet,
     sealed: GlobSet,
+    tools: GlobSet,
     data: GlobSet,
     hidden: GlobSet,
 }
@@ -61,6 +65,7 @@ impl Globs {
         Ok(Self {
             mutable: set("artefact.mutable", &artefact.mutable)?,
             sealed: set("artefact.sealed", &always)?,
+            tools: set("artefact.tools", &artefact.tools)?,
             data: set("artefact.data", &artefact.data)?,
             hidden: set("artefact.hidden", &artefact.hidden)?,
         })
@@ -73,6 +78,8 @@ impl Globs {
             Part::Hidden
         } else if self.data.is_match(path) {
             Part::Data
+        } else if self.tools.is_match(path) {
+            Part::Tools
         } else if self.sealed.is_match(path) {
             Part::Sealed
         } else if self.mutable.is_match(path) && !is_nobodys(path) {

@@ -16,7 +16,7 @@ use crate::{
     disk,
     git::ObjectId,
     seal,
-    track::file,
+    track::{Part, file},
     tree::{self, Laid, Purpose},
 };
 
@@ -184,7 +184,8 @@ impl Workshop<'_> {
             .map_err(Trouble::Loss)?
         {
             let to = folder.join(&path);
-            let asked = step.output.is_empty() || wanted.is_match(&path);
+            let is_made = self.track.globs.part(&path) != Part::Tools;
+            let asked = is_made && (step.output.is_empty() || wanted.is_match(&path));
             // Nor through a link of the repository: what it names lies outside.
             if !asked || fs::symlink_metadata(&to).is_ok() || !disk::is_within(folder, &path) {
                 continue;

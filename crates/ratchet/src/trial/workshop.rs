@@ -36,6 +36,15 @@ pub enum Arm {
     Candidate,
 }
 
+/// On what data a commit is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Splits {
+    /// What proposers may see, rounded.
+    Public,
+    /// And the hidden one, where the track has it.
+    Both,
+}
+
 /// Builds, runs and judges.
 pub struct Workshop<'a> {
     /// The track.
@@ -135,7 +144,7 @@ impl<'a> Workshop<'a> {
         }
     }
 
-    /// One reading of a commit by itself: a score, or cases.
+    /// One reading of a commit by itself: a score, or cases, of the given splits.
     ///
     /// # Errors
     /// [`WorkshopError`]. A loss is a result: `None` as the reading.
@@ -143,10 +152,11 @@ impl<'a> Workshop<'a> {
         &mut self,
         commit: &ObjectId,
         arm: Arm,
+        splits: Splits,
         label: &str,
     ) -> Result<(Option<Reading>, Measured), WorkshopError> {
         let mut taking = Taking::start(label, self.key);
-        let outcome = self.judged_alone(commit, arm, &mut taking);
+        let outcome = self.judged_alone(commit, arm, splits, &mut taking);
         let reading = settle(outcome, &mut taking)?;
         Ok((reading, taking.stop()))
     }
@@ -178,26 +188,31 @@ impl<'a> Workshop<'a> {
         &mut self,
         commit: &ObjectId,
         arm: Arm,
+        splits: Splits,
         taking: &mut Taking,
     ) -> Result<Reading, Trouble> {
         let artefact = self.artefact(commit, arm, taking)?;
-        let splits: &[&str] = if self.track.file.judge.splits {
-            &["public", "hidden"]
-        } else {
-            &["public"]
+        let (public, _) = self.judge(&artefact, None, arm, "public", taking)?;
+        let hidden = match (splits, self.track.file.judge.splits) {
+            (Splits::Public, _) => None,
+            // One split is both.
+            (Splits::Both, false) => Some(public.clone()),
+            (Splits::Both, true) => Some(self.judge(&artefact, None, arm, "hidden", taking)?.0),
         };
-        let mut verdicts = Vec::new();
-        for split in splits {
-            let (verdict, _) = self.judge(&artefact, None, arm, split, taking)?;
-            verdicts.push(verdict);
-        }
-        let hidden = verdicts.pop();
-        let public = verdicts.pop().or_else(|| hidden.clone());
         match (public, hidden) {
-            (Some(Verdict::Value(public)), Some(Verdict::Value(hidden))) => {
+            (Verdict::Value(public), None) => {
+                let hidden = None;
                 Ok(Reading::Score { public, hidden })
             }
-            (Some(Verdict::Cases(public)), Some(Verdict::Cases(hidden))) => {
+            (Verdict::Value(public), Some(Verdict::Value(hidden))) => {
+                let hidden = Some(hidden);
+                Ok(Reading::Score { public, hidden })
+            }
+            (Verdict::Cases(public), None) => {
+                let hidden = Vec::new();
+                Ok(Reading::Cases { public, hidden })
+            }
+            (Verdict::Cases(public), Some(Verdict::Cases(hidden))) => {
                 Ok(Reading::Cases { public, hidden })
             }
             _ => Err(Trouble::Judge(JudgeError::Silent)),

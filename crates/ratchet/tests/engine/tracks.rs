@@ -397,3 +397,59 @@ fn of_a_group_that_was_merged_it_is_told_who_does_nothing() {
     );
     place.reader().unwrap().verify().unwrap();
 }
+
+#[test]
+fn tools_are_there_while_building_and_not_in_a_run() {
+    let track = score_track("[build]\ncommand = [\"sh\", \"build.sh\"]\noutput = [\"program\"]\n[run]\ncommand = [\"sh\", \"program\"]\noutput = [\"value\"]")
+        .replace("\"value\", \"notes/**\"", "\"build.sh\"")
+        .replace("sealed = [\"judge.sh\"]", "sealed = [\"judge.sh\"]\ntools = [\"lib/**\"]");
+    // The run finds no library, and what a build does to its copy of one is nobody else's affair.
+    let build =
+        "{ echo test ! -e lib '||' exit 3; cat lib/part; } > program; echo worse > lib/part";
+    let world = World::new(&[
+        ("track.toml", &track),
+        ("judge.sh", JUDGE),
+        ("build.sh", build),
+        ("lib/part", "echo 10 > value\n"),
+    ]);
+    assert!(world.run(0).champion_runs.len() >= 2);
+    // They are sealed as every other sealed file is.
+    std::fs::write(world.root.join("lib/part"), "echo 11 > value\n").unwrap();
+    let changed = world.try_run(0).unwrap_err().to_string();
+    assert!(changed.contains("lib/part has other contents"), "{changed}");
+}
+
+#[test]
+fn only_races_look_at_the_hidden_split() {
+    let track = score_track("").replace("kind = \"score\"", "kind = \"score\"\nsplits = true");
+    let world = World::new(&[
+        ("track.toml", &track),
+        ("judge.sh", JUDGE),
+        ("value", "10\n"),
+    ]);
+    let splits = |history: &ratchet::History| {
+        let screen = history.experiments.values().next_back().unwrap();
+        let figures = &screen.screen.as_ref().unwrap().figures;
+        let judged = figures.judged.iter();
+        judged.map(|one| one.split.clone()).collect::<Vec<_>>()
+    };
+    world.propose(&[("value", Some("9\n"))], "worse").unwrap();
+    let history = world.run(1);
+    assert_eq!(splits(&history), ["public"]);
+    let (_, champion, figures) = &history.champion_runs[0];
+    assert_eq!(figures.judged.len(), 2);
+    assert!(matches!(
+        champion,
+        gate::Reading::Score {
+            hidden: Some(_),
+            ..
+        }
+    ));
+    world.propose(&[("value", Some("25\n"))], "better").unwrap();
+    let history = world.run(1);
+    assert_eq!(splits(&history), ["public"]);
+    assert_eq!(count(&history, Standing::Merged), 1);
+    let race = history.races.values().next().unwrap();
+    let (_, figures) = &race.readings[0];
+    assert_eq!(figures.judged.len(), 2);
+}

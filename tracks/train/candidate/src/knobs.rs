@@ -30,6 +30,8 @@ pub struct Knobs {
     /// 0 for none.
     pub soft_cap: f32,
 
+    /// Pairs of bytes or tokens that are joined into further tokens; 0 for bytes alone.
+    pub merges: usize,
     pub sequences: usize,
     pub positions: usize,
     pub arithmetic: train::trainer::Arithmetic,
@@ -54,7 +56,8 @@ impl Knobs {
         Ok(toml::from_str(&text).map_err(|error| format!("{path}: {error}"))?)
     }
 
-    pub fn model(&self) -> Result<Configuration, Box<dyn Error>> {
+    /// With so many tokens.
+    pub fn model(&self, vocabulary: usize) -> Result<Configuration, Box<dyn Error>> {
         let mixers = self.mixers.split_whitespace().map(|word| match word {
             "full" => Ok(Mixer::Full),
             "window" => Ok(Mixer::Window),
@@ -65,6 +68,7 @@ impl Knobs {
         });
         let heads = (self.width / self.head_dim.max(1)).max(1);
         Ok(Configuration {
+            vocabulary,
             layers: self.layers,
             width: self.width,
             mixers: mixers.collect::<Result<_, _>>()?,

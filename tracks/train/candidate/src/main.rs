@@ -1,4 +1,4 @@
-//! A training program: a byte model from windows of a text, as good as a budget allows, left in `model.safetensors`.
+//! A training program: a small language model from windows of a text, as good as a budget allows, left in `model.safetensors`.
 //!
 //! `program.md` says what it may do. It asks for text on standard output (`train::feed`), writes its loss on the way to `curve.jsonl`, and says
 //! what it has to say on standard error. `program --smoke` makes one step on made-up text, so that what cannot work costs no run.
@@ -12,13 +12,16 @@ use std::{
 };
 
 use train::{
-    Batch, Graph, Into, Machine, Precision, Program, Tokenizer, Weights, feed::Feed, model_file,
-    optimiser::Optimiser, trainer::Arithmetic,
+    Batch, Graph, Into, Machine, Precision, Program, Weights, model_file, optimiser::Optimiser,
+    trainer::Arithmetic,
 };
 
 mod knobs;
+mod pairs;
+mod text;
 
 use knobs::Knobs;
+use text::{Rows, Text};
 
 /// Of the budget of time, to begin, write the model and end; and of a longer one this part, for a machine that is not always as fast.
 const RESERVE: Duration = Duration::from_millis(500);
@@ -29,12 +32,14 @@ const SMOOTH: f64 = 0.03;
 const POINTS: f64 = 20.0;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let started = Instant::now();
     let knobs = Knobs::read("candidate/knobs.toml")?;
-    let mut training = Training::new(&knobs)?;
     if std::env::args().nth(1).as_deref() == Some("--smoke") {
-        return training.smoke();
+        return Training::new(&knobs, 256 + knobs.merges, started)?.smoke();
     }
-    training.run()?;
+    let mut text = Text::new(knobs.merges)?;
+    let mut training = Training::new(&knobs, text.tokenizer().vocabulary(), started)?;
+    training.run(&mut text)?;
     let Training {
         model,
         graph,
@@ -45,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = Path::new("model.safetensors");
     let result = average.as_ref().unwrap_or(weights);
     let both = (graph.parameters(), result);
-    model_file::write(path, model, knobs.positions, &Tokenizer::Bytes, both)?;
+    model_file::write(path, model, knobs.positions, text.tokenizer(), both)?;
     Ok(())
 }
 
@@ -64,9 +69,8 @@ struct Training<'a> {
 }
 
 impl<'a> Training<'a> {
-    fn new(knobs: &'a Knobs) -> Result<Self, Box<dyn Error>> {
-        let started = Instant::now();
-        let model = knobs.model()?;
+    fn new(knobs: &'a Knobs, vocabulary: usize, started: Instant) -> Result<Self, Box<dyn Error>> {
+        let model = knobs.model(vocabulary)?;
         let graph = model.graph(Batch {
             sequences: knobs.sequences,
             positions: knobs.positions,
@@ -94,11 +98,10 @@ impl<'a> Training<'a> {
     }
 
     /// Steps until the time or the text is used up.
-    fn run(&mut self) -> Result<(), Box<dyn Error>> {
+    fn run(&mut self, text: &mut Text) -> Result<(), Box<dyn Error>> {
         let seconds: f64 = std::env::var("SPRAG_SECONDS")?.parse()?;
         let most = seconds * (1.0 - RESERVED_PART) - RESERVE.as_secs_f64();
-        let (count, bytes) = (self.knobs.sequences, self.knobs.positions + 1);
-        let mut feed = Feed::of_process();
+        let (count, positions) = (self.knobs.sequences, self.knobs.positions);
         let mut curve = File::create("curve.jsonl")?;
         let (mut all, mut points, mut smooth) = (None, 0.0, None);
         let mut before = 0.0;
@@ -108,15 +111,15 @@ impl<'a> Training<'a> {
             if began + 1.5 * longest >= most {
                 break;
             }
-            let text = feed.windows(count, bytes)?;
-            if text.len() < count * bytes {
+            // Of the text before this step and of the time, whatever is used up sooner.
+            let before_step = text.left();
+            let Some(rows) = text.rows(count, positions)? else {
                 break;
-            }
-            // Of the text before this answer and of the time, whatever is used up sooner.
-            let left = feed.left() + text.len() as u64;
+            };
+            let left = before_step.min(text.left() + rows.bytes as u64);
             let spent = 1.0 - left as f64 / *all.get_or_insert(left) as f64;
             let done = spent.max(began / most).min(1.0);
-            let loss = self.step(&text, done)?;
+            let loss = self.step(&rows, done)?;
             steps += 1;
             longest = longest.max(self.started.elapsed().as_secs_f64() - began);
             // Over the same part of the budget, however many steps that has.
@@ -141,18 +144,10 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// One step on windows one behind the other; their loss in bits a byte.
-    fn step(&mut self, text: &[u8], done: f64) -> Result<f64, Box<dyn Error>> {
-        let window = self.knobs.positions + 1;
-        let token = |&byte: &u8| u32::from(byte);
-        let all = text.chunks_exact(window);
-        let tokens: Vec<u32> = all
-            .clone()
-            .flat_map(|w| w[..window - 1].iter().map(token))
-            .collect();
-        let targets: Vec<u32> = all.flat_map(|w| w[1..].iter().map(token)).collect();
+    /// One step; its loss in bits a byte.
+    fn step(&mut self, rows: &Rows, done: f64) -> Result<f64, Box<dyn Error>> {
         let gradients = (&mut self.gradients, Into::Set);
-        let batch = (&tokens[..], &targets[..]);
+        let batch = (&rows.tokens[..], &rows.targets[..]);
         let nats = self
             .program
             .gradients(&self.machine, &self.weights, batch, 1.0, gradients);
@@ -168,12 +163,18 @@ impl<'a> Training<'a> {
                 *average = keep * *average + (1.0 - keep) * weight;
             }
         }
-        Ok(nats / std::f64::consts::LN_2)
+        let tokens_per_byte = rows.targets.len() as f64 / rows.bytes.max(1) as f64;
+        Ok(nats * tokens_per_byte / std::f64::consts::LN_2)
     }
 
     fn smoke(&mut self) -> Result<(), Box<dyn Error>> {
-        let bytes = self.knobs.sequences * (self.knobs.positions + 1);
-        let text: Vec<u8> = (0..bytes).map(|i| (i * i % 251) as u8).collect();
-        self.step(&text, 0.5).map(|_| ())
+        let count = self.knobs.sequences * self.knobs.positions;
+        let token = |i: usize| (i * i % self.model.vocabulary) as u32;
+        let rows = Rows {
+            tokens: (0..count).map(token).collect(),
+            targets: (1..=count).map(token).collect(),
+            bytes: count,
+        };
+        self.step(&rows, 0.5).map(|_| ())
     }
 }

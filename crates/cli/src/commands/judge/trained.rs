@@ -70,7 +70,7 @@ const MODEL: &str = "model.safetensors";
 pub fn model(asked: &Model) -> Result<Value, Failure> {
     let told = sealed::told()?;
     let text = asked.texts.text(&told)?;
-    let sample = asked.texts.sample(&text, &told);
+    let sample = asked.texts.sample(&text, &told)?;
     let path = told.artefact.join(MODEL);
     if !path.exists() && !asked.command.is_empty() {
         let window = asked.texts.window as usize;
@@ -104,7 +104,7 @@ pub fn model(asked: &Model) -> Result<Value, Failure> {
 pub fn plain_model(asked: &PlainModel) -> Result<Value, Failure> {
     let told = sealed::told()?;
     let text = asked.texts.text(&told)?;
-    let sample = asked.texts.sample(&text, &told);
+    let sample = asked.texts.sample(&text, &told)?;
     let path = told.artefact.join(MODEL);
     let window = asked.texts.window as usize;
     if !path.exists() && !asked.command.is_empty() {
@@ -159,9 +159,17 @@ impl Texts {
         }
     }
 
-    /// The stretch that two judges must agree about.
-    fn sample<'a>(&self, text: &'a [u8], told: &Told) -> &'a [u8] {
-        judge::model::sample(text, self.sample as usize, told.seed)
+    /// The stretch that two judges must agree about. That there is something to foretell in it is the track's affair, not the candidate's.
+    fn sample<'a>(&self, text: &'a [u8], told: &Told) -> Result<&'a [u8], Failure> {
+        let sample = judge::model::sample(text, self.sample as usize, told.seed);
+        if sample.iter().all(|&byte| byte == 0) {
+            let why = format!(
+                "the text: expected documents with byte 0 between them, came {} bytes of nothing else",
+                sample.len()
+            );
+            return Err(Failure::Judge(why));
+        }
+        Ok(sample)
     }
 }
 

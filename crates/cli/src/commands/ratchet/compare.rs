@@ -6,9 +6,7 @@ use clap::Args;
 use gate::{Decision, Reading};
 use ratchet::{
     History, Place, PlaceError,
-    history::Race,
     track::{Budget, ProposerKind},
-    trial::Measured,
 };
 use serde::Serialize;
 
@@ -68,10 +66,10 @@ struct Row {
     merges: usize,
     /// Abbreviated.
     champion: Option<String>,
-    /// The champion's mean on public data: of the runs of the race that it won, or the first champion's own.
+    /// The champion's mean on public data, of runs after the race that it won: those of the race are good by luck too.
     value: Option<f64>,
     runs: usize,
-    /// The best of all first readings: not proven to be better than the champion.
+    /// The best first reading of this epoch: not proven to be better than the champion.
     best_seen: Option<f64>,
     /// Units that the champion's runs were given, on average.
     units: Option<u64>,
@@ -159,28 +157,25 @@ fn row(place: &Place) -> Result<Row, Failure> {
     });
     let substrates = place.reader()?.substrates().map_err(PlaceError::from)?;
     let machine = substrates.last().map(|one| &one.fingerprint);
-    let merged: Vec<&Race> = history
-        .races
-        .values()
-        .filter(|race| matches!(race.end, Some(Decision::RaceWon { .. })))
-        .collect();
-    let figures = of_champion(&history, merged.last().copied());
+    let races = history.races.values();
+    let merges = races.filter(|race| matches!(race.end, Some(Decision::RaceWon { .. })));
+    let figures = history.champion_runs.iter();
+    let figures = figures.skip(history.champion_runs_before);
     let values: Vec<f64> = figures
-        .iter()
-        .filter_map(|(reading, _)| value(reading))
+        .clone()
+        .filter_map(|(_, reading, _)| value(reading))
         .collect();
-    let runs = figures.iter().flat_map(|(_, measured)| &measured.runs);
+    let runs = figures.clone().flat_map(|(_, _, measured)| &measured.runs);
     let units: Vec<u64> = runs.filter_map(|run| run.units).collect();
     let parameters = figures
-        .iter()
-        .flat_map(|(_, measured)| &measured.judged)
+        .flat_map(|(_, _, measured)| &measured.judged)
         .find_map(|judged| judged.result.get("parameters")?.as_u64());
     Ok(Row {
         track: place.track.name().to_owned(),
         budget,
         machine: machine.map_or_else(String::new, machine_words),
         experiments: history.experiments.len(),
-        merges: merged.len(),
+        merges: merges.count(),
         champion: history
             .champion
             .as_ref()
@@ -192,25 +187,6 @@ fn row(place: &Place) -> Result<Row, Failure> {
         parameters,
         knobs: knobs(place, &history)?,
     })
-}
-
-/// Readings of the champion: of the race that it won, else of the first champion's runs.
-fn of_champion<'a>(
-    history: &'a History,
-    won: Option<&'a Race>,
-) -> Vec<(&'a Reading, &'a Measured)> {
-    match won {
-        Some(race) => {
-            let all = race.readings.iter();
-            all.filter_map(|(reading, measured)| Some((reading.as_ref()?, measured)))
-                .collect()
-        }
-        None => {
-            let all = history.champion_runs.iter();
-            all.map(|(_, reading, measured)| (reading, measured))
-                .collect()
-        }
-    }
 }
 
 fn value(reading: &Reading) -> Option<f64> {
@@ -226,9 +202,10 @@ fn mean(values: &[f64]) -> Option<f64> {
 }
 
 fn best_seen(place: &Place, history: &History) -> Option<f64> {
-    let screens = history
-        .experiments
-        .values()
+    let epoch = history.seal.as_ref().map_or(0, |seal| seal.epoch);
+    let experiments = history.experiments.values();
+    let screens = experiments
+        .filter(|one| one.epoch == epoch)
         .filter_map(|one| one.screen.as_ref());
     let values = screens.filter_map(|screen| value(screen.reading.as_ref()?));
     match place.track.file.judge.better {

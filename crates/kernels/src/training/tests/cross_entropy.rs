@@ -126,3 +126,56 @@ fn nothing_that_counts_leaves_no_gradient() {
     assert_eq!(losses, [0.0; 3]);
     assert_eq!((d_hidden, d_weights), ([0.0; 15], [0.0; 35]));
 }
+
+/// A program must not foretell everything by logits beside which a logarithm is lost.
+#[test]
+fn the_logarithm_is_not_lost_beside_large_logits() {
+    // Two logits are the largest, so that the target's probability is a half.
+    let (hidden, targets) = ([1.0e20], [1]);
+    let weights = [0.0, 1.0, 1.0, -1.0];
+    let prediction = Prediction {
+        hidden: &hidden,
+        weights: &weights,
+        targets: &targets,
+        soft_cap: None,
+        precision: Precision::F32,
+    };
+    let shape = Shape {
+        tokens: 1,
+        width: 1,
+        vocabulary: 4,
+        softcap: None,
+    };
+    let want = std::f64::consts::LN_2;
+    let loss = reference(&shape, &hidden, &weights, &[Some(1)]);
+    assert_near_value(loss.mean.unwrap_or(0.0), want);
+    let gradients = backward::reference(&shape, &hidden, &weights, &[Some(1)]);
+    let [losses, d_weights] = everywhere(
+        |_| 0,
+        |machine| {
+            let (mut logits, mut losses) = ([f32::NAN; 4], vec![f32::NAN]);
+            let (mut d_hidden, mut d_weights) = ([f32::NAN; 1], vec![f32::NAN; 4]);
+            let gradients = Gradients {
+                hidden: (&mut d_hidden, Into::Set),
+                weights: (&mut d_weights, Into::Set),
+            };
+            let gradients = Some(gradients);
+            cross_entropy(
+                machine,
+                &prediction,
+                1.0,
+                &mut logits,
+                &mut losses,
+                gradients,
+            );
+            [losses, d_weights]
+        },
+    );
+    assert_near_value(losses[0].into(), want);
+    let into = Into::Set;
+    assert_near("dweights", into, &d_weights, &gradients.weights, TOLERANCE);
+}
+
+fn assert_near_value(got: f64, want: f64) {
+    assert!((got - want).abs() <= 1e-6, "{got} is not {want}");
+}

@@ -105,7 +105,7 @@ fn value(reading: &Reading) -> f64 {
 
 fn hidden(reading: &Reading) -> f64 {
     match reading {
-        Reading::Score { hidden, .. } => *hidden,
+        Reading::Score { hidden, .. } => hidden.unwrap_or(f64::NAN),
         Reading::Cases { hidden, .. } => hidden.iter().sum::<f64>() / hidden.len().max(1) as f64,
         block => value(block),
     }

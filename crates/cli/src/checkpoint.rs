@@ -1,13 +1,14 @@
-//! Checkpoints (a folder with `config.json` and safetensors) wherever a command takes a model.
+//! Checkpoints wherever a command takes a model: a folder with `config.json` and safetensors, or a model that Sprag has trained.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
-use formats::gguf::Gguf;
+use formats::gguf::{Fallback, Gguf, Quantisation};
 use formats::safetensors::Checkpoint;
 use kernels::RuntimeProfile;
-use models::checkpoint::{self, Fallback, Opened, Quantisation};
+use models::checkpoint::{self, Opened};
+use train::{export::Exported, model_file::ModelFile};
 
 use crate::{arguments::EngineArguments, failure::Failure, terminal::complain};
 
@@ -32,6 +33,26 @@ pub fn is_meant_by(path: &Path) -> bool {
     Checkpoint::is_meant_by(path)
 }
 
+/// Reads a checkpoint as a GGUF file, its matrices in the format that was asked for.
+///
+/// # Errors
+/// The files can't be used.
+pub fn read(
+    path: &Path,
+    quantize: Option<Quantisation>,
+    threads: usize,
+) -> Result<Opened, Failure> {
+    if !ModelFile::is_at(path) {
+        return Ok(checkpoint::open(path, quantize, threads)?);
+    }
+    let file = ModelFile::open(path)?;
+    let folder = path.canonicalize().ok();
+    let folder = folder.as_deref().and_then(Path::parent);
+    let name = folder.and_then(Path::file_name).unwrap_or_default();
+    let Exported { gguf, fallbacks } = file.gguf(path, &name.to_string_lossy(), quantize)?;
+    Ok(Opened { gguf, fallbacks })
+}
+
 /// Opens a model for the engine, of either kind.
 ///
 /// # Errors
@@ -46,7 +67,7 @@ pub fn open_for(path: &Path, engine: &EngineArguments) -> Result<Arc<Gguf>, Fail
 /// As [`open_for`].
 pub fn open(path: &Path, weights: WeightArguments, threads: usize) -> Result<Arc<Gguf>, Failure> {
     if is_meant_by(path) {
-        let Opened { gguf, fallbacks } = checkpoint::open(path, weights.quantize, threads)?;
+        let Opened { gguf, fallbacks } = read(path, weights.quantize, threads)?;
         for fallback in &fallbacks {
             complain(&format!("note: {}", told(fallback)));
         }

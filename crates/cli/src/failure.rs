@@ -144,6 +144,8 @@ pub enum Failure {
     Shards(#[from] corpus::ShardsError),
     #[error(transparent)]
     Export(#[from] train::export::ExportError),
+    #[error(transparent)]
+    Trained(#[from] train::model_file::ModelFileError),
     #[error("interrupted")]
     Interrupted,
 }
@@ -217,7 +219,7 @@ impl Failure {
             Self::Shards(corpus::ShardsError::Exists { .. }) => Exit::Usage,
             Self::Shards(_) => Exit::BadFile,
             Self::Export(export::ExportError::Write(error)) => convert_exit(error),
-            Self::Export(_) => Exit::Internal,
+            Self::Export(export::ExportError::NoPlace(_)) | Self::Trained(_) => Exit::BadFile,
             Self::Interrupted => Exit::Interrupted,
         }
     }

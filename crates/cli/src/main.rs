@@ -9,6 +9,7 @@
 
 mod addresses;
 mod arguments;
+mod built_in;
 mod checkpoint;
 mod commands;
 mod exchange;

@@ -21,7 +21,7 @@ pub enum Reading {
         /// On the split whose (rounded) score the proposer sees.
         #[serde(with = "number")]
         public: f64,
-        /// On the split that only races look at; a screen may do without.
+        /// On the split that verdicts of races are about; a screen may do without.
         #[serde(
             with = "number::option",
             default,
@@ -40,7 +40,7 @@ pub enum Reading {
         /// On the public cases.
         #[serde(with = "number::list")]
         public: Vec<f64>,
-        /// On the hidden cases; a screen may do without.
+        /// On the hidden cases; of a screen there may be none.
         #[serde(with = "number::list")]
         hidden: Vec<f64>,
     },
@@ -57,7 +57,7 @@ impl Reading {
         }
     }
 
-    /// Whether it has all that a race or the champion's record needs.
+    /// Whether it is of both splits, as a race and the champion's record need it; how many cases there are is checked elsewhere.
     pub(crate) fn is_whole(&self) -> bool {
         !matches!(self, Self::Score { hidden: None, .. })
     }

@@ -2,7 +2,7 @@
 //!
 //! 1. `config.json` becomes metadata ([`config`]), the tokenizer's files become more of it (the crate `text`).
 //! 2. Every tensor that the GGUF convention asks for gets a recipe over the checkpoint's tensors ([`plan`], [`recipe`]) and
-//!    a number format ([`quantisation`]).
+//!    a number format ([`formats::gguf::Formats`]).
 //! 3. Both together are a derived [`Gguf`]. The loader runs it, `inspect` shows it, `convert` saves it: one way in for every
 //!    model. Tensors are made one by one when they are asked for, on several threads.
 //!
@@ -12,35 +12,17 @@ mod config;
 mod error;
 mod family;
 mod plan;
-mod quantisation;
 mod recipe;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use formats::gguf::{Gguf, Value};
+use formats::gguf::{Fallback, Gguf, Quantisation, Value};
 use formats::json::Document;
 use formats::safetensors::Checkpoint;
-use ops::Dtype;
 
 use config::Dimensions;
 pub use error::{CheckpointError, MakeError};
-pub use quantisation::Quantisation;
-
-/// A format that could not be used because of a row's length.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fallback {
-    /// The format that the tensors should have had.
-    pub wanted: Dtype,
-    /// The format that they have instead.
-    pub used: Dtype,
-    /// How many tensors.
-    pub tensors: usize,
-    /// The name of the first.
-    pub first: String,
-    /// Its weights in a row.
-    pub row_len: usize,
-}
 
 /// A checkpoint, understood.
 #[derive(Debug)]
@@ -66,16 +48,7 @@ pub fn open(
     let dimensions = Dimensions::read(checkpoint.folder())?;
     let plan = plan::plan(&checkpoint, &dimensions, quantisation)?;
     let mut metadata = dimensions.metadata(&name(&checkpoint), plan.vocabulary);
-    let file_type = Value::U32(quantisation::file_type(plan.mostly));
-    metadata.push(("general.file_type".to_owned(), file_type));
-    if plan
-        .specs
-        .iter()
-        .any(|spec| quantisation::is_blocked(spec.dtype))
-    {
-        // The second version of the block formats, which every reader since 2023 expects.
-        metadata.push(("general.quantization_version".to_owned(), Value::U32(2)));
-    }
+    metadata.extend(plan.formats);
     metadata.extend(text::tokenizer_metadata(
         checkpoint.folder(),
         plan.vocabulary,

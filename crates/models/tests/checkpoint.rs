@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use formats::gguf::{Gguf, Text, Value};
+use formats::gguf::{Gguf, Quantisation, Text, Value};
 use kernels::RuntimeProfile;
-use models::checkpoint::{Opened, Quantisation, open};
+use models::checkpoint::{Opened, open};
 use models::{Model, Placement};
 
 fn fixtures() -> PathBuf {

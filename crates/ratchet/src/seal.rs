@@ -145,6 +145,7 @@ pub fn seal(track: &Track, root: &Path, folder: &Path, epoch: u64) -> Result<Sea
     let artefact = &track.file.artefact;
     for (field, globs) in [
         ("sealed", &artefact.sealed),
+        ("tools", &artefact.tools),
         ("data", &artefact.data),
         ("hidden", &artefact.hidden),
     ] {

@@ -305,9 +305,13 @@ pub fn lay(
                     let digest = Digest::of_file(&to).map_err(io_error(&to))?;
                     laid.untouchable.insert(path, digest);
                 }
-                // Nobody takes anything of what a build made of its copy.
                 Part::Tools if purpose != Purpose::Run => {
                     disk::copy(&from, &to).map_err(io_error(&from))?;
+                    // Nobody takes anything of what a build made of its copy; a proposer that changed one meant something by it.
+                    if purpose == Purpose::Propose {
+                        let digest = Digest::of_file(&to).map_err(io_error(&to))?;
+                        laid.untouchable.insert(path, digest);
+                    }
                 }
                 Part::Data if purpose != Purpose::Build => {
                     above(&to)

@@ -8,8 +8,7 @@ mod tensors;
 use std::path::Path;
 
 use corpus::Tokenizer;
-use formats::gguf::{Array, TensorData, TensorType, Value, WriteError};
-use ops::Dtype;
+use formats::gguf::{Array, Fallback, Formats, Gguf, Quantisation, TensorSpec, Value, WriteError};
 
 use crate::{
     graph::Declared,
@@ -102,34 +101,74 @@ pub fn architecture(configuration: &Configuration) -> Result<Architecture, &'sta
     }
 }
 
+/// What is exported.
+#[derive(Clone, Copy)]
+pub struct Trained<'a> {
+    /// Of the file.
+    pub name: &'a str,
+    /// What the weights are of.
+    pub configuration: &'a Configuration,
+    /// Tokens that it was trained on at one time.
+    pub context: usize,
+    /// How text becomes tokens.
+    pub tokenizer: &'a Tokenizer,
+    /// Its parameters.
+    pub declared: &'a [Declared],
+    /// And what they are.
+    pub weights: &'a Weights,
+}
+
+/// A model as a GGUF file.
+#[derive(Debug)]
+pub struct Exported {
+    /// The file, whose tensors are made when they are read; it holds the weights in f32 as long as it lives.
+    pub gguf: Gguf,
+    /// Formats that did not fit.
+    pub fallbacks: Vec<Fallback>,
+}
+
+/// The model as a GGUF file, its matrices in the format that was asked for, or in f32. `path` is where it is from.
+///
+/// # Errors
+/// It has no place in GGUF.
+pub fn gguf(
+    path: &Path,
+    trained: &Trained<'_>,
+    asked: Option<Quantisation>,
+) -> Result<Exported, ExportError> {
+    let configuration = trained.configuration;
+    let architecture = architecture(configuration).map_err(ExportError::NoPlace)?;
+    let head_dim = configuration.head_dim;
+    let tensors = tensors::of(architecture, head_dim, trained.declared, trained.weights);
+    let mut formats = Formats::new(asked);
+    let specs: Vec<TensorSpec> = tensors
+        .iter()
+        .map(|one| one.spec(configuration.tied, &mut formats))
+        .collect();
+    let mut metadata = metadata(trained, architecture);
+    metadata.extend(formats.metadata());
+    let stored: Vec<_> = specs.iter().map(|spec| spec.dtype).collect();
+    let make = move |name: &str| {
+        let at = tensors.iter().position(|tensor| tensor.name == name);
+        let at = at.ok_or("there is no such tensor")?;
+        let mut bytes = Vec::new();
+        ops::encode::encode(stored[at], &tensors[at].values, &mut bytes)
+            .map_err(|error| error.to_string())?;
+        Ok(bytes)
+    };
+    Ok(Exported {
+        gguf: Gguf::derived(path, &metadata, &specs, make)?,
+        fallbacks: formats.fallbacks(),
+    })
+}
+
 /// Writes the model in f32.
 ///
 /// # Errors
 /// It has no place in GGUF, or the file cannot be written.
-pub fn write(
-    path: &Path,
-    name: &str,
-    configuration: &Configuration,
-    context: usize,
-    tokenizer: &Tokenizer,
-    (declared, weights): (&[Declared], &Weights),
-) -> Result<(), ExportError> {
-    let architecture = architecture(configuration).map_err(ExportError::NoPlace)?;
-    let metadata = metadata(name, architecture, configuration, context, tokenizer);
-    let tensors = tensors::of(architecture, configuration.head_dim, declared, weights);
-    let shapes: Vec<Vec<usize>> = tensors.iter().map(tensors::Tensor::shape).collect();
-    let bytes: Vec<Vec<u8>> = tensors.iter().map(tensors::Tensor::bytes).collect();
-    let written: Vec<TensorData<'_>> = tensors
-        .iter()
-        .zip(shapes.iter().zip(&bytes))
-        .map(|(tensor, (shape, bytes))| TensorData {
-            name: &tensor.name,
-            tensor_type: TensorType::Readable(Dtype::F32),
-            shape,
-            bytes,
-        })
-        .collect();
-    Ok(formats::gguf::write(path, &metadata, &written)?)
+pub fn write(path: &Path, trained: &Trained<'_>) -> Result<(), ExportError> {
+    let Exported { gguf, .. } = gguf(path, trained, None)?;
+    Ok(formats::gguf::save(&gguf, path, &mut |_| true)?)
 }
 
 fn number(value: usize) -> Value {
@@ -140,17 +179,17 @@ fn text(value: &str) -> Value {
     Value::Str(value.into())
 }
 
-fn metadata(
-    name: &str,
-    architecture: Architecture,
-    configuration: &Configuration,
-    context: usize,
-    tokenizer: &Tokenizer,
-) -> Vec<(String, Value)> {
+fn metadata(trained: &Trained<'_>, architecture: Architecture) -> Vec<(String, Value)> {
+    let &Trained {
+        name,
+        configuration,
+        context,
+        tokenizer,
+        ..
+    } = trained;
     let mut all = vec![
         ("general.architecture".to_owned(), text(architecture.name())),
         ("general.name".to_owned(), text(name)),
-        ("general.file_type".to_owned(), number(0)),
     ];
     let of_model = model(architecture, configuration, context);
     let prefix = architecture.name();

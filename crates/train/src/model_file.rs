@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use corpus::{SEPARATOR, Tokenizer, TokenizerError};
+use formats::gguf::Quantisation;
 use kernels::{
     memory::OutOfMemory,
     training::{IGNORED, Machine, Precision},
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     checkpoint::{self, CheckpointError, Saved},
+    export::{self, ExportError, Exported, Trained},
     graph::{Batch, Declared, GraphError},
     model::Configuration,
     program::{Program, ProgramError},
@@ -116,10 +118,24 @@ pub struct Score {
 /// A model that was read.
 pub struct ModelFile {
     about: About,
+    declared: Vec<Declared>,
     weights: Weights,
 }
 
 impl ModelFile {
+    /// Whether a file says that it is such a model, of this version or another. What cannot be read is none.
+    #[must_use]
+    pub fn is_at(path: &Path) -> bool {
+        /// Nothing else is looked at, nor kept.
+        #[derive(Deserialize)]
+        struct Stated {
+            schema: String,
+        }
+        let stated = || Saved::open(path).ok()?.about::<Stated>().ok();
+        let family = SCHEMA.split('/').next();
+        path.is_file() && stated().is_some_and(|one| one.schema.split('/').next() == family)
+    }
+
     /// Reads and checks a file.
     ///
     /// # Errors
@@ -148,7 +164,11 @@ impl ModelFile {
         saved.has_only("weights", &declared)?;
         let mut weights = Weights::zeroed(&declared)?;
         saved.read("weights", &declared, &mut weights)?;
-        Ok(Self { about, weights })
+        Ok(Self {
+            about,
+            declared,
+            weights,
+        })
     }
 
     /// Parameters in all.
@@ -161,6 +181,33 @@ impl ModelFile {
     #[must_use]
     pub const fn about(&self) -> &About {
         &self.about
+    }
+
+    /// As a GGUF file; see [`export::gguf`].
+    ///
+    /// # Errors
+    /// It has no place in GGUF.
+    pub fn gguf(
+        &self,
+        path: &Path,
+        name: &str,
+        asked: Option<Quantisation>,
+    ) -> Result<Exported, ExportError> {
+        let About {
+            model,
+            positions,
+            tokenizer,
+            ..
+        } = &self.about;
+        let trained = Trained {
+            name,
+            configuration: model,
+            context: *positions,
+            tokenizer,
+            declared: &self.declared,
+            weights: &self.weights,
+        };
+        export::gguf(path, &trained, asked)
     }
 
     /// Scores a text whose documents are separated by byte 0: windows of at most `window` tokens that do not overlap, each of which sees

@@ -9,16 +9,13 @@ use std::time::Instant;
 use clap::Args;
 use formats::gguf::{Gguf, WriteError, save};
 use kernels::RuntimeProfile;
-use models::{
-    Model,
-    checkpoint::{self, Opened},
-};
+use models::{Model, checkpoint::Opened};
 use serde::Serialize;
 use store::ResolveError;
 use text::Tokenizer;
 
 use crate::{
-    checkpoint::{WeightArguments, is_meant_by, told},
+    checkpoint::{WeightArguments, is_meant_by, read, told},
     failure::Failure,
     interrupt::Interrupt,
     model_file::quantisation,
@@ -27,7 +24,8 @@ use crate::{
 };
 
 const AFTER: &str = "\
-FOLDER holds config.json, tokenizer.json and model.safetensors (or model.safetensors.index.json with its shards). TYPE is one of \
+FOLDER holds config.json, tokenizer.json and model.safetensors (or model.safetensors.index.json with its shards); a model.safetensors that a \
+candidate of the track `train` has left is enough by itself. TYPE is one of \
 f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k: matrices get it, vectors stay in f32, and the output matrix is \
 kept in q6_k (q8_0 with q8_0). The file runs in Sprag and, but for \
 recurrent_gemma, in llama.cpp.
@@ -107,7 +105,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let threads = arguments
         .threads
         .unwrap_or(RuntimeProfile::default().threads);
-    let Opened { gguf, fallbacks } = checkpoint::open(input, arguments.weights.quantize, threads)?;
+    let Opened { gguf, fallbacks } = read(input, arguments.weights.quantize, threads)?;
     // What can be wrong is found before hours of work and not after.
     Tokenizer::from_gguf(gguf.metadata())?;
     let output = match &arguments.output {

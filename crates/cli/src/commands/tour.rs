@@ -2,7 +2,8 @@
 //! waterfall again, and a report to keep.
 //!
 //! What may be changed today is the runtime profile of this machine (the `stack` track). Experiments that cannot be run (no git, an engine
-//! that runs already) are left out with their reason; the rest of the tour does not depend on them.
+//! that runs already) are left out with their reason; the rest of the tour does not depend on them. Where the default model cannot be
+//! fetched, the one that comes with the program takes its place.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,6 +17,7 @@ use ratchet::Place;
 
 use crate::{
     arguments::EngineArguments,
+    built_in,
     commands::{
         lens::{WIDTH, history, measured},
         ratchet::{How, experiments, stack, story},
@@ -34,10 +36,22 @@ const STORY: &str = "sprag-ratchet.html";
 pub fn run(time: Duration, terminal: &Terminal) -> Result<(), Failure> {
     report::may_write(Path::new(REPORT))?;
     let interrupt = Interrupt::install();
-    let path = model_file::locate("default", true, terminal, &interrupt)?;
-    let gguf = model_file::open(&path)?;
+    let located = model_file::locate("default", true, terminal, &interrupt);
+    let has_default = located.is_ok();
+    let gguf = match located {
+        Ok(path) => model_file::open(&path)?,
+        Err(Failure::Interrupted) => return Err(Failure::Interrupted),
+        Err(failure) => {
+            let gguf = built_in::open()?;
+            complain(&built_in::words(&failure, &gguf));
+            gguf
+        }
+    };
     let mut found = look(&gguf, terminal)?;
     let story = if time.is_zero() {
+        None
+    } else if !has_default {
+        complain("the experiments are left out: they are made with the default model");
         None
     } else {
         match improve(time, &interrupt, terminal) {
@@ -63,7 +77,10 @@ pub fn run(time: Duration, terminal: &Terminal) -> Result<(), Failure> {
             shown(STORY).display()
         ))?;
     }
-    say("Talk with the model: sprag chat default\n")
+    if has_default {
+        say("Talk with the model: sprag chat default\n")?;
+    }
+    Ok(())
 }
 
 fn shown(name: &str) -> PathBuf {

@@ -19,7 +19,7 @@ use serde::Serialize;
 use train::{
     Budget, Settings, Trainer,
     checkpoint::Saved,
-    export,
+    export::{self, Trained},
     trainer::{Evaluation, Progress, Step},
 };
 
@@ -427,14 +427,15 @@ impl Run<'_> {
                 .unwrap_or_default()
                 .to_string_lossy();
             let context = settings.steps.positions;
-            export::write(
-                &self.folder.gguf,
-                &name,
-                &settings.model,
+            let trained = Trained {
+                name: &name,
+                configuration: &settings.model,
                 context,
-                trainer.splits().tokenizer(),
-                (trainer.declared(), trainer.result()),
-            )?;
+                tokenizer: trainer.splits().tokenizer(),
+                declared: trainer.declared(),
+                weights: trainer.result(),
+            };
+            export::write(&self.folder.gguf, &trained)?;
         }
         crate::report::file(
             &self.folder.page,

@@ -209,3 +209,75 @@ fn the_server_of_text_gives_as_much_as_is_left() {
     assert_ne!(wrong.code, Some(0));
     assert!(wrong.err.contains("windows COUNT BYTES"), "{}", wrong.err);
 }
+
+#[test]
+fn a_candidates_model_runs_in_every_command() {
+    let sandbox = Sandbox::new();
+    let model = Configuration {
+        width: 64,
+        ..small()
+    };
+    leave(sandbox.folder.path(), &model);
+    let text = "A text that fits into one window of a model that was never trained: of fewer than 96 bytes.";
+    for name in ["public.txt", "hidden.txt"] {
+        sandbox.file(name, text.as_bytes());
+    }
+    let files = ["--public", "public.txt", "--hidden", "hidden.txt"];
+    let words = [&["model"], &files[..], &["--sample", "64"]].concat();
+    let bits = judged(&sandbox, &words, "public")["value"]
+        .as_f64()
+        .unwrap();
+    // The separator, which a window of text begins with in training, is a byte of the text here.
+    sandbox.file("window.txt", &[&[0], text.as_bytes()].concat());
+    let window = (text.len() + 1).to_string();
+    let foretells = |model: &str| {
+        let words = [
+            "perplexity",
+            model,
+            "window.txt",
+            "--kv-type",
+            "f32",
+            "--json",
+        ];
+        let done = sandbox.run(&[&words[..], &["--window", &window]].concat());
+        done.json()["mean_nll"].as_f64().unwrap() / std::f64::consts::LN_2
+    };
+    let as_it_is = foretells("model.safetensors");
+    assert!(
+        (as_it_is / bits - 1.0).abs() < 1e-3,
+        "{as_it_is} for {bits}"
+    );
+    let words = [
+        "convert",
+        "model.safetensors",
+        "--quantize",
+        "q8_0",
+        "-o",
+        "small.gguf",
+        "--json",
+    ];
+    let report = sandbox.run(&words).json();
+    assert_eq!(
+        (&report["architecture"], &report["quantisation"]),
+        (&"llama".into(), &"Q8_0".into())
+    );
+    let quantised = foretells("small.gguf");
+    assert!(
+        (quantised / bits - 1.0).abs() < 2e-2 && quantised != as_it_is,
+        "{quantised} for {bits}"
+    );
+
+    let windowed = Configuration {
+        mixers: vec![Mixer::Window],
+        ..model
+    };
+    leave(sandbox.folder.path(), &windowed);
+    let done = sandbox.run(&["run", "model.safetensors", "--raw", "-p", "x"]);
+    assert_eq!(done.code, Some(4));
+    assert!(
+        done.err
+            .contains("no architecture of GGUF has windowed attention"),
+        "{}",
+        done.err
+    );
+}

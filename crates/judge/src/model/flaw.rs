@@ -127,9 +127,9 @@ pub enum Flaw {
     },
 }
 
-/// The beginning of a stranger's words.
+/// The beginning of a stranger's words, without what a terminal would obey.
 pub(super) fn short(words: impl ToString) -> String {
-    let words = words.to_string();
+    let words = words.to_string().replace(char::is_control, "\u{fffd}");
     match words.char_indices().nth(MOST_CHARACTERS) {
         Some((end, _)) => format!("{}...", &words[..end]),
         None => words,

@@ -9,17 +9,16 @@ mod kimi_linear;
 mod layers;
 mod recurrent_gemma;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use formats::gguf::TensorSpec;
+use formats::gguf::{Fallback, Formats, Quantisation, Role, TensorSpec, Value};
 use formats::safetensors::Checkpoint;
 use ops::Dtype;
 
+use super::CheckpointError;
 use super::config::Dimensions;
 use super::family::Family;
-use super::quantisation::{Quantisation, Role, choose};
 use super::recipe::{Change, Heads, Making, Recipe, Rows, Turned};
-use super::{CheckpointError, Fallback};
 
 /// What the names of a language model's tensors begin with, alone or inside a multi-modal model.
 const PREFIXES: [&str; 3] = ["model.", "model.language_model.", "language_model.model."];
@@ -42,8 +41,8 @@ pub(super) struct Plan {
     pub(super) specs: Vec<TensorSpec>,
     pub(super) recipes: HashMap<String, Making>,
     pub(super) fallbacks: Vec<Fallback>,
-    /// The format of most matrices' bytes.
-    pub(super) mostly: Dtype,
+    /// Metadata that says which formats the tensors have.
+    pub(super) formats: Vec<(String, Value)>,
     /// Rows of the embedding table.
     pub(super) vocabulary: usize,
 }
@@ -62,31 +61,20 @@ pub(super) fn plan(
         checkpoint,
         dimensions,
         prefix: prefix.to_owned(),
-        asked,
+        formats: Formats::new(asked),
         used: HashSet::new(),
         specs: Vec::new(),
         recipes: HashMap::new(),
-        fallbacks: BTreeMap::new(),
-        bytes: BTreeMap::new(),
     };
     let vocabulary = planner.model()?;
     planner.check_complete()?;
-    let mostly = planner.bytes.iter().max_by_key(|(_, bytes)| **bytes);
     Ok(Plan {
-        mostly: asked.map_or_else(
-            || mostly.map_or(Dtype::F32, |(name, _)| by_name(name)),
-            Quantisation::dtype,
-        ),
         specs: planner.specs,
         recipes: planner.recipes,
-        fallbacks: planner.fallbacks.into_values().collect(),
+        formats: planner.formats.metadata(),
+        fallbacks: planner.formats.fallbacks(),
         vocabulary,
     })
-}
-
-fn by_name(name: &str) -> Dtype {
-    let found = Dtype::ALL.iter().find(|dtype| dtype.name() == name);
-    found.copied().unwrap_or(Dtype::F32)
 }
 
 /// A tensor to add: its shape as in the checkpoint (contiguous dimension last), and what becomes of it.
@@ -127,12 +115,10 @@ struct Planner<'a> {
     checkpoint: &'a Checkpoint,
     dimensions: &'a Dimensions,
     prefix: String,
-    asked: Option<Quantisation>,
+    formats: Formats,
     used: HashSet<usize>,
     specs: Vec<TensorSpec>,
     recipes: HashMap<String, Making>,
-    fallbacks: BTreeMap<(&'static str, &'static str), Fallback>,
-    bytes: BTreeMap<&'static str, usize>,
 }
 
 impl Planner<'_> {
@@ -197,22 +183,9 @@ impl Planner<'_> {
         let mut shape = item.shape;
         shape.reverse();
         let (row_len, rows) = (shape[0], shape[1..].iter().product());
-        let choice = choose(item.role, from, row_len, self.asked);
-        if let Some(wanted) = choice.instead_of {
-            let key = (wanted.name(), choice.dtype.name());
-            let fallback = self.fallbacks.entry(key).or_insert_with(|| Fallback {
-                wanted,
-                used: choice.dtype,
-                tensors: 0,
-                first: item.name.clone(),
-                row_len,
-            });
-            fallback.tensors += 1;
-        }
-        if item.role != Role::Precise {
-            let bytes = choice.dtype.bytes_for(row_len).unwrap_or(0);
-            *self.bytes.entry(choice.dtype.name()).or_default() += bytes.saturating_mul(rows);
-        }
+        let to = self
+            .formats
+            .choose(&item.name, item.role, from, (rows, row_len));
         // The elements of a vector change places one by one.
         let (rows, cols) = match (shape.len(), &item.order) {
             (1, order) if *order != Rows::Same => (row_len, 1),
@@ -227,11 +200,11 @@ impl Planner<'_> {
             columns: item.columns,
             turned: item.turned,
             change: item.change,
-            to: choice.dtype,
+            to,
         };
         self.specs.push(TensorSpec {
             name: item.name.clone(),
-            dtype: choice.dtype,
+            dtype: to,
             shape,
         });
         self.recipes.insert(item.name, Making::Rows(recipe));

@@ -65,6 +65,7 @@ struct Task {
     want: Want,
     what: What,
     commit: ObjectId,
+    splits: Splits,
     /// Of its seeds: another one for each attempt.
     label: String,
 }
@@ -87,19 +88,11 @@ impl Task {
         }
     }
 
-    /// A screen looks at no hidden data: that costs time, and what is never asked tells nothing.
-    fn splits(&self) -> Splits {
-        match self.what {
-            What::Screen { .. } => Splits::Public,
-            What::Champion { .. } | What::Same { .. } | What::Race { .. } => Splits::Both,
-        }
-    }
-
     fn take(&self, champion: &ObjectId, workshop: &mut Workshop<'_>) -> Taken {
         match workshop.track.kind() {
             Kind::Timing => workshop.block(champion, &self.commit, &self.label),
             Kind::Score | Kind::Cases => {
-                workshop.alone(&self.commit, self.arm(), self.splits(), &self.label)
+                workshop.alone(&self.commit, self.arm(), self.splits, &self.label)
             }
         }
     }
@@ -216,7 +209,18 @@ impl Engine<'_> {
             want,
             what,
             commit: commit.unwrap_or(champion).clone(),
+            splits: self.splits(what),
             label,
+        }
+    }
+
+    /// A screen counts by the public split. The hidden one costs as much again, so it is asked only of what is going to stand on the tip,
+    /// where what cannot be judged would take others with it.
+    fn splits(&self, what: What) -> Splits {
+        let reference = self.history.gate.as_ref().and_then(Gate::public_reference);
+        match (what, reference) {
+            (What::Screen { .. }, Some(reference)) => Splits::PublicUpTo(reference),
+            _ => Splits::Both,
         }
     }
 

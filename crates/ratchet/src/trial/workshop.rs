@@ -37,12 +37,12 @@ pub enum Arm {
 }
 
 /// On what data a commit is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Splits {
-    /// What proposers may see, rounded.
-    Public,
-    /// And the hidden one, where the track has it.
+    /// The public split, and the hidden one where the track has it.
     Both,
+    /// The public split alone, unless its figure is better than this.
+    PublicUpTo(f64),
 }
 
 /// Builds, runs and judges.
@@ -193,11 +193,12 @@ impl<'a> Workshop<'a> {
     ) -> Result<Reading, Trouble> {
         let artefact = self.artefact(commit, arm, taking)?;
         let (public, _) = self.judge(&artefact, None, arm, "public", taking)?;
-        let hidden = match (splits, self.track.file.judge.splits) {
-            (Splits::Public, _) => None,
+        let has_two = self.track.file.judge.splits;
+        let hidden = match splits {
+            Splits::PublicUpTo(figure) if has_two && !self.is_better(&public, figure) => None,
+            _ if has_two => Some(self.judge(&artefact, None, arm, "hidden", taking)?.0),
             // One split is both.
-            (Splits::Both, false) => Some(public.clone()),
-            (Splits::Both, true) => Some(self.judge(&artefact, None, arm, "hidden", taking)?.0),
+            _ => Some(public.clone()),
         };
         match (public, hidden) {
             (Verdict::Value(public), None) => {
@@ -217,6 +218,17 @@ impl<'a> Workshop<'a> {
             }
             _ => Err(Trouble::Judge(JudgeError::Silent)),
         }
+    }
+
+    /// Whether a verdict, or the mean of its cases, is better than a figure.
+    fn is_better(&self, verdict: &Verdict, than: f64) -> bool {
+        let figure = match verdict {
+            Verdict::Value(value) => *value,
+            Verdict::Cases(cases) => cases.iter().sum::<f64>() / cases.len().max(1) as f64,
+            Verdict::Times { .. } => return true,
+        };
+        let better = self.track.file.judge.better;
+        better.cost(figure) < better.cost(than)
     }
 
     fn timed_block(

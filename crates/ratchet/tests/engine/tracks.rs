@@ -420,7 +420,7 @@ fn tools_are_there_while_building_and_not_in_a_run() {
 }
 
 #[test]
-fn only_races_look_at_the_hidden_split() {
+fn a_screen_asks_for_the_hidden_split_of_what_is_better_alone() {
     let track = score_track("").replace("kind = \"score\"", "kind = \"score\"\nsplits = true");
     let world = World::new(&[
         ("track.toml", &track),
@@ -447,7 +447,7 @@ fn only_races_look_at_the_hidden_split() {
     ));
     world.propose(&[("value", Some("25\n"))], "better").unwrap();
     let history = world.run(1);
-    assert_eq!(splits(&history), ["public"]);
+    assert_eq!(splits(&history), ["public", "hidden"]);
     assert_eq!(count(&history, Standing::Merged), 1);
     let race = history.races.values().next().unwrap();
     let (_, figures) = &race.readings[0];

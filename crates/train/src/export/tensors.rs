@@ -1,5 +1,8 @@
 //! Tensors as files of an architecture have them: their names, what is joined, and the order of rows.
 
+use formats::gguf::{Formats, Role, TensorSpec};
+use ops::Dtype;
+
 use super::Architecture;
 use crate::{
     graph::{Declared, Parameter},
@@ -10,20 +13,33 @@ use crate::{
 pub(super) struct Tensor {
     pub(super) name: String,
     columns: usize,
-    values: Vec<f32>,
+    pub(super) values: Vec<f32>,
 }
 
+/// Parts of names of matrices that stay as they are: each of their numbers steers a whole state.
+const PRECISE: [&str; 3] = ["ssm_conv1d", "ssm_alpha", "ssm_beta"];
+
 impl Tensor {
-    /// Innermost dimension first.
-    pub(super) fn shape(&self) -> Vec<usize> {
-        match self.values.len() / self.columns {
+    /// As it stands in a file of these formats; where the head is `tied` to the embedding, that is the output too.
+    pub(super) fn spec(&self, tied: bool, formats: &mut Formats) -> TensorSpec {
+        let rows = self.values.len() / self.columns;
+        // The innermost dimension comes first.
+        let shape = match rows {
             1 => vec![self.columns],
             rows => vec![self.columns, rows],
+        };
+        let is_output = self.name == "output.weight" || tied && self.name == "token_embd.weight";
+        let is_precise = rows == 1 || PRECISE.iter().any(|part| self.name.contains(part));
+        let role = match (is_precise, is_output) {
+            (true, _) => Role::Precise,
+            (false, true) => Role::Output,
+            (false, false) => Role::Matrix,
+        };
+        TensorSpec {
+            name: self.name.clone(),
+            dtype: formats.choose(&self.name, role, Dtype::F32, (rows, self.columns)),
+            shape,
         }
-    }
-
-    pub(super) fn bytes(&self) -> Vec<u8> {
-        self.values.iter().flat_map(|x| x.to_le_bytes()).collect()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Learns which bytes to join into tokens: the pair that occurs most often in a text's words, again and again.
 //!
-//! Words are a space and letters, or what stands between such; how often each word occurs is counted once, and then only words that differ are
-//! looked at. Of equally frequent pairs the lower one is joined, so that a text always gives the same merges.
+//! Words are a space and letters, or what stands between such: nearly those within which the encoder joins (GPT-2's), so that few merges are
+//! in vain. How often each word occurs is counted once, and then only words that differ are looked at. Of equally frequent pairs the lower
+//! one is joined, so that a text always gives the same merges.
 
 use std::collections::{BinaryHeap, HashMap};
 

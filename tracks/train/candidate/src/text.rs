@@ -9,8 +9,10 @@ use train::{BytePairs, Encoder, SEPARATOR, Tokenizer, feed::Feed};
 
 use crate::pairs;
 
-/// Windows from which pairs are learned, and bytes of each.
-const TO_LEARN_FROM: (usize, usize) = (16, 32 << 10);
+/// Bytes of a window from which pairs are learned, windows at most, and the part of the text that they may be.
+const LEARNING_BYTES: usize = 32 << 10;
+const LEARNING_WINDOWS: u64 = 16;
+const LEARNING_PART: u64 = 4;
 
 /// What is left of the text, as tokens.
 pub struct Text {
@@ -42,12 +44,17 @@ impl Text {
             rest: Vec::new(),
         };
         if merges > 0 {
-            let (count, bytes) = TO_LEARN_FROM;
-            let sample = text.feed.windows(count, bytes)?;
+            // How much there is, an answer tells.
+            let mut sample = text.feed.windows(1, LEARNING_BYTES)?;
+            let fits = text.feed.left() / LEARNING_PART / LEARNING_BYTES as u64;
+            let more = fits.min(LEARNING_WINDOWS - 1) as usize;
+            if more > 0 {
+                sample.extend(text.feed.windows(more, LEARNING_BYTES)?);
+            }
             let merges = pairs::learn(&sample, merges);
             text.tokenizer = Tokenizer::Pairs(BytePairs::new(merges)?);
             text.encoder = Some(text.tokenizer.encoder()?);
-            for window in sample.chunks(bytes) {
+            for window in sample.chunks(LEARNING_BYTES) {
                 text.take(window);
             }
             text.bytes_per_token = sample.len() as f64 / text.rest.len().max(1) as f64;
@@ -59,9 +66,10 @@ impl Text {
         &self.tokenizer
     }
 
-    /// Of the budget, in bytes.
-    pub const fn left(&self) -> u64 {
-        self.feed.left()
+    /// Bytes that are left to learn from: of the budget, and about what is in no row yet.
+    pub fn left(&self) -> u64 {
+        let rest = self.rest.len() as f64 * self.bytes_per_token;
+        self.feed.left().saturating_add(rest as u64)
     }
 
     /// `count` rows of `positions` tokens and targets; none when the text is used up.

@@ -21,7 +21,7 @@ use crate::{
 /// Where the texts are from.
 #[derive(Debug, Args)]
 pub struct Texts {
-    /// A sealed text whose score proposers may see, rounded; byte 0 between documents [default: addresses of 2014 to 2017, 128 KiB]
+    /// A sealed text whose score proposers may see, rounded; UTF-8, byte 0 between documents [default: addresses of 2014 to 2017, 128 KiB]
     #[arg(long, value_name = "FILE", requires = "hidden")]
     public: Option<PathBuf>,
     /// A hidden text, for races [default: addresses of 2018 to 2021, 128 KiB]
@@ -159,7 +159,7 @@ impl Texts {
         }
     }
 
-    /// The stretch that two judges must agree about. That there is something to foretell in it is the track's affair, not the candidate's.
+    /// The stretch that two judges must agree about. Where there is nothing to foretell in it, that is the track's fault.
     fn sample<'a>(&self, text: &'a [u8], told: &Told) -> Result<&'a [u8], Failure> {
         let sample = judge::model::sample(text, self.sample as usize, told.seed);
         if sample.iter().all(|&byte| byte == 0) {

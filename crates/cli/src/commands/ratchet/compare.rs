@@ -165,10 +165,13 @@ fn row(place: &Place) -> Result<Row, Failure> {
         .clone()
         .filter_map(|(_, reading, _)| value(reading))
         .collect();
-    let runs = figures.clone().flat_map(|(_, _, measured)| &measured.runs);
+    // A track of timing has no runs of the champion alone.
+    let blocks = history.same_blocks.iter();
+    let measured = figures.chain(blocks).map(|(_, _, measured)| measured);
+    let runs = measured.clone().flat_map(|measured| &measured.runs);
     let units: Vec<u64> = runs.filter_map(|run| run.units).collect();
-    let parameters = figures
-        .flat_map(|(_, _, measured)| &measured.judged)
+    let parameters = measured
+        .flat_map(|measured| &measured.judged)
         .find_map(|judged| judged.result.get("parameters")?.as_u64());
     Ok(Row {
         track: place.track.name().to_owned(),

@@ -6,8 +6,8 @@ use super::{Item, Planner};
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::config::{Delta, Dimensions, Experts};
 use crate::checkpoint::family::Family;
-use crate::checkpoint::quantisation::Role;
 use crate::checkpoint::recipe::{Change, Heads, Rows};
+use formats::gguf::Role;
 
 impl Planner<'_> {
     pub(super) fn layer(&mut self, layer: usize) -> Result<(), CheckpointError> {

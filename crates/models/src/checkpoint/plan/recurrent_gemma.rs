@@ -3,8 +3,8 @@
 use super::{Item, Planner};
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::config::RecurrentGemma;
-use crate::checkpoint::quantisation::Role;
 use crate::checkpoint::recipe::{Change, Turned};
+use formats::gguf::Role;
 
 impl Planner<'_> {
     pub(super) fn recurrent_gemma_layer(

@@ -304,8 +304,8 @@ fn big_files_live_with_the_data_and_have_a_bound() {
     assert_eq!(sized(&[("docs/a.png", (1 << 20) + 1)]), ["docs/a.png:1"]);
     assert_eq!(
         sized(&[
-            ("data/a", 20 << 20),
-            ("crates/a/tests/fixtures/b", 13 << 20)
+            ("data/a", 22 << 20),
+            ("crates/a/tests/fixtures/b", 19 << 20)
         ]),
         ["data/a:1"]
     );

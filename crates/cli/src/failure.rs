@@ -284,7 +284,11 @@ fn ledger_exit(error: &ledger::LedgerError) -> Exit {
 
 fn gguf_exit(error: &GgufError) -> Exit {
     match error.fault() {
-        Fault::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::NotFound,
+        Fault::Io { source, .. } => match source.kind() {
+            io::ErrorKind::NotFound => Exit::NotFound,
+            io::ErrorKind::OutOfMemory => Exit::DoesNotFit,
+            _ => Exit::BadFile,
+        },
         _ => Exit::BadFile,
     }
 }

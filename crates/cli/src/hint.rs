@@ -148,6 +148,9 @@ fn bad_file(fault: &Fault, model: &str) -> Option<String> {
         | Fault::MissingTensor { .. }
         | Fault::WrongShape { .. }
         | Fault::UnsupportedType { .. } => Some(format!("sprag inspect {model} --tensors")),
+        Fault::Io { source, .. } if source.kind() == std::io::ErrorKind::OutOfMemory => {
+            Some(SMALLER.to_owned())
+        }
         _ => Some("sprag models".to_owned()),
     }
 }

@@ -4,6 +4,16 @@ use std::{fs, fs::File, io, path::Path};
 
 use memmap2::Mmap;
 
+/// What to do about a file that the system does not give.
+pub(crate) fn remedy(refusal: &io::Error) -> &'static str {
+    match refusal.kind() {
+        io::ErrorKind::OutOfMemory => {
+            "there is no room in this process's memory: raise its limit (ulimit -v)"
+        }
+        _ => "check that the path exists and that you may read it",
+    }
+}
+
 /// Why a file can't be mapped.
 #[derive(Debug)]
 pub(crate) enum MapError {

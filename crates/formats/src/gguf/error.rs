@@ -152,7 +152,7 @@ const DAMAGED: &str = "the file is damaged or was made by a faulty program: fetc
 #[non_exhaustive]
 pub enum Fault {
     /// The operating system refused.
-    #[error("can't {action}: {source}; check that the path exists and that you may read it")]
+    #[error("can't {action}: {source}; {}", crate::mmap::remedy(source))]
     Io {
         /// What was attempted.
         action: &'static str,

@@ -43,12 +43,6 @@ impl Quantisation {
     pub fn names() -> impl Iterator<Item = &'static str> {
         KNOWN.iter().map(|(name, _, _)| *name)
     }
-
-    /// The format of most matrices.
-    #[must_use]
-    pub fn dtype(self) -> Dtype {
-        self.0
-    }
 }
 
 /// What a tensor is for, as far as its format depends on it.

@@ -214,7 +214,7 @@ impl Engine<'_> {
         }
     }
 
-    /// A screen counts by the public split. The hidden one costs as much again, so it is asked only of what is going to stand on the tip,
+    /// A screen counts by the public split. The hidden one costs as much again, so it is asked only of what may come to stand on the tip,
     /// where what cannot be judged would take others with it.
     fn splits(&self, what: What) -> Splits {
         let reference = self.history.gate.as_ref().and_then(Gate::public_reference);

@@ -233,15 +233,54 @@ impl Place {
         machine: &serde_json::Value,
         version: &str,
     ) -> Result<Ledger, PlaceError> {
-        let path = self.ledger();
-        if path.exists() {
-            return Ok(Ledger::open(&path)?);
-        }
         let header = ledger::Header {
             track: self.track.name().to_owned(),
             substrate: machine.clone(),
             created_by: version.to_owned(),
         };
-        Ok(Ledger::create(&path, &header)?)
+        Ok(open_or_create(&self.ledger(), &header)?)
+    }
+}
+
+fn open_or_create(path: &Path, header: &ledger::Header) -> Result<Ledger, LedgerError> {
+    if path.exists() {
+        return Ledger::open(path);
+    }
+    match Ledger::create(path, header) {
+        // Another engine began the track since then, and may have ended already.
+        Err(LedgerError::Exists { .. }) => Ledger::open(path),
+        made => made,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_begins_a_ledger_beside_another_opens_it_or_finds_it_busy() {
+        let header = ledger::Header {
+            track: "t".to_owned(),
+            substrate: serde_json::json!({}),
+            created_by: "a test".to_owned(),
+        };
+        for _ in 0..100 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("ledger.sqlite");
+            let together = std::sync::Barrier::new(2);
+            let begin = || {
+                together.wait();
+                open_or_create(&path, &header).map(drop)
+            };
+            let outcomes = std::thread::scope(|scope| {
+                let other = scope.spawn(begin);
+                [begin(), other.join().unwrap()]
+            });
+            assert!(outcomes.iter().any(Result::is_ok), "{outcomes:?}");
+            let allowed = |outcome: &Result<(), LedgerError>| {
+                matches!(outcome, Ok(()) | Err(LedgerError::Busy { .. }))
+            };
+            assert!(outcomes.iter().all(allowed), "{outcomes:?}");
+        }
     }
 }

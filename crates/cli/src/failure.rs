@@ -109,6 +109,8 @@ pub enum Failure {
         requests: usize,
         first: Cause,
     },
+    #[error("{commit} leaves nothing: {why}")]
+    NothingMade { commit: String, why: String },
     #[error("the clock gave no usable time: {0}")]
     Samples(#[from] SampleError),
     #[error("cannot read {}: {source}", path.display())]
@@ -197,6 +199,7 @@ impl Failure {
             Self::Diff(DiffError::Schema { .. }) => Exit::BadFile,
             Self::Diff(_) => Exit::Usage,
             Self::Endpoint(error) => endpoint_exit(error),
+            Self::NothingMade { .. } => Exit::BadFile,
             Self::Requests { .. } => Exit::Network,
             Self::Read { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Exit::NotFound,
@@ -241,7 +244,9 @@ fn engine_exit(error: &ratchet::EngineError) -> Exit {
         | E::Knob { .. }
         | E::NoProcessor { .. }
         | E::NoCounter(_)
+        | E::NothingMade(_)
         | E::Workers { .. } => Exit::Usage,
+        E::NoExperiment { .. } => Exit::NotFound,
         E::Tree(_) => Exit::Internal,
         E::History(_)
         | E::Seal(_)

@@ -25,11 +25,13 @@ use crate::{
 };
 
 mod begin;
+mod make;
 mod measure;
 mod propose;
 mod prune;
 
 pub use begin::reseal;
+pub use make::Made;
 pub use prune::Pruned;
 
 /// How an engine is started.
@@ -208,6 +210,19 @@ pub enum EngineError {
         workers: usize,
         /// That it may use here.
         processors: usize,
+    },
+    /// What runs leave is asked for where they leave nothing.
+    #[error(
+        "{0} has nothing to keep: expected a track of scores or cases whose `run.output` names what a run leaves; its best source is on its champion's reference (`sprag ratchet finalize`)"
+    )]
+    NothingMade(String),
+    /// An experiment that is not there, or has nothing of its own.
+    #[error("there is no experiment {number} with a change of its own; the latest is {latest}")]
+    NoExperiment {
+        /// As it was asked for.
+        number: u64,
+        /// The latest.
+        latest: u64,
     },
     /// The ledger's references name commits that are gone.
     #[error("commit {0} of the ledger is not in the repository; was its `refs/sprag/` removed?")]

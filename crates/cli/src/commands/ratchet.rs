@@ -10,6 +10,7 @@ use crate::{failure::Failure, terminal::Terminal};
 mod compare;
 mod init;
 mod look;
+mod make;
 mod observe;
 mod prune;
 mod records;
@@ -46,6 +47,7 @@ pub enum Command {
     Query(records::Query),
     Verify(records::Verify),
     Export(records::Export),
+    Make(make::Arguments),
     Compare(compare::Arguments),
     Prune(prune::Arguments),
     Finalize(records::Finalize),
@@ -73,6 +75,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
         Command::Verify(a) => records::verify(a),
         Command::Export(a) => records::export(a),
         Command::Report(a) => report::run(a),
+        Command::Make(a) => make::run(a, terminal),
         Command::Compare(a) => compare::run(a, terminal),
         Command::Prune(a) => prune::run(a, terminal),
         Command::Finalize(a) => records::finalize(a),

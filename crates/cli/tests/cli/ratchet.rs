@@ -110,6 +110,20 @@ fn a_track_is_run_looked_at_checked_and_exported() {
         "{story}"
     );
 
+    let made = ratchet(&sandbox, &["make", "demo", "-o", "kept", "--json"]).json();
+    assert_eq!(made["schema"], "sprag.ratchet-make/1");
+    assert_eq!(made["commit"], status["champion"]);
+    let kept = sandbox.folder.path().join("kept/answer.json");
+    assert!(kept.is_file());
+    let again = ratchet(&sandbox, &["make", "demo", "-o", "kept"]);
+    assert_eq!(again.code, Some(2), "{}", again.err);
+    assert!(again.err.contains("kept is there already"), "{}", again.err);
+    let nobody = ratchet(
+        &sandbox,
+        &["make", "demo", "-o", "other", "--experiment", "9"],
+    );
+    assert_eq!(nobody.code, Some(3), "{}", nobody.err);
+
     // It goes on where it was, and a person's change is next.
     let solve = sandbox.folder.path().join("demo/solve.py");
     let text = std::fs::read_to_string(&solve).unwrap();

@@ -26,7 +26,7 @@ use crate::{
     tree, trial,
 };
 
-fn io_error(path: &Path) -> impl FnOnce(io::Error) -> EngineError {
+pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> EngineError {
     let path = path.to_path_buf();
     move |source| EngineError::Io { path, source }
 }

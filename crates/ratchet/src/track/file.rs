@@ -185,6 +185,9 @@ pub struct Budget {
     /// How long a run may go on when it has got all of them; then it is ended.
     #[serde(default = "minute", deserialize_with = "duration")]
     pub finish: Duration,
+    /// How long what it got is good for: a run that neither asks for more nor ends in that time is ended.
+    #[serde(default, deserialize_with = "some_duration")]
+    pub expires: Option<Duration>,
 }
 
 const fn minute() -> Duration {
@@ -391,6 +394,11 @@ pub struct Knob {
     pub step: Option<i64>,
     /// The values, as they are written.
     pub values: Option<Vec<toml::Value>>,
+}
+
+/// As [`duration`], where there may be none.
+fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    duration(from).map(Some)
 }
 
 /// `5m`, `1h30m`, or a number of seconds.

@@ -4,6 +4,7 @@
 //!    and is answered on its standard input.
 //! 2. The engine stands between the two and counts: the server's word for how much it gives is believed, the run's is never asked for.
 //! 3. When all is given, every question is answered with nothing; a run that has not ended some time later is ended.
+//!    So is one that sits on what it got, where the track says how long that is good for: going through it again is not counted.
 //! 4. Joules are the machine's own counters, gross: a track that limits them measures alone.
 //! 5. A candidate that is screened and hopeless by the champion's curves is ended early (`curve`).
 
@@ -11,7 +12,7 @@ use std::{
     io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write},
     path::Path,
     sync::{
-        OnceLock,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -253,8 +254,8 @@ impl Watch<'_> {
 struct Meter<'a> {
     rules: &'a Budget,
     left: AtomicU64,
-    /// When the run had got all of it.
-    all_given: OnceLock<Instant>,
+    /// When the run last got some.
+    last_given: Mutex<Option<Instant>>,
 }
 
 impl<'a> Meter<'a> {
@@ -262,7 +263,7 @@ impl<'a> Meter<'a> {
         Self {
             rules,
             left: AtomicU64::new(rules.most),
-            all_given: OnceLock::new(),
+            last_given: Mutex::default(),
         }
     }
 
@@ -274,18 +275,44 @@ impl<'a> Meter<'a> {
         self.rules.most.saturating_sub(self.left())
     }
 
+    fn last_given(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.last_given
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The run has got so many units, and this is left.
+    fn give(&self, units: u64, left: u64) {
+        self.left.store(left, Ordering::Relaxed);
+        if units > 0 {
+            *self.last_given() = Some(Instant::now());
+        }
+    }
+
     /// Why the run has to end now, if it has to.
     fn over(&self) -> Option<Broken> {
-        let since = self.all_given.get()?.elapsed();
-        (since >= self.rules.finish).then(|| {
-            let Budget {
-                most, unit, finish, ..
-            } = self.rules;
-            Broken::Run(format!(
-                "had got all {most} {unit} and did not end within {} after that",
-                humantime::format_duration(*finish)
-            ))
-        })
+        let Budget {
+            most,
+            unit,
+            finish,
+            expires,
+            ..
+        } = self.rules;
+        let since = (*self.last_given())?.elapsed();
+        if self.left() == 0 {
+            return (since >= *finish).then(|| {
+                Broken::Run(format!(
+                    "had got all {most} {unit} and did not end within {} after that",
+                    humantime::format_duration(*finish)
+                ))
+            });
+        }
+        let expires = expires.filter(|expires| since >= *expires)?;
+        Some(Broken::Run(format!(
+            "neither asked for more nor ended within {} after it had got {} of {most} {unit}, which expire then",
+            humantime::format_duration(expires),
+            self.given(),
+        )))
     }
 }
 
@@ -324,15 +351,12 @@ impl<Q: BufRead, A: Write, S: Write, B: BufRead> Wire<Q, A, S, B> {
             let left = left.checked_sub(units).ok_or_else(|| {
                 Broken::Server(format!("it gave {units} {unit} when {left} were left"))
             })?;
-            meter.left.store(left, Ordering::Relaxed);
             if writeln!(self.answers, "{units} {bytes} {left}").is_err()
                 || !self.hand_over(bytes)?
             {
                 break;
             }
-            if left == 0 {
-                let _first = meter.all_given.set(Instant::now());
-            }
+            meter.give(units, left);
         }
         Ok(())
     }

@@ -39,10 +39,7 @@ impl Workshop<'_> {
         taking: &mut Taking,
     ) -> Result<PathBuf, Trouble> {
         taking.arm = arm;
-        let to = self.work.join(match arm {
-            Arm::Champion => "artefact-champion",
-            Arm::Candidate => "artefact-candidate",
-        });
+        let to = self.artefact_folder(arm);
         let built = self.built(commit, taking)?;
         let Some(run) = &self.track.file.run else {
             disk::fresh(&to).map_err(|e| Trouble::io(&to, e))?;

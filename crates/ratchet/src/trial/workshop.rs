@@ -184,6 +184,30 @@ impl<'a> Workshop<'a> {
         Ok((reading, taking.stop()))
     }
 
+    /// What a commit's program leaves, judged as in [`Self::alone`]: its folder, good until the next measurement, beside the reading.
+    ///
+    /// # Errors
+    /// As [`Self::alone`].
+    pub fn made(
+        &mut self,
+        commit: &ObjectId,
+        label: &str,
+    ) -> Result<(Option<(PathBuf, Reading)>, Measured), WorkshopError> {
+        let (reading, figures) = self.alone(commit, Arm::Candidate, Splits::Both, label)?;
+        Ok((
+            reading.map(|reading| (self.artefact_folder(Arm::Candidate), reading)),
+            figures,
+        ))
+    }
+
+    /// Where what is judged of an arm lies.
+    pub(super) fn artefact_folder(&self, arm: Arm) -> PathBuf {
+        self.work.join(match arm {
+            Arm::Champion => "artefact-champion",
+            Arm::Candidate => "artefact-candidate",
+        })
+    }
+
     fn judged_alone(
         &mut self,
         commit: &ObjectId,

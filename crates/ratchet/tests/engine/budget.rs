@@ -1,6 +1,6 @@
 //! Budgets in units: a sealed server hands them out, the engine counts, and whoever takes more has nothing of it.
 
-use crate::world::{World, words};
+use crate::world::{Quiet, World, words};
 use ratchet::{Engine, EngineError, Place, proposer::Standing, trial::Loss};
 
 /// What is learned is how much was given; the judge's noise is drawn by the seed.
@@ -19,6 +19,7 @@ unit = "letters"
 most = 20
 server = ["sh", "hidden/serve.sh"]
 finish = "1s"
+expires = "2s"
 [judge]
 command = ["sh", "judge.sh"]
 metric = "m"
@@ -100,6 +101,11 @@ fn a_budget_that_is_broken_is_a_loss_with_its_reason() {
             then("take end"),
             "the server of its budget failed: it ended instead of an answer: \"no such question\"",
         ),
+        // A cheat: what it got once it goes through again and again, and no meter counts that.
+        (
+            then("sleep 30"),
+            "its run neither asked for more nor ended within 2s after it had got 10 of 20 letters, which expire then",
+        ),
         // What is asked for and not read is given all the same, and who asks no more goes on.
         (
             then("echo 5\nexec >&2\nexit 4"),
@@ -135,4 +141,39 @@ fn joules_need_a_counter() {
         Err(EngineError::NoCounter(why)) => assert!(!counted && !why.is_empty(), "{why}"),
         Err(other) => panic!("{other}"),
     }
+}
+
+#[test]
+fn what_the_champion_leaves_is_made_once_more_and_kept() {
+    let world = world(TRACK);
+    let broken = world.experiment(&[("learn.sh", Some("exit 4\n"))]).number;
+    let greedy = then("take 10");
+    world.experiment(&[("learn.sh", Some(&greedy))]);
+    let place = world.place();
+    let entries = || place.reader().unwrap().verify().unwrap().entries;
+    let never = || false;
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("made");
+    let mut engine = Engine::start(&place, &crate::world::start(), &never, &mut Quiet).unwrap();
+    let before = entries();
+    let made = engine.make(None, &to).unwrap();
+    assert_eq!(made.commit, *engine.history().champion.as_ref().unwrap());
+    assert_eq!(std::fs::read_to_string(to.join("got")).unwrap().len(), 20);
+    assert_eq!(made.figures.runs[0].units, Some(20));
+    let again = engine.make(None, &folder.path().join("again")).unwrap();
+    assert_eq!(made.reading, again.reading, "its seed is its own");
+    assert_eq!(entries(), before, "nothing is recorded");
+    // What is there is left as it is.
+    let error = engine.make(None, &to).unwrap_err();
+    assert!(matches!(error, EngineError::Io { .. }), "{error}");
+    assert!(to.join("got").exists());
+    let nothing = folder.path().join("nothing");
+    let lost = engine.make(Some(broken), &nothing).unwrap();
+    assert!(matches!(lost.reading, Err(Loss::Ended { .. })), "{lost:?}");
+    assert!(!nothing.exists());
+    let error = engine.make(Some(99), &nothing).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "there is no experiment 99 with a change of its own; the latest is 2"
+    );
 }

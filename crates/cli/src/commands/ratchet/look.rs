@@ -12,7 +12,7 @@ use ratchet::{
 };
 use serde_json::json;
 
-use super::{TrackArgument, observe::reading_words, place};
+use super::{TrackArgument, observe::reading_words};
 use crate::{
     failure::Failure,
     report,
@@ -316,7 +316,7 @@ fn spent(run: &RunFigures, place: &Place) -> String {
 
 /// One experiment.
 pub fn show(arguments: &Show, terminal: &Terminal) -> Result<(), Failure> {
-    let place = place(arguments.track.track.as_deref())?;
+    let place = arguments.track.place()?;
     let history = place.history()?;
     let Some(experiment) = history.experiments.get(&arguments.id) else {
         return Err(Failure::Usage(format!(

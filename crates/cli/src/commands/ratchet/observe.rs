@@ -41,6 +41,12 @@ impl<'t> Observe<'t> {
         }
     }
 
+    /// Something other than what an engine tells.
+    pub fn doing(&self, what: &str) {
+        self.bar.reset_elapsed();
+        self.bar.set_message(what.to_owned());
+    }
+
     /// The live line goes.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
@@ -145,14 +151,11 @@ impl Observer for Observe<'_> {
             Some(number) => format!("experiment {number}: measuring"),
             None => want.to_string(),
         };
-        self.bar.reset_elapsed();
-        self.bar.set_message(what);
+        self.doing(&what);
     }
 
     fn proposing(&mut self, experiment: u64, proposer: &str) {
-        self.bar.reset_elapsed();
-        self.bar
-            .set_message(format!("experiment {experiment}: {proposer} proposes"));
+        self.doing(&format!("experiment {experiment}: {proposer} proposes"));
     }
 
     fn recorded(&mut self, record: &Record, experiment: Option<u64>, history: &History) {

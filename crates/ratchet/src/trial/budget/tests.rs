@@ -13,6 +13,7 @@ fn tokens(most: u64) -> Budget {
         most,
         server: vec!["serve".to_owned()],
         finish: Duration::ZERO,
+        expires: None,
     }
 }
 
@@ -52,6 +53,31 @@ fn only_a_run_that_got_all_is_over() {
         };
         assert_eq!(wire.hand_on(&meter), Ok(()));
         assert_eq!(meter.over().is_some(), is_over);
+    }
+}
+
+#[test]
+fn what_is_given_expires_where_the_track_says_so() {
+    for (given, expires, is_over) in [
+        ("1 0\n", Some(Duration::ZERO), true),
+        // Nothing was given, so that nothing expires.
+        ("0 0\n", Some(Duration::ZERO), false),
+        ("1 0\n", Some(Duration::MAX), false),
+        ("1 0\n", None, false),
+    ] {
+        let rules = Budget {
+            expires,
+            ..tokens(2)
+        };
+        let meter = Meter::new(&rules);
+        let wire = Wire {
+            questions: Cursor::new("a\n".as_bytes()),
+            answers: Vec::new(),
+            to_server: Vec::new(),
+            from_server: Cursor::new(given.as_bytes()),
+        };
+        assert_eq!(wire.hand_on(&meter), Ok(()));
+        assert_eq!(meter.over().is_some(), is_over, "{given:?} {expires:?}");
     }
 }
 

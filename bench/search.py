@@ -2,11 +2,12 @@
 
     cargo build --release && cargo xtask layer train-candidate tracks/train/layer
     python3 -m venv venv && venv/bin/pip install optuna cmaes
-    venv/bin/python bench/search.py target/release/sprag [--experiments 15] [--seconds 5] [--seeds 3]
+    venv/bin/python bench/search.py target/release/sprag [--experiments 15] [--units 60000] [--seconds 20] [--seeds 3]
 
-Ours is `sprag ratchet run tracks/train --budget SECONDS` in a fresh clone for each seed; Optuna's samplers get the knobs of `track.toml`, run
-the same program on the same server's text for as long, and are told the same judge's score on public data. Prints a line for each run and the
-medians. What fails counts as 8 bits a byte, which is what a model knows that knows nothing.
+Ours is `sprag ratchet run tracks/train --budget UNITS:SECONDS` in a fresh clone for each seed; Optuna's samplers get the knobs of `track.toml`,
+the first champion's as their first point (ours measures it too), run the same program on as much of the same server's text, and are told the
+same judge's score on public data. Prints a line for each run and the medians. What fails counts as 8 bits a byte, which is what a model knows
+that knows nothing. A budget of raw bytes, and not of time, so that what else runs on the machine changes no score.
 """
 
 import argparse
@@ -24,8 +25,10 @@ import tomllib
 parser = argparse.ArgumentParser()
 parser.add_argument("sprag", type=pathlib.Path)
 parser.add_argument("--experiments", type=int, default=15)
-parser.add_argument("--seconds", type=float, default=5)
+parser.add_argument("--units", type=int, default=60_000)
+parser.add_argument("--seconds", type=int, default=20)
 parser.add_argument("--seeds", type=int, default=3)
+parser.add_argument("--only", nargs="+", choices=["sprag", "tpe", "cma"], default=["sprag", "tpe", "cma"])
 given = parser.parse_args()
 
 SPRAG = given.sprag.resolve()
@@ -40,7 +43,7 @@ def knobs():
 
 
 def run_program(folder, seed):
-    """The program with a server of text between which nobody counts; true when it left a model in time."""
+    """The program with a server of text, counted as the engine counts it; true when it left a model in time."""
     server = subprocess.Popen([SPRAG, "judge", "feed"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "SPRAG_SEED": str(seed)})
     program = subprocess.Popen(
         ["./program"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -48,13 +51,17 @@ def run_program(folder, seed):
     )
 
     def relay():
+        left = given.units
         for question in program.stdout:
-            server.stdin.write(b"1000000000000 " + question)
-            server.stdin.flush()
-            units, size = map(int, server.stdout.readline().split())
-            text = server.stdout.read(size)
+            units, text = 0, b""
+            if left > 0:
+                server.stdin.write(b"%d " % left + question)
+                server.stdin.flush()
+                units, size = map(int, server.stdout.readline().split())
+                text = server.stdout.read(size)
+                left -= units
             try:
-                program.stdin.write(b"%d %d 1000000000000\n" % (units, size) + text)
+                program.stdin.write(b"%d %d %d\n" % (units, len(text), left) + text)
                 program.stdin.flush()
             except BrokenPipeError:
                 return
@@ -89,12 +96,24 @@ def measure(values, number, seed):
         return json.loads(said.stdout).get("value", WORST)
 
 
+def champion():
+    """The first champion's values by the knobs' lines."""
+    lines = (TRACK / "candidate" / "knobs.toml").read_text().splitlines()
+    values = {}
+    for knob in knobs():
+        start, end = knob["line"].split("{}")
+        (text,) = [line[len(start) : len(line) - len(end)] for line in lines if line.startswith(start)]
+        values[knob["line"]] = text if end else json.loads(text)
+    return values
+
+
 def optuna_best(name, seed):
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = {"tpe": optuna.samplers.TPESampler, "cma": optuna.samplers.CmaEsSampler}[name](seed=seed)
     study = optuna.create_study(sampler=sampler)
+    study.enqueue_trial(champion())
 
     def objective(trial):
         values = []
@@ -111,7 +130,7 @@ def optuna_best(name, seed):
             values.append((knob, value))
         return measure(values, trial.number, seed)
 
-    study.optimize(objective, n_trials=given.experiments)
+    study.optimize(objective, n_trials=given.experiments + 1)
     return study.best_value
 
 
@@ -120,7 +139,7 @@ def our_best():
         clone = pathlib.Path(name) / "clone"
         subprocess.run(["git", "clone", "-q", "--shared", ROOT, clone], check=True)
         subprocess.run(["cp", "-r", TRACK / "layer", clone / "tracks" / "train" / "layer"], check=True)
-        budget = ["--budget", f"{given.seconds}s"]
+        budget = ["--budget", f"{given.units}:{given.seconds}s"]
         track = str(clone / "tracks" / "train")
         command = [SPRAG, "ratchet", "run", track, *budget, "--experiments", str(given.experiments), "--json"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -142,10 +161,9 @@ subprocess.run(["rustc", "@layer/arguments", "candidate/src/main.rs", "-o", PROG
 
 found = {}
 for seed in range(1, given.seeds + 1):
-    # In turns, so that all meet the same moods of the machine.
-    for name, best in (("sprag", our_best), ("optuna tpe", lambda: optuna_best("tpe", seed)), ("optuna cma", lambda: optuna_best("cma", seed))):
+    for name in given.only:
         started = time.monotonic()
-        value = best()
+        value = our_best() if name == "sprag" else optuna_best(name, seed)
         found.setdefault(name, []).append(value)
         print(f"seed {seed}: {name}: {value:.4f} bits per byte after {given.experiments} experiments, {time.monotonic() - started:.0f} s", flush=True)
 for name, values in found.items():

@@ -2,7 +2,7 @@
 //!
 //! `fixtures/make_oracle.py` recorded llama.cpp's answers in `fixtures/oracle`. The models are not in the repository:
 //! SPRAG_TEST_MODELS names a folder that holds them (`scripts/test` pulls them); without it these tests say that they were
-//! skipped, and with it a missing model is a failure.
+//! skipped, and with it a missing model is a failure. The model that comes with Sprag is there without it.
 //!
 //! Two engines that round activations differently part ways wherever two tokens are nearly as likely: llama.cpp's own two CPU
 //! paths agree on 10 of 20 open-ended prompts. So whole continuations are compared on prompts whose continuation is
@@ -10,7 +10,7 @@
 //! winner must be a near-tie.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -28,6 +28,8 @@ const MODELS: [(&str, &str); 2] = [
     ),
     ("gemma-3-270m-q4_k_m.gguf", "gemma-3-270m-q4_k_m"),
 ];
+/// The model that comes with Sprag, in the repository, and its recorded answers.
+const BUILT_IN: (&str, &str) = ("data/default.gguf", "default");
 /// Of perplexity.
 const TOLERANCE: f64 = 0.005;
 /// A lead (in logits) below which another winner is a near-tie. Rounding activations to 8 bits overrules leads of 0.39 between
@@ -50,9 +52,12 @@ fn engine(file: &str) -> Option<Engine> {
         eprintln!("SKIPPED: SPRAG_TEST_MODELS is not set; scripts/test sets it and pulls {file}");
         return None;
     };
-    let path = PathBuf::from(folder).join(file);
+    Some(engine_at(&PathBuf::from(folder).join(file)))
+}
+
+fn engine_at(path: &Path) -> Engine {
     let profile = kernels::RuntimeProfile::default();
-    Some(Engine::open(&path, profile, &mut |_, _| {}).expect("a model that we run"))
+    Engine::open(path, profile, &mut |_, _| {}).expect("a model that we run")
 }
 
 fn oracle(model: &str, what: &str) -> Value {
@@ -70,8 +75,14 @@ fn ids(value: &Value) -> Vec<u32> {
 #[test]
 fn perplexity_is_within_half_a_percent_of_llama_cpp() {
     let _alone = alone();
-    for (file, model) in MODELS {
-        let Some(engine) = engine(file) else { return };
+    for (file, model) in [BUILT_IN].into_iter().chain(MODELS) {
+        let here = repository().join(file);
+        let engine = if here.is_file() {
+            engine_at(&here)
+        } else {
+            let Some(engine) = engine(file) else { return };
+            engine
+        };
         let want = oracle(model, "perplexity");
         let text = std::fs::read_to_string(repository().join("data/perplexity.txt"))
             .expect("the test's text");

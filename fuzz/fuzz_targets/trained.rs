@@ -9,7 +9,7 @@
 use std::{fs, path::PathBuf, sync::LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use train::{ModelFile, checkpoint::Saved};
+use train::{checkpoint::Saved, model_file::ModelFile};
 
 /// A file in memory: both readers map what they read.
 static PLACE: LazyLock<PathBuf> =

@@ -1,8 +1,8 @@
 //! What the champion's program leaves, for whoever wants to use it: a measurement keeps figures and throws the rest away.
 //!
 //! The program is built and run once more, under the seal and the budget, and what it leaves is judged like any other. The seed is the
-//! commit's own, so that the same commit leaves the same thing, as far as its program repeats itself. Nothing is recorded: what came of it
-//! was no fresh measurement of anybody's choice.
+//! commit's own, so that the same commit leaves the same thing, as far as its program repeats itself. No measurement is recorded: what
+//! came of it was none that the gate had asked for.
 
 use std::{fs, io, path::Path};
 

@@ -14,6 +14,7 @@ mod checkpoint;
 mod commands;
 mod exchange;
 mod failure;
+mod headroom;
 mod hint;
 mod interrupt;
 mod machine_profile;
@@ -48,6 +49,10 @@ fn main() -> ExitCode {
         .is_some_and(|word| word == commands::ratchet::CELL)
     {
         return sandbox::inner::main(words);
+    }
+    if let Some(told) = headroom::lacking() {
+        terminal::complain(&told);
+        return Exit::DoesNotFit.into();
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -2,7 +2,7 @@
 //
 // Weights do not wait for that. Each warp has a ring in shared memory that the copy engine fills with what this warp will need next, whichever
 // operation that belongs to: while blocks meet, memory goes on.
-// How many blocks' warps there are, and how much of their rings.
+// Warps of a block, places of a warp's ring, bytes of a place, and the most products of a token.
 #ifndef DEPTH_
 #define DEPTH_ 4
 #endif
@@ -12,7 +12,7 @@ enum Kind { EMBED = 0, PRODUCT = 1, DELTA = 2, ATTEND = 3 };
 
 // What the ring needs to know of a product: this block's part.
 struct Stream { const u8* weights; u32 begin, panels; u16 chunks, bytes; u32 run; };
-// Its chunks are dealt to the warps in runs: of one, or of a whole panel's. Of attention, `run` is 0 and `panels` are tiles of the cache.
+// Its chunks are dealt to the warps in runs of one chunk, or of all chunks of a panel. Of attention, `run` is 0 and `panels` are tiles of the cache.
 DEVICE u32 parts_of(u32 run, u32 chunks) { return run > 1 ? 1 : min(chunks, (u32)WARPS); }
 // How many of `all` chunks a warp has.
 DEVICE u32 dealt(u32 all, u32 run, u32 warp) { u32 runs = all / run; return (runs + WARPS - 1 - warp) / WARPS * run; }

@@ -1,6 +1,6 @@
 // One token of the gated delta rule: convolution, gates, the state read and written once, and the gated norm of what it gives.
 //
-// A block has a value head. Its state, 128 x 128, lies in four tiles of 32 value columns; a quarter of the threads has one in registers.
+// A block has a value head. Its state, 128 x 128, lies in four tiles of 32 value columns; each quarter of the threads has one of them in registers.
 struct Delta {
     const float* qkv;        // q | k | v, before the convolution
     const float* a;

@@ -1,10 +1,10 @@
 // Products of one row with matrices: y = W x, where every byte of W is read once.
 //
 // Layout: a panel is 4 rows; along the columns it is cut into chunks of 32 lanes, so that a lane reads 16 bytes of each of the four rows and
-// then the four rows' scales. Integer formats: a lane has a block of 32 columns. bf16: 8 columns.
+// then the four rows' scales. Q4_0: a lane has a block of 32 columns. bf16: 8 columns.
 // A block of threads owns whole panels. It fetches the first of them before its input is there.
 
-enum Format { Q4_0 = 0, BF16 = 1, Q8_0 = 2 };
+enum Format { Q4_0 = 0, BF16 = 1 };
 enum Input { PLAIN = 0, NORM = 1 };
 enum Output { STORE = 0, ADD = 1, GLU = 2 };
 

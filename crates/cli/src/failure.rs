@@ -54,6 +54,8 @@ impl From<Exit> for ExitCode {
 pub enum Failure {
     #[error("{0}")]
     Usage(String),
+    #[error("{0}")]
+    TooLarge(String),
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     #[error(transparent)]
@@ -186,7 +188,10 @@ impl Failure {
             Self::Gguf(error) => gguf_exit(error),
             Self::Checkpoint(error) => checkpoint_exit(error),
             Self::Constraint(error) => constraint_exit(error),
-            Self::Unfinished(_) | Self::NoRoom { .. } | Self::DiskFull { .. } => Exit::DoesNotFit,
+            Self::Unfinished(_)
+            | Self::TooLarge(_)
+            | Self::NoRoom { .. }
+            | Self::DiskFull { .. } => Exit::DoesNotFit,
             Self::Convert(error) => convert_exit(error),
             Self::Tokenizer(_) | Self::Template(_) | Self::Content { .. } => Exit::BadFile,
             Self::Resolve(ResolveError::Store(_))

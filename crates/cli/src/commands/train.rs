@@ -130,7 +130,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let threads = arguments
         .threads
         .unwrap_or(RuntimeProfile::default().threads);
-    let machine = Machine::new(threads).map_err(|error| Failure::Broken(error.to_string()))?;
+    let machine = Machine::new(threads).map_err(|error| Failure::TooLarge(error.to_string()))?;
     let folder = Folder::of(&arguments.out);
     let (mut trainer, mut journal) = if arguments.resume {
         folder.go_on(arguments, machine)?
@@ -203,7 +203,7 @@ fn check_memory(settings: &Settings) -> Result<(), Failure> {
     let needed = Trainer::bytes_needed(settings)? as u64;
     let memory = silicon::probe::Machine::probe().memory.available_bytes;
     match memory.value() {
-        Some(&available) if needed > available => Err(Failure::Usage(format!(
+        Some(&available) if needed > available => Err(Failure::TooLarge(format!(
             "this run needs {} of memory, and {} are available; take a smaller model (model.layers, model.width, model.hidden) or smaller batches (steps.sequences, steps.positions)",
             quantity::bytes(needed),
             quantity::bytes(available)

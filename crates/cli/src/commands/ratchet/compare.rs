@@ -44,7 +44,7 @@ pub struct Arguments {
     /// Run each for this long at most, such as 2h or 90s
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub time: Option<Duration>,
-    /// How candidates are sealed; by default bubblewrap, else landlock, and nothing where neither works
+    /// How candidates are sealed; by default bubblewrap, else landlock; where neither works, nothing is run
     #[arg(long, value_enum, value_name = "HOW")]
     pub seal: Option<Seal>,
     /// Report as JSON (schema sprag.ratchet-compare/1)
@@ -280,7 +280,7 @@ fn table(rows: &[Row], metric: &str, markdown: bool) -> String {
     line(&format!("its {metric}, public"), &|row| {
         format!("{} ({} runs)", number(row.value), row.runs)
     });
-    line("best seen, not proven", &|row| number(row.best_seen));
+    line("best first reading", &|row| number(row.best_seen));
     line("units that it used", &|row| count(row.units));
     line("parameters", &|row| count(row.parameters));
     let mut names: Vec<&String> = Vec::new();

@@ -31,7 +31,7 @@ pub struct Arguments {
     /// Of this experiment, not of the champion
     #[arg(long, value_name = "N")]
     pub experiment: Option<u64>,
-    /// How the program is sealed; by default bubblewrap, else landlock, and nothing where neither works
+    /// How the program is sealed; by default bubblewrap, else landlock; where neither works, nothing is run
     #[arg(long, value_enum, value_name = "HOW")]
     pub seal: Option<Seal>,
     /// Report as JSON (schema sprag.ratchet-make/1)

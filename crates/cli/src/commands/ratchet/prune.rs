@@ -36,7 +36,7 @@ pub struct Arguments {
     /// Runs of the champion and of each champion without a change; those of an earlier call count
     #[arg(long, value_name = "N", default_value_t = LEAST_RUNS, value_parser = clap::value_parser!(u64).range(LEAST_RUNS..=1000))]
     pub runs: u64,
-    /// How candidates are sealed; by default bubblewrap, else landlock, and nothing where neither works
+    /// How candidates are sealed; by default bubblewrap, else landlock; where neither works, nothing is run
     #[arg(long, value_enum, value_name = "HOW")]
     pub seal: Option<Seal>,
     /// Report as JSON (schema sprag.ratchet-prune/1)

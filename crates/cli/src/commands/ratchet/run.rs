@@ -49,7 +49,7 @@ pub struct How {
     /// This many experiments
     #[arg(long, value_name = "N")]
     pub experiments: Option<u64>,
-    /// How candidates are sealed; by default bubblewrap, else landlock, and nothing where neither works
+    /// How candidates are sealed; by default bubblewrap, else landlock; where neither works, nothing is run
     #[arg(long, value_enum, value_name = "HOW")]
     pub seal: Option<Seal>,
     /// Every record as a line of JSON on standard output (schema sprag.ratchet/1)

@@ -122,8 +122,8 @@ pub(super) fn page(trainer: &Trainer, lines: &[Line], validation: Evaluation) ->
     table.push_str("</table>");
     let settings: String = settings.lines().map(|line| escape(line) + "\n").collect();
     let main = format!(
-        "<h1>A training run</h1>{table}<h2>Loss</h2><p class=\"soft\">Bits per token (a byte) by step: <b>grey</b> the text it learns \
-         from, <b>orange</b> the held-out text.</p>{}<h2>Settings</h2><pre>{settings}</pre>",
+        "<h1>A training run</h1>{table}<h2>Loss</h2><p class=\"soft\">By step: <b>grey</b> the text it learns from, in bits per token; \
+         <b>orange</b> the held-out text, in bits per byte (the same where tokens are bytes).</p>{}<h2>Settings</h2><pre>{settings}</pre>",
         chart(lines)
     );
     let page = Page {

@@ -18,8 +18,8 @@ transistor to token, experiments for two minutes on how it runs models here, loo
 sprag-ratchet.html into the current folder. Where the model cannot be fetched, a small one that comes with Sprag takes its \
 place, without experiments.
 
-MODEL is a path (a GGUF file, a folder with a checkpoint in safetensors, or the model.safetensors of a training run), a name from `sprag models` (its beginning is \
-enough), or a catalogue name such as `default`.
+MODEL is a path (a GGUF file, a folder with a checkpoint in safetensors, or the model.safetensors that a candidate of the \
+track `train` left), a name from `sprag models` (its beginning is enough), or a catalogue name such as `default`.
 
 Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 model, source or file not found, 4 bad file, 5 network, \
 6 does not fit (memory, threads, disk, context), 75 a judge's own fault, 130 interrupted.

@@ -318,6 +318,7 @@ fn what_cannot_be_trained_is_refused_in_words() {
     sandbox.file("latin.txt", b"caf\xe9");
     sandbox.file("unknown.toml", b"[model]\nlayer = 3\n");
     sandbox.file("window.toml", b"[model]\nhead_dim = 20\n");
+    sandbox.file("large.toml", b"[steps]\nsequences = 60000\n");
     for (words, code, told) in [
         (vec!["train", "empty.txt"], 4, "has 1 tokens"),
         (vec!["train", "missing.txt"], 3, "missing.txt"),
@@ -327,6 +328,11 @@ fn what_cannot_be_trained_is_refused_in_words() {
             vec!["train", "--settings", "window.toml"],
             2,
             "a multiple of 16",
+        ),
+        (
+            vec!["train", "--settings", "large.toml"],
+            6,
+            "this run needs",
         ),
         (vec!["train", "--tokens", "10"], 2, "enough for one step"),
         (vec!["train", "--steps", "0"], 2, "enough for one step"),

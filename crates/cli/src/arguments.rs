@@ -9,6 +9,7 @@ use crate::commands::{
     bench, chat, convert, inspect, judge, lens, models, perplexity, pull, ratchet, run, tokenize,
     train,
 };
+use crate::device::DeviceChoice;
 use crate::machine_profile;
 use crate::placement::WeightsIn;
 
@@ -66,7 +67,7 @@ impl Arguments {
             Some(Command::Pull(a)) => ("pull", Some(&a.source)),
             Some(Command::Convert(a)) => ("convert", Some(&a.folder)),
             Some(Command::Inspect(a)) => ("inspect", Some(&a.model)),
-            Some(Command::Bench(a)) => ("bench", Some(&a.model)),
+            Some(Command::Bench(a)) => ("bench", a.model.as_deref()),
             Some(Command::Perplexity(a)) => ("perplexity", Some(&a.model)),
             Some(Command::Lens(a)) => ("lens", a.model.as_deref()),
             Some(Command::Ratchet(_)) => ("ratchet", None),
@@ -78,9 +79,12 @@ impl Arguments {
 }
 
 /// How the engine runs.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Engine")]
 pub struct EngineArguments {
+    /// Where the model runs: auto (an NVIDIA GPU where there is one that can run it, else the processor), cpu, or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceChoice,
     /// Threads; by default one per processor that this process may use
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,

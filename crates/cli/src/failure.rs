@@ -11,7 +11,8 @@ use formats::{json, safetensors};
 use kernels::{PackError, cpu::ExecuteError};
 use lens::{LensError, diff::DiffError};
 use measure::SampleError;
-use models::{ModelError, checkpoint::CheckpointError};
+use cuda::CudaError;
+use models::{ModelError, RandomError, checkpoint::CheckpointError};
 use runtime::{ConstrainedError, ConstraintError, RuntimeError};
 use store::{PullError, ResolveError, StoreError};
 use text::{TemplateError, TokenizerError, TokenizerFilesError};
@@ -60,6 +61,8 @@ pub enum Failure {
     Runtime(#[from] RuntimeError),
     #[error(transparent)]
     Model(#[from] ModelError),
+    #[error(transparent)]
+    Random(#[from] RandomError),
     #[error(transparent)]
     Gguf(#[from] GgufError),
     #[error(transparent)]
@@ -185,6 +188,7 @@ impl Failure {
             Self::Usage(_) | Self::QuantizeGguf(_) => Exit::Usage,
             Self::Runtime(error) => runtime_exit(error),
             Self::Model(error) => model_exit(error),
+            Self::Random(_) => Exit::Usage,
             Self::Gguf(error) => gguf_exit(error),
             Self::Checkpoint(error) => checkpoint_exit(error),
             Self::Constraint(error) => constraint_exit(error),
@@ -383,10 +387,22 @@ fn runtime_exit(error: &RuntimeError) -> Exit {
         | RuntimeError::PromptTooLong { .. }
         | RuntimeError::Context { .. }
         | RuntimeError::Step(ExecuteError::Context { .. }) => Exit::DoesNotFit,
+        RuntimeError::Cuda(error) => cuda_exit(error),
+        RuntimeError::OnGpu => Exit::Usage,
         RuntimeError::EmptyPrompt
         | RuntimeError::TextTooShort { .. }
         | RuntimeError::Option { .. } => Exit::Usage,
         RuntimeError::Step(_) => Exit::Internal,
+    }
+}
+
+fn cuda_exit(error: &CudaError) -> Exit {
+    match error {
+        CudaError::NoDriver | CudaError::NoDevice { .. } | CudaError::NoCompiler => Exit::NotFound,
+        CudaError::OldDevice { .. } | CudaError::Unsupported { .. } => Exit::Usage,
+        CudaError::Memory { .. } => Exit::DoesNotFit,
+        CudaError::NotFinite | CudaError::Shape { .. } => Exit::BadFile,
+        CudaError::Compile { .. } | CudaError::Driver { .. } => Exit::Internal,
     }
 }
 

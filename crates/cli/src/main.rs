@@ -12,6 +12,7 @@ mod arguments;
 mod built_in;
 mod checkpoint;
 mod commands;
+mod device;
 mod exchange;
 mod failure;
 mod headroom;

@@ -8,7 +8,7 @@ use std::{
 use formats::gguf::Gguf;
 use kernels::Pinning;
 use models::Placement;
-use runtime::Engine;
+use runtime::{Engine, RuntimeError};
 use serde::Serialize;
 use silicon::probe::Machine;
 use store::{CatalogueEntry, ResolveError, Source, Store};
@@ -16,6 +16,7 @@ use store::{CatalogueEntry, ResolveError, Source, Store};
 use crate::{
     arguments::EngineArguments,
     checkpoint,
+    device::DeviceChoice,
     failure::Failure,
     interrupt::Interrupt,
     placement,
@@ -164,17 +165,41 @@ pub fn open(path: &Path) -> Result<Arc<Gguf>, Failure> {
 pub struct Loaded {
     /// Ready to run.
     pub engine: Engine,
-    placement: Placement,
+    /// None on a GPU.
+    placement: Option<Placement>,
 }
 
 impl Loaded {
     /// See [`placement::keep`].
     pub fn keep(&self, terminal: &Terminal, interrupt: &Interrupt) {
-        placement::keep(&self.engine, &self.placement, terminal, interrupt);
+        if let Some(placement) = &self.placement {
+            placement::keep(&self.engine, placement, terminal, interrupt);
+        }
     }
 }
 
-/// Loads the model with a bar, where that takes long enough to see one.
+/// As [`load`], for what looks at the processor alone.
+///
+/// # Errors
+/// A GPU was asked for; as [`load`].
+pub fn load_on_processor(
+    gguf: &Arc<Gguf>,
+    arguments: &EngineArguments,
+    terminal: &Terminal,
+) -> Result<Loaded, Failure> {
+    if let DeviceChoice::Cuda(_) = arguments.device {
+        return Err(Failure::Usage(
+            "the lens measures the processor so far; leave --device out".to_owned(),
+        ));
+    }
+    let arguments = EngineArguments {
+        device: DeviceChoice::Cpu,
+        ..arguments.clone()
+    };
+    load(gguf, &arguments, terminal)
+}
+
+/// Loads the model with a bar, where that takes long enough to see one; on a GPU where one was asked for, or is there and can run it.
 ///
 /// # Errors
 /// The file can't be used, or there is no memory.
@@ -183,6 +208,17 @@ pub fn load(
     arguments: &EngineArguments,
     terminal: &Terminal,
 ) -> Result<Loaded, Failure> {
+    match on_gpu(gguf, arguments, terminal) {
+        Ok(Some(engine)) => {
+            let placement = None;
+            return Ok(Loaded { engine, placement });
+        }
+        Ok(None) => {}
+        Err(RuntimeError::Cuda(error)) if arguments.device == DeviceChoice::Auto => {
+            complain(&format!("note: the GPU is not used: {error}"));
+        }
+        Err(error) => return Err(error.into()),
+    }
     let machine = Machine::probe();
     let profile = arguments.profile();
     let placement = placement::decide(gguf, arguments.weights_in, &machine)?;
@@ -208,5 +244,27 @@ pub fn load(
             pinning.name()
         ));
     }
+    let placement = Some(placement);
     Ok(Loaded { engine, placement })
+}
+
+/// The model on the GPU that the arguments mean; `None` where they mean none.
+fn on_gpu(
+    gguf: &Arc<Gguf>,
+    arguments: &EngineArguments,
+    terminal: &Terminal,
+) -> Result<Option<Engine>, RuntimeError> {
+    let Some(device) = arguments.device.open()? else {
+        return Ok(None);
+    };
+    let bar = progress::bar(
+        terminal,
+        gguf.file_len() as u64,
+        "loading to the GPU [{bar:30}] {bytes}/{total_bytes}",
+    );
+    let mut progress = |done, _| bar.set_position(done);
+    let gguf = Arc::clone(gguf);
+    let engine = Engine::on_gpu(gguf, arguments.profile(), &device, &mut progress);
+    bar.finish_and_clear();
+    engine.map(Some)
 }

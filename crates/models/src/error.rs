@@ -73,6 +73,14 @@ pub enum ModelError {
         /// How much was asked for.
         source: OutOfMemory,
     },
+    /// The device that the weights were for did not take them; it says why.
+    #[error("{file}: tensor `{tensor}` was not taken")]
+    NotTaken {
+        /// Where.
+        file: String,
+        /// Its name.
+        tensor: String,
+    },
     /// Packed weights could not be written to the disk.
     #[error(
         "{file}: its packed weights cannot be kept on disk: {source}; free some space, or let them be in memory with --weights memory"

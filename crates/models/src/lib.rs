@@ -14,9 +14,12 @@ mod config;
 mod error;
 mod load;
 mod model;
+mod random;
 mod rope;
 
 pub use config::Config;
 pub use error::ModelError;
+pub use load::{Matrices, NotTaken, RowMap};
 pub use model::{Footprint, Model, Placement, TensorGroup};
+pub use random::{RandomError, random};
 pub use rope::Yarn;

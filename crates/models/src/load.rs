@@ -18,12 +18,32 @@ use ops::{Dtype, causal_conv::TAPS};
 use self::places::{Fault, Places};
 use crate::{Config, ModelError, config::file_name};
 
-/// Whether weights are packed or only described.
+/// Whether weights are packed, sent elsewhere, or only described.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weights {
     Packed { threads: usize, pages: Pages },
+    Sent,
     Hollow,
 }
+
+/// Another device, which takes the matrices of a program as they lie in the file.
+pub trait Matrices {
+    /// Takes matrix `index` of the program: `rows` rows of `stored`, by `map`.
+    ///
+    /// # Errors
+    /// It did not take it, and knows why.
+    fn take(
+        &mut self,
+        index: usize,
+        stored: StoredMatrix<'_>,
+        rows: usize,
+        map: RowMap<'_>,
+    ) -> Result<(), NotTaken>;
+}
+
+/// A matrix was not taken; whoever should have has the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotTaken;
 
 /// What was packed before, or is packed to be kept.
 pub(crate) enum Kept {
@@ -53,12 +73,14 @@ pub(crate) struct Loader<'a> {
     /// Of a derived file: the tensor made last. Rows of one are taken in several turns, one behind the other.
     last: Option<(String, Arc<Vec<u8>>)>,
     progress: &'a mut dyn FnMut(u64),
+    /// Where weights that are sent go.
+    pub elsewhere: Option<&'a mut dyn Matrices>,
 }
 
 const TABLE: &str = "token_embd.weight";
 
 /// Row `r` of a packed matrix is row `map(r)` of the file's.
-pub(crate) type RowMap<'m> = &'m (dyn Fn(usize) -> usize + Sync);
+pub type RowMap<'m> = &'m (dyn Fn(usize) -> usize + Sync);
 
 impl<'a> Loader<'a> {
     pub(crate) fn new(
@@ -70,7 +92,7 @@ impl<'a> Loader<'a> {
     ) -> Result<Self, ModelError> {
         let tensor = gguf.require(TABLE, &[config.hidden, config.vocabulary])?;
         let table = match weights {
-            Weights::Packed { .. } if gguf.is_derived() => {
+            Weights::Packed { .. } | Weights::Sent if gguf.is_derived() => {
                 Some(Arc::new(gguf.weights(tensor)?.into_owned()))
             }
             _ => None,
@@ -91,13 +113,14 @@ impl<'a> Loader<'a> {
             packed: 0,
             arena: Arena::new(match weights {
                 Weights::Packed { pages, .. } => pages,
-                Weights::Hollow => Pages::Small,
+                Weights::Sent | Weights::Hollow => Pages::Small,
             }),
             loaded: 0,
             taken,
             table,
             last: None,
             progress,
+            elsewhere: None,
         })
     }
 
@@ -229,15 +252,45 @@ impl<'a> Loader<'a> {
                     },
                 })?
             }
-            Weights::Hollow => PackedMatrix::hollow(dtype, rows, cols).ok_or_else(|| {
-                let none = kernels::memory::OutOfMemory { bytes: None };
-                self.weights_error(name, PackError::Memory(none))
-            })?,
+            Weights::Sent => {
+                let made = self.made(tensor)?;
+                let in_file = || self.gguf.bytes(tensor);
+                let bytes = made.as_ref().map_or_else(in_file, |bytes| bytes.as_slice());
+                let stored = StoredMatrix {
+                    dtype,
+                    rows: stored_rows,
+                    cols,
+                    bytes,
+                };
+                if let Some(to) = &mut self.elsewhere {
+                    to.take(self.packed, stored, rows, map)
+                        .map_err(|NotTaken| ModelError::NotTaken {
+                            file: file_name(&self.gguf),
+                            tensor: name.to_owned(),
+                        })?;
+                }
+                self.gguf.release(tensor, 0..stored_rows);
+                self.hollow(name, dtype, rows, cols)?
+            }
+            Weights::Hollow => self.hollow(name, dtype, rows, cols)?,
         };
         self.packed += 1;
         self.loaded += (dtype.bytes_for(cols).unwrap_or(0) * rows) as u64;
         (self.progress)(self.loaded);
         Ok(self.program.matrix(matrix))
+    }
+
+    fn hollow(
+        &self,
+        name: &str,
+        dtype: Dtype,
+        rows: usize,
+        cols: usize,
+    ) -> Result<PackedMatrix, ModelError> {
+        PackedMatrix::hollow(dtype, rows, cols).ok_or_else(|| {
+            let none = kernels::memory::OutOfMemory { bytes: None };
+            self.weights_error(name, PackError::Memory(none))
+        })
     }
 
     /// A matrix of one row, stored as such or as a vector.

@@ -20,7 +20,7 @@ use crate::{
     Config, ModelError,
     arch::Architecture,
     config::file_name,
-    load::{Kept, Loader, Weights},
+    load::{Kept, Loader, Matrices, Weights},
 };
 
 /// Tensors of one format.
@@ -117,7 +117,7 @@ impl Model {
             threads: profile.threads,
             pages: profile.pages,
         };
-        let built = Self::build(Arc::clone(&gguf), weights, kept, progress);
+        let built = Self::build(Arc::clone(&gguf), weights, kept, None, progress);
         let is_another = matches!(
             built,
             Err(ModelError::Weights {
@@ -133,7 +133,7 @@ impl Model {
             Placement::Disk(path) => Kept::Written(write(path)?),
             _ => Kept::Nothing,
         };
-        Self::build(gguf, weights, kept, progress)
+        Self::build(gguf, weights, kept, None, progress)
     }
 
     /// Writes the packed weights to `path`, for [`Placement::Kept`] and [`Placement::Disk`]. `progress` hears how many bytes are
@@ -165,13 +165,26 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn describe(gguf: Arc<Gguf>) -> Result<Self, ModelError> {
-        Self::build(gguf, Weights::Hollow, Kept::Nothing, &mut |_| {})
+        Self::build(gguf, Weights::Hollow, Kept::Nothing, None, &mut |_| {})
+    }
+
+    /// Sends the weights to another device; here they are only described, small vectors aside.
+    ///
+    /// # Errors
+    /// As [`Model::load`]; the device did not take a matrix.
+    pub fn send(
+        gguf: Arc<Gguf>,
+        to: &mut dyn Matrices,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Self, ModelError> {
+        Self::build(gguf, Weights::Sent, Kept::Nothing, Some(to), progress)
     }
 
     fn build(
         gguf: Arc<Gguf>,
         weights: Weights,
         kept: Kept,
+        elsewhere: Option<&mut dyn Matrices>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, ModelError> {
         let is_kept = !matches!(kept, Kept::Nothing);
@@ -188,6 +201,7 @@ impl Model {
             Architecture::named(gguf.metadata().str("general.architecture")?, &gguf)?;
         let config = Config::from_gguf(&gguf)?;
         let mut loader = Loader::new(Arc::clone(&gguf), &config, weights, kept, progress)?;
+        loader.elsewhere = elsewhere.map(|to| to as &mut dyn Matrices);
         let logits = architecture.describe(&mut loader, &config)?;
         loader.check_complete(
             config.layers,

@@ -3,19 +3,32 @@
 //! What a sequence computes does not depend, in a single bit, on which others are in the batch. A [`crate::Session`] is a batch
 //! of one.
 
+use std::sync::Arc;
+
+use cuda::Sequences;
 use kernels::cpu::{
-    Member, Outputs, State, Step, StepLimits, Trace, Workspace, execute_batch, execute_nodes,
+    Member, Outputs, State, Step, StepLimits, Trace, Workspace, execute_batch,
+    execute_nodes,
 };
 
-use crate::{Engine, RuntimeError};
+use crate::{Engine, RuntimeError, sampler::largest};
 
 /// Sequences in progress, numbered from 0.
 pub struct Batch<'e> {
-    pub(crate) engine: &'e Engine,
-    pub(crate) states: Vec<State>,
-    pub(crate) workspace: Workspace,
+    engine: &'e Engine,
+    place: Place,
+    limits: StepLimits,
     /// What each sequence has seen.
     tokens: Vec<Vec<u32>>,
+}
+
+/// Where sequences are.
+enum Place {
+    Cpu {
+        states: Vec<State>,
+        workspace: Workspace,
+    },
+    Cuda(Sequences),
 }
 
 impl<'e> Batch<'e> {
@@ -23,17 +36,24 @@ impl<'e> Batch<'e> {
     pub(crate) fn new(engine: &'e Engine, limits: StepLimits) -> Result<Self, RuntimeError> {
         let (program, profile) = (&engine.model().program, engine.profile());
         let context = limits.capacity;
-        let memory = |source| RuntimeError::Memory { context, source };
-        let states = (0..limits.sequences.max(1))
-            .map(|_| State::new(program, profile, context))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(memory)?;
-        let workspace = Workspace::new(program, profile, limits).map_err(memory)?;
+        let count = limits.sequences.max(1);
+        let place = if let Some(weights) = engine.cuda() {
+            let weights = Arc::clone(weights);
+            Place::Cuda(Sequences::new(weights, count, context, limits.outputs)?)
+        } else {
+            let memory = |source| RuntimeError::Memory { context, source };
+            let states = (0..count)
+                .map(|_| State::new(program, profile, context))
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(memory)?;
+            let workspace = Workspace::new(program, profile, limits).map_err(memory)?;
+            Place::Cpu { states, workspace }
+        };
         Ok(Self {
             engine,
-            tokens: vec![Vec::new(); states.len()],
-            states,
-            workspace,
+            place,
+            limits,
+            tokens: vec![Vec::new(); count],
         })
     }
 
@@ -46,7 +66,7 @@ impl<'e> Batch<'e> {
     /// How many sequences there are.
     #[must_use]
     pub fn sequences(&self) -> usize {
-        self.states.len()
+        self.tokens.len()
     }
 
     /// Tokens that a sequence has seen.
@@ -61,21 +81,38 @@ impl<'e> Batch<'e> {
     /// Tokens that still fit a sequence.
     #[must_use]
     pub fn room(&self, sequence: usize) -> usize {
-        let state = &self.states[sequence];
-        state.capacity() - state.positions()
+        match &self.place {
+            Place::Cpu { states, .. } => {
+                states[sequence].capacity() - states[sequence].positions()
+            }
+            Place::Cuda(sequences) => sequences.capacity() - sequences.positions(sequence),
+        }
+    }
+
+    fn positions(&self, sequence: usize) -> usize {
+        match &self.place {
+            Place::Cpu { states, .. } => states[sequence].positions(),
+            Place::Cuda(sequences) => sequences.positions(sequence),
+        }
     }
 
     /// A sequence forgets everything.
     pub fn reset(&mut self, sequence: usize) {
-        self.states[sequence].reset();
+        match &mut self.place {
+            Place::Cpu { states, .. } => states[sequence].reset(),
+            Place::Cuda(sequences) => sequences.reset(sequence),
+        }
         self.tokens[sequence].clear();
     }
 
     /// Cuts a sequence back to its first `positions` tokens. A recurrent model can only forget everything: then false.
     #[must_use]
     pub fn truncate(&mut self, sequence: usize, positions: usize) -> bool {
-        let done =
-            positions <= self.tokens[sequence].len() && self.states[sequence].truncate(positions);
+        let done = positions <= self.tokens[sequence].len()
+            && match &mut self.place {
+                Place::Cpu { states, .. } => states[sequence].truncate(positions),
+                Place::Cuda(sequences) => sequences.truncate(sequence, positions),
+            };
         if done {
             self.tokens[sequence].truncate(positions);
         }
@@ -119,12 +156,12 @@ impl<'e> Batch<'e> {
                 trained: self.engine.model().config.context,
             });
         }
-        let chunk = self.workspace.limits().tokens;
+        let chunk = self.limits.tokens;
         let mut done = 0;
         while done < tokens.len() {
             // Chunks end at multiples of the chunk size, counted from the sequence's beginning, so that a kernel whose
             // form depends on absolute position is cut at the same places however a prompt arrives.
-            let to_boundary = chunk - self.states[sequence].positions() % chunk;
+            let to_boundary = chunk - self.positions(sequence) % chunk;
             let end = (done + to_boundary).min(tokens.len());
             let outputs = if end == tokens.len() {
                 Outputs::Last
@@ -154,15 +191,22 @@ impl<'e> Batch<'e> {
         trace: Option<&mut Trace>,
     ) -> Result<(), RuntimeError> {
         let engine = self.engine;
-        execute_batch(
-            &engine.model().program,
-            &mut self.states,
-            &mut self.workspace,
-            members,
-            engine.pool(),
-            engine.profile(),
-            trace,
-        )?;
+        let program = &engine.model().program;
+        match &mut self.place {
+            Place::Cpu { states, workspace } => execute_batch(
+                program,
+                states,
+                workspace,
+                members,
+                engine.pool(),
+                engine.profile(),
+                trace,
+            )?,
+            Place::Cuda(sequences) => {
+                sequences.check(program, members, self.limits)?;
+                sequences.step(program, members)?;
+            }
+        }
         for member in members {
             self.tokens[member.sequence].extend_from_slice(member.step.tokens);
         }
@@ -173,7 +217,7 @@ impl<'e> Batch<'e> {
     /// optionally traced: for timing.
     ///
     /// # Errors
-    /// The step does not fit.
+    /// The step does not fit; the model is on a GPU, where nodes do not run alone.
     pub fn run_nodes(
         &mut self,
         nodes: &[usize],
@@ -181,10 +225,13 @@ impl<'e> Batch<'e> {
         trace: Option<&mut Trace>,
     ) -> Result<(), RuntimeError> {
         let engine = self.engine;
+        let Place::Cpu { states, workspace } = &mut self.place else {
+            return Err(RuntimeError::OnGpu);
+        };
         execute_nodes(
             &engine.model().program,
-            &mut self.states,
-            &mut self.workspace,
+            states,
+            workspace,
             members,
             engine.pool(),
             engine.profile(),
@@ -196,16 +243,22 @@ impl<'e> Batch<'e> {
 
     /// Pretends that a sequence has seen `depth` tokens, with zeros in the caches: speed does not depend on their values.
     pub fn pretend_depth(&mut self, sequence: usize, depth: usize) {
-        let state = &mut self.states[sequence];
-        state.pretend(depth);
+        match &mut self.place {
+            Place::Cpu { states, .. } => states[sequence].pretend(depth),
+            Place::Cuda(sequences) => sequences.pretend(sequence, depth),
+        }
+        let positions = self.positions(sequence);
         self.tokens[sequence].clear();
-        self.tokens[sequence].resize(state.positions(), 0);
+        self.tokens[sequence].resize(positions, 0);
     }
 
     /// Logits of output `i` of the last step, in the order of its members and their tokens.
     #[must_use]
     pub fn logits(&self, i: usize) -> Option<&[f32]> {
-        self.workspace.logits(i)
+        match &self.place {
+            Place::Cpu { workspace, .. } => workspace.logits(i),
+            Place::Cuda(sequences) => sequences.logits(i),
+        }
     }
 
     /// As [`Batch::logits`], where they can be chosen from.
@@ -213,11 +266,38 @@ impl<'e> Batch<'e> {
     /// # Errors
     /// The model answered with numbers that are none; the last step has no such output.
     pub fn finite_logits(&self, i: usize) -> Result<&[f32], RuntimeError> {
-        match self.workspace.logits(i) {
-            Some(logits) if are_finite(logits) => Ok(logits),
-            _ => Err(RuntimeError::NotFinite {
-                position: self.workspace.position_of(i).unwrap_or(0),
-            }),
+        // A GPU has looked at them where it made them.
+        let known = match &self.place {
+            Place::Cpu { .. } => None,
+            Place::Cuda(sequences) => sequences.best(i).map(|best| best.is_some()),
+        };
+        match self.logits(i) {
+            Some(logits) if known.unwrap_or_else(|| are_finite(logits)) => Ok(logits),
+            _ => Err(self.not_finite(i)),
+        }
+    }
+
+    /// The likeliest token of output `i` of the last step, of equal ones the first: what a temperature of 0 takes.
+    ///
+    /// # Errors
+    /// As [`Batch::finite_logits`].
+    pub fn likeliest(&self, i: usize) -> Result<u32, RuntimeError> {
+        match &self.place {
+            Place::Cpu { .. } => self.finite_logits(i).map(largest),
+            Place::Cuda(sequences) => sequences
+                .best(i)
+                .flatten()
+                .ok_or_else(|| self.not_finite(i)),
+        }
+    }
+
+    fn not_finite(&self, i: usize) -> RuntimeError {
+        let position = match &self.place {
+            Place::Cpu { workspace, .. } => workspace.position_of(i),
+            Place::Cuda(sequences) => sequences.position_of(i),
+        };
+        RuntimeError::NotFinite {
+            position: position.unwrap_or(0),
         }
     }
 }

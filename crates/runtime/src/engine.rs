@@ -6,9 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cuda::{CudaError, Device, Loading, Plan, Weights};
 use formats::gguf::{Gguf, Origin};
-use kernels::{Pinning, Pool, RuntimeProfile, cpu::StepLimits};
-use models::{Model, ModelError, Placement};
+use kernels::{Pinning, Pool, RuntimeProfile, StoredMatrix, cpu::StepLimits};
+use models::{Matrices, Model, ModelError, NotTaken, Placement, RowMap};
 use text::Tokenizer;
 
 use crate::{Batch, RuntimeError, Session, UnusableTokenizer};
@@ -23,6 +24,7 @@ pub struct Engine {
     profile: RuntimeProfile,
     pool: Pool,
     packed_in: Duration,
+    cuda: Option<Arc<Weights>>,
 }
 
 impl Engine {
@@ -65,12 +67,7 @@ impl Engine {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, RuntimeError> {
         // The tokenizer first: it fails in milliseconds where packing takes seconds.
-        let tokenizer =
-            Tokenizer::from_gguf(gguf.metadata()).map_err(|error| UnusableTokenizer {
-                file: file_name(&gguf),
-                error,
-            })?;
-        check_vocabulary(&tokenizer, &gguf)?;
+        let tokenizer = tokenizer_of(&gguf)?;
         let total = gguf.file_len() as u64;
         let packing = Instant::now();
         let mut progress = |done| progress(done, total);
@@ -89,6 +86,52 @@ impl Engine {
             profile,
             pool,
             packed_in,
+            cuda: None,
+        })
+    }
+
+    /// As [`Engine::from_gguf`], with weights, caches and all that is computed on a GPU. Of the profile it keeps how many tokens a chunk of
+    /// a prompt has.
+    ///
+    /// # Errors
+    /// As [`Engine::open`]; the GPU cannot run the model, has no memory for it, or failed.
+    pub fn on_gpu(
+        gguf: Arc<Gguf>,
+        profile: RuntimeProfile,
+        device: &Arc<Device>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, RuntimeError> {
+        let tokenizer = tokenizer_of(&gguf)?;
+        let described = Model::describe(Arc::clone(&gguf))?;
+        let plan = Plan::of(&described.program, device.properties())?;
+        let total = gguf.file_len() as u64;
+        let packing = Instant::now();
+        let mut to = Sending {
+            loading: Loading::new(Arc::clone(device), plan)?,
+            failed: None,
+        };
+        let sent = Model::send(gguf, &mut to, &mut |done| progress(done, total));
+        if let Some(error) = to.failed {
+            return Err(error.into());
+        }
+        let model = sent?;
+        let weights = to.loading.finish(&model.program)?;
+        let packed_in = packing.elapsed();
+        // The GPU's work needs one thread here.
+        let profile = RuntimeProfile {
+            threads: 1,
+            pinning: Pinning::None,
+            ..profile
+        };
+        let pool =
+            Pool::of(&profile, &[]).map_err(|source| RuntimeError::Threads { threads: 1, source })?;
+        Ok(Self {
+            model,
+            tokenizer,
+            profile,
+            pool,
+            packed_in,
+            cuda: Some(Arc::new(weights)),
         })
     }
 
@@ -171,11 +214,49 @@ impl Engine {
         self.packed_in
     }
 
+    /// The weights on a GPU, where it runs on one.
+    #[must_use]
+    pub fn cuda(&self) -> Option<&Arc<Weights>> {
+        self.cuda.as_ref()
+    }
+
     /// The threads.
     #[must_use]
     pub fn pool(&self) -> &Pool {
         &self.pool
     }
+}
+
+/// Matrices on their way to a GPU.
+struct Sending {
+    loading: Loading,
+    failed: Option<CudaError>,
+}
+
+impl Matrices for Sending {
+    fn take(
+        &mut self,
+        index: usize,
+        stored: StoredMatrix<'_>,
+        rows: usize,
+        map: RowMap<'_>,
+    ) -> Result<(), NotTaken> {
+        self.loading
+            .matrix(index, stored, rows, map)
+            .map_err(|error| {
+                self.failed = Some(error);
+                NotTaken
+            })
+    }
+}
+
+fn tokenizer_of(gguf: &Gguf) -> Result<Tokenizer, RuntimeError> {
+    let tokenizer = Tokenizer::from_gguf(gguf.metadata()).map_err(|error| UnusableTokenizer {
+        file: file_name(gguf),
+        error,
+    })?;
+    check_vocabulary(&tokenizer, gguf)?;
+    Ok(tokenizer)
 }
 
 fn file_name(gguf: &Gguf) -> String {

@@ -1,5 +1,6 @@
 //! Why a model could not be run.
 
+use cuda::CudaError;
 use kernels::{cpu::ExecuteError, memory::OutOfMemory};
 use models::ModelError;
 use text::{TemplateError, TokenizerError};
@@ -82,6 +83,12 @@ pub enum RuntimeError {
     /// A step that does not fit.
     #[error(transparent)]
     Step(#[from] ExecuteError),
+    /// A GPU.
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
+    /// What only the processor does.
+    #[error("nodes of a program run alone only on the processor; give --device cpu")]
+    OnGpu,
     /// The model answered with numbers that are none.
     #[error(
         "the model's logits at position {position} are not finite; the file is damaged, or its weights overflow: pull it again"

@@ -271,7 +271,7 @@ fn top(block: &[f32]) -> f32 {
 }
 
 /// The first of the largest.
-fn largest(logits: &[f32]) -> u32 {
+pub(crate) fn largest(logits: &[f32]) -> u32 {
     let mut best = (0, ABSENT);
     for (block, logits) in logits.chunks(BLOCK).enumerate() {
         let top = top(logits);

@@ -175,6 +175,12 @@ impl Store {
         Ok(self.packed_folder().join(file))
     }
 
+    /// Where kernels that were compiled for this machine's GPU are kept.
+    #[must_use]
+    pub fn kernel_folder(&self) -> PathBuf {
+        self.packed_folder().with_file_name("kernels")
+    }
+
     /// What lies in the folder of packed weights, with sizes; nothing where it cannot be read.
     #[must_use]
     pub fn packed_files(&self) -> Vec<(PathBuf, u64)> {

@@ -7,7 +7,7 @@
 //! A depth is pretended: the cache holds zeros for the tokens before, since the speed does not depend on their values. Ids
 //! are the same in every run: SplitMix64 from a fixed seed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use clap::Args;
 use kernels::{
@@ -34,7 +34,14 @@ use crate::{
 #[command(after_help = "Example: sprag bench default --depth 0,4096 --json")]
 pub struct Arguments {
     /// Path or name of the model
-    pub model: String,
+    #[arg(required_unless_present = "random")]
+    pub model: Option<String>,
+    /// In place of MODEL: a real shape with weights drawn at random (qwen3.5-0.8b, -2b, -4b, -9b, -27b)
+    #[arg(long, value_name = "SHAPE", conflicts_with = "model")]
+    pub random: Option<String>,
+    /// Format of random weights: f32, f16, bf16, q8_0 or q4_0
+    #[arg(long, value_name = "FORMAT", default_value = "q4_0", requires = "random")]
+    pub quant: String,
     /// Tokens of a prefill
     #[arg(long, value_name = "N", default_value = "512", value_parser = tokens)]
     pub prefill: usize,
@@ -63,11 +70,41 @@ struct Report {
     schema: &'static str,
     model: Identity,
     machine: Machine,
+    /// The GPU that it ran on.
+    gpu: Option<Gpu>,
+    /// Of the processor.
     profile: Profile,
     depths: Vec<AtDepth>,
     /// The first depth's, for readers that ask for one.
     prefill: Phase,
     decode: Phase,
+}
+
+/// A GPU in reports.
+#[derive(Debug, Serialize)]
+struct Gpu {
+    name: String,
+    architecture: String,
+    multiprocessors: u32,
+    memory_bytes: u64,
+    /// How long the weights took to get there, kernels and all.
+    load_s: f64,
+    weight_bytes: u64,
+}
+
+impl Gpu {
+    fn of(engine: &Engine) -> Option<Self> {
+        let weights = engine.cuda()?;
+        let gpu = weights.device().properties();
+        Some(Self {
+            name: gpu.name.clone(),
+            architecture: gpu.architecture(),
+            multiprocessors: gpu.multiprocessors,
+            memory_bytes: gpu.memory_bytes,
+            load_s: engine.packed_in().as_secs_f64(),
+            weight_bytes: weights.plan().weight_bytes(),
+        })
+    }
 }
 
 /// The runtime profile in its fields' own spelling.
@@ -164,8 +201,18 @@ struct Phase {
 /// Runs the command.
 pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let interrupt = Interrupt::install();
-    let path = model_file::locate(&arguments.model, false, terminal, &interrupt)?;
-    let gguf = checkpoint::open_for(&path, &arguments.engine)?;
+    let (path, gguf) = match (&arguments.random, &arguments.model) {
+        (Some(shape), _) => {
+            let gguf = Arc::new(models::random(shape, &arguments.quant)?);
+            (gguf.path().unwrap_or(Path::new("random")).to_owned(), gguf)
+        }
+        (None, model) => {
+            let model = model.as_deref().unwrap_or_default();
+            let path = model_file::locate(model, false, terminal, &interrupt)?;
+            let gguf = checkpoint::open_for(&path, &arguments.engine)?;
+            (path, gguf)
+        }
+    };
     let loaded = model_file::load(&gguf, &arguments.engine, terminal)?;
     let engine = &loaded.engine;
     let deepest = arguments.depth.iter().copied().max().unwrap_or(0);
@@ -222,6 +269,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
             schema: "sprag.bench/1",
             model: Identity::of(&gguf, &path),
             machine: Machine::probe(),
+            gpu: Gpu::of(engine),
             profile: Profile::from(engine.profile()),
             prefill: first.prefill,
             decode: first.decode,
@@ -323,7 +371,7 @@ impl<'e> Turns<'e> {
     }
 }
 
-/// One token of each of the first `sequences`, all different; their logits, as a server would read them.
+/// One token of each of the first `sequences`, all different, and the likeliest that would follow each.
 fn decode_each(
     batch: &mut Batch<'_>,
     ids: &[u32],
@@ -341,7 +389,7 @@ fn decode_each(
         .collect();
     batch.step(&members, None)?;
     for sequence in 0..sequences {
-        batch.finite_logits(sequence)?;
+        batch.likeliest(sequence)?;
     }
     Ok(())
 }
@@ -367,13 +415,26 @@ fn token_ids(engine: &Engine, count: usize) -> Vec<u32> {
 
 fn table(engine: &Engine, model: &Identity, depths: &[AtDepth], terminal: &Terminal) -> String {
     let profile = engine.profile();
+    let place = match engine.cuda() {
+        None => format!(
+            "{} threads, {}, kv {}",
+            profile.threads,
+            profile.isa.name(),
+            profile.kv_type.name()
+        ),
+        Some(weights) => format!(
+            "{}, kv f16, {} of weights loaded in {}",
+            weights.device().properties().name,
+            quantity::bytes(weights.plan().weight_bytes()),
+            humantime::format_duration(Duration::from_millis(
+                u64::try_from(engine.packed_in().as_millis()).unwrap_or(u64::MAX)
+            ))
+        ),
+    };
     let mut out = format!(
-        "{}  {}, {} threads, {}, kv {}\n",
+        "{}  {}, {place}\n",
         terminal.data().paint(Style::Heading, &model.name),
         model.quantisation,
-        profile.threads,
-        profile.isa.name(),
-        profile.kv_type.name()
     );
     for at in depths {
         let mut line = |name: &str, phase: &Phase, of: &str| {

@@ -98,7 +98,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<(), Failure> {
     let interrupt = Interrupt::install();
     let path = model_file::locate(model, false, terminal, &interrupt)?;
     let gguf = checkpoint::open_for(&path, &arguments.engine)?;
-    let loaded = model_file::load(&gguf, &arguments.engine, terminal)?;
+    let loaded = model_file::load_on_processor(&gguf, &arguments.engine, terminal)?;
     let engine = &loaded.engine;
     let options = Options {
         depth: arguments.depth,

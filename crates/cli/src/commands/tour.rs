@@ -17,6 +17,7 @@ use ratchet::Place;
 
 use crate::{
     arguments::EngineArguments,
+    device::DeviceChoice,
     built_in,
     commands::{
         lens::{WIDTH, history, measured},
@@ -89,7 +90,11 @@ fn shown(name: &str) -> PathBuf {
 
 /// The waterfall, with the profile that runs here now.
 fn look(gguf: &Arc<Gguf>, terminal: &Terminal) -> Result<Report, Failure> {
-    let loaded = model_file::load(gguf, &EngineArguments::default(), terminal)?;
+    let processor = EngineArguments {
+        device: DeviceChoice::Cpu,
+        ..EngineArguments::default()
+    };
+    let loaded = model_file::load(gguf, &processor, terminal)?;
     note(
         "measuring this machine and the model, about 15 seconds",
         terminal,

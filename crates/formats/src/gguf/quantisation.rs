@@ -39,6 +39,12 @@ impl Quantisation {
         found.map(|&(_, dtype, _)| Self(dtype))
     }
 
+    /// The number format itself.
+    #[must_use]
+    pub fn dtype(self) -> Dtype {
+        self.0
+    }
+
     /// Every name.
     pub fn names() -> impl Iterator<Item = &'static str> {
         KNOWN.iter().map(|(name, _, _)| *name)

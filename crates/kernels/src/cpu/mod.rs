@@ -20,7 +20,7 @@ mod walk;
 mod workspace;
 
 pub use state::State;
-pub use step::{ExecuteError, Member, Outputs, Step};
+pub use step::{ExecuteError, Member, Outputs, Step, check_members};
 pub use trace::{Span, Trace};
 pub use walk::{execute, execute_batch, execute_nodes};
 pub use workspace::{StepLimits, Workspace};

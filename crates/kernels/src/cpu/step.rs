@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{State, Workspace};
+use super::{State, StepLimits, Workspace};
 use crate::{Isa, Pool, RuntimeProfile, program::Program};
 
 /// For which tokens logits are computed.
@@ -35,7 +35,9 @@ pub struct Member<'a> {
 }
 
 impl Step<'_> {
-    pub(super) fn output_rows(&self) -> usize {
+    /// How many rows of logits it asks for.
+    #[must_use]
+    pub fn output_rows(&self) -> usize {
         match self.outputs {
             Outputs::None => 0,
             Outputs::Last => self.tokens.len().min(1),
@@ -181,66 +183,64 @@ pub(super) fn check(
     if !Arc::ptr_eq(&workspace.program, &program.identity) {
         return Err(ExecuteError::OtherProgram);
     }
+    let vocabulary = program.embedding.rows();
+    for member in members {
+        let state = states.get(member.sequence);
+        if state.is_some_and(|state| !Arc::ptr_eq(&state.program, &program.identity)) {
+            return Err(ExecuteError::OtherProgram);
+        }
+    }
+    let fill = |sequence: usize| {
+        let state: &State = states.get(sequence)?;
+        let capacity = state.capacity().min(workspace.limits.capacity);
+        Some((state.positions, capacity))
+    };
+    check_members(members, workspace.limits, vocabulary, states.len(), &fill)
+}
+
+/// Whether a step's members fit: `fill` says how many positions of how many each of `states` sequences has filled.
+///
+/// # Errors
+/// What does not.
+pub fn check_members(
+    members: &[Member<'_>],
+    limits: StepLimits,
+    vocabulary: usize,
+    states: usize,
+    fill: &dyn Fn(usize) -> Option<(usize, usize)>,
+) -> Result<(), ExecuteError> {
     if members.is_empty() {
         return Err(ExecuteError::Empty);
     }
-    if members.len() > workspace.limits.sequences {
+    if members.len() > limits.sequences {
         return Err(ExecuteError::Sequences {
             asked: members.len(),
-            room: workspace.limits.sequences,
+            room: limits.sequences,
         });
     }
     let (mut tokens, mut outputs, mut next) = (0usize, 0usize, 0);
-    for member in members {
-        check_member(program, states, workspace, member, next)?;
-        tokens = tokens.saturating_add(member.step.tokens.len());
-        outputs = outputs.saturating_add(member.step.output_rows());
-        next = member.sequence + 1;
+    for &Member { sequence, step } in members {
+        let Some((positions, capacity)) = fill(sequence).filter(|_| sequence >= next) else {
+            return Err(ExecuteError::Order { sequence, states });
+        };
+        if step.tokens.is_empty() {
+            return Err(ExecuteError::Empty);
+        }
+        let needed = positions.saturating_add(step.tokens.len());
+        if needed > capacity {
+            return Err(ExecuteError::Context { needed, capacity });
+        }
+        if let Some(&token) = step.tokens.iter().find(|&&t| t as usize >= vocabulary) {
+            return Err(ExecuteError::Token { token, vocabulary });
+        }
+        tokens = tokens.saturating_add(step.tokens.len());
+        outputs = outputs.saturating_add(step.output_rows());
+        next = sequence + 1;
     }
-    for (asked, rows) in [
-        (tokens, workspace.limits.tokens),
-        (outputs, workspace.limits.outputs),
-    ] {
+    for (asked, rows) in [(tokens, limits.tokens), (outputs, limits.outputs)] {
         if asked > rows {
             return Err(ExecuteError::Workspace { asked, rows });
         }
     }
     Ok(())
-}
-
-fn check_member(
-    program: &Program,
-    states: &[State],
-    workspace: &Workspace,
-    member: &Member<'_>,
-    next: usize,
-) -> Result<(), ExecuteError> {
-    let Some(state) = states
-        .get(member.sequence)
-        .filter(|_| member.sequence >= next)
-    else {
-        return Err(ExecuteError::Order {
-            sequence: member.sequence,
-            states: states.len(),
-        });
-    };
-    if !Arc::ptr_eq(&state.program, &program.identity) {
-        return Err(ExecuteError::OtherProgram);
-    }
-    let tokens = member.step.tokens;
-    if tokens.is_empty() {
-        return Err(ExecuteError::Empty);
-    }
-    let (needed, capacity) = (
-        state.positions.saturating_add(tokens.len()),
-        state.capacity().min(workspace.limits.capacity),
-    );
-    if needed > capacity {
-        return Err(ExecuteError::Context { needed, capacity });
-    }
-    let vocabulary = program.embedding.rows();
-    match tokens.iter().find(|&&t| t as usize >= vocabulary) {
-        Some(&token) => Err(ExecuteError::Token { token, vocabulary }),
-        None => Ok(()),
-    }
 }

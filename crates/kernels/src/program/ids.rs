@@ -5,6 +5,14 @@ macro_rules! ids {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct $name(pub(crate) usize);
+
+        impl $name {
+            /// Its number, in the order of building, from 0.
+            #[must_use]
+            pub const fn index(self) -> usize {
+                self.0
+            }
+        }
     )*};
 }
 

@@ -180,8 +180,33 @@ impl Program {
         all
     }
 
-    pub(crate) fn vector(&self, id: VectorId) -> &[f32] {
+    /// A vector of weights, padded with zeros to whole vectors of the processor.
+    #[must_use]
+    pub fn vector(&self, id: VectorId) -> &[f32] {
         self.vectors[id.0].0.as_slice()
+    }
+
+    /// All vectors of weights, in the order in which they came.
+    pub fn vectors(&self) -> impl ExactSizeIterator<Item = &[f32]> {
+        self.vectors.iter().map(|(values, _)| values.as_slice())
+    }
+
+    /// How many buffers there are.
+    #[must_use]
+    pub fn buffer_count(&self) -> usize {
+        self.buffers.len()
+    }
+
+    /// The table of embeddings, as stored.
+    #[must_use]
+    pub fn embedding(&self) -> &dyn StoredRows {
+        &*self.embedding
+    }
+
+    /// Where a step's logits are.
+    #[must_use]
+    pub fn logits(&self) -> BufferId {
+        self.logits
     }
 }
 

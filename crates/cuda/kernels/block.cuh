@@ -16,13 +16,13 @@ struct Stream { const u8* weights; u32 begin, panels; u16 chunks, bytes; u32 run
 DEVICE u32 parts_of(u32 run, u32 chunks) { return run > 1 ? 1 : min(chunks, (u32)WARPS); }
 // How many of `all` chunks a warp has.
 DEVICE u32 dealt(u32 all, u32 run, u32 warp) { u32 runs = all / run; return (runs + WARPS - 1 - warp) / WARPS * run; }
-struct Meeting { u32 arrived, left; };
+// Where blocks meet, and the likeliest token so far.
+struct Meeting { u32 arrived, left; u64 best; };
 
 // A block's panels of all: as many as any other's, or one more.
 struct Part { u32 begin, end; };
 DEVICE Part part_of(u32 panels) { return {(u32)((u64)blockIdx.x * panels / gridDim.x), (u32)((u64)(blockIdx.x + 1) * panels / gridDim.x)}; }
 
-// Where blocks meet, and what they use between meetings.
 constexpr u32 MOST_OWN = 256;  // rows of the stream that a block may own
 
 struct Floor {

@@ -6,15 +6,16 @@
 // times keys, sums are values times probabilities; what the one leaves in registers the other takes as it is, if keys are taken in an order of
 // their own. The last block of a key head to finish joins all blocks' parts.
 struct Attend {
-    const float* qg; const float* k; const float* v; const float* qn; const float* kn;
+    const float* q; const float* gate; const float* k; const float* v; const float* qn; const float* kn;
     const float* turn;  // cosines, then sines, of the position
     u16* cache; u16* out;
     float* parts;   // (kv head, split, head of the group, dimension), then (kv head, split, head of the group, 2)
     u32* finished;  // per kv head
     u32 heads, kv_heads, capacity, splits;
-    float eps;
+    float eps, scale;
 };
-constexpr int DIM = 256, GROUP = 8, TILE_KEYS = 32, PAIRS = WARPS / 2;
+// A head's dimensions, how many of them turn, the most heads that share keys, a tile's positions.
+constexpr int DIM = 256, TURNED = 64, GROUP = 8, TILE_KEYS = 32, PAIRS = WARPS / 2;
 constexpr u32 TILE_HALVES = 2 * TILE_KEYS * DIM, KV_CHUNK = 2048;
 
 DEVICE void mma(float (&c)[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
@@ -71,13 +72,13 @@ DEVICE void attend(const Floor& floor, const Attend& p, Fetch& fetch, u32& place
     if (warp < GROUP) {
         float x[8] = {};
         if (warp < group) {
-            const float* from = p.qg + (u64)(kv * group + warp) * 2 * DIM;
+            const float* from = p.q + (u64)(kv * group + warp) * DIM;
 #pragma unroll
             for (int i = 0; i < 8; i++) x[i] = __ldcg(from + lane + 32 * i);
             norm_and_turn(x, weight, cosine, sine, p.eps);
         }
 #pragma unroll
-        for (int i = 0; i < 8; i++) q[warp][lane + 32 * i] = to_half(x[i] * (0.0625f * 1.4426950408889634f));
+        for (int i = 0; i < 8; i++) q[warp][lane + 32 * i] = to_half(x[i] * (p.scale * 1.4426950408889634f));
     } else if (has_own && warp == GROUP) {
         float x[8];
         u16* tile = p.cache + (u64)kv * p.capacity * 2 * DIM + position / TILE_KEYS * TILE_HALVES;
@@ -107,7 +108,7 @@ DEVICE void attend(const Floor& floor, const Attend& p, Fetch& fetch, u32& place
     // Read now, used at the end.
     float gate[GROUP * DIM / THREADS];
 #pragma unroll
-    for (int i = 0; i < GROUP * DIM / THREADS; i++) gate[i] = __ldcg(p.qg + (u64)(kv * group + min(joiner + i * THREADS / DIM, group - 1)) * 2 * DIM + DIM + dim);
+    for (int i = 0; i < GROUP * DIM / THREADS; i++) gate[i] = __ldcg(p.gate + (u64)(kv * group + min(joiner + i * THREADS / DIM, group - 1)) * DIM + dim);
     u32 g = lane / 4, t = lane % 4, pair = warp % PAIRS, half = warp / PAIRS;
     u32 scratch = (u32)__cvta_generic_to_shared(floor.scratch), mine = scratch + warp * 1024 + lane * 4, other = scratch + (warp ^ PAIRS) * 1024 + lane * 4;
     u32 q_at = (u32)__cvta_generic_to_shared(&q[g][128 * half + 8 * t]), key_at = (8 * (g / 2) + g % 2) * 64 + t * 16, value_at = g * 64 + t * 16;

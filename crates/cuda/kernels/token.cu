@@ -1,10 +1,18 @@
-struct Embed { const float* from; float* x; float* turn; u32 width; };
+// The operations of a token, as the host writes them.
+struct Embed { float* x; float* turn; u32 width; };
 struct Op {
     u32 kind, format, input, output;
     union { Embed embed; Product product; Delta delta; Attend attend; };
 };
+static_assert(sizeof(Op) == OP_BYTES, "the host's operation is another");
+// Orders logits, of equal ones the first; above all of them what is no number.
+DEVICE u64 rank_of(float logit, u32 token) {
+    u32 bits = __float_as_uint(logit);
+    u32 order = (bits & 0x7f800000u) == 0x7f800000u ? ~0u : bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+    return (u64)order << 32 | (u32)~token;
+}
 // Sums of the rows' parts go where they belong.
-DEVICE void give(const Op& op, u32 begin, u32 panels, u32 parts, u32 partial, float* own) {
+DEVICE void give(const Op& op, u32 begin, u32 panels, u32 parts, u32 partial, float* own, u64* best) {
     u32 t = thread_now();
     const Product& p = op.product;
     u32 rows = panels * PANEL;
@@ -24,6 +32,25 @@ DEVICE void give(const Op& op, u32 begin, u32 panels, u32 parts, u32 partial, fl
         for (u32 i = t; i < rows; i += THREADS) out[i] = own[i] += total(i);
         return;
     }
+    if (op.output == LOGITS) {
+        // The likeliest token beside: the host rarely wants all of them.
+        u64 most = 0;
+        for (u32 i = t; i < rows; i += THREADS) {
+            u32 r = begin * PANEL + i;
+            if (r >= p.segments[0].rows) continue;
+            float logit = total(i);
+            p.segments[0].out[r] = logit;
+            u64 ranked = rank_of(logit, r);
+            most = ranked > most ? ranked : most;
+        }
+#pragma unroll
+        for (int d = 16; d > 0; d >>= 1) {
+            u64 other = __shfl_xor_sync(~0u, most, d);
+            most = other > most ? other : most;
+        }
+        if (t % 32 == 0 && most) atomicMax(best, most);
+        return;
+    }
     for (u32 i = t; i < rows; i += THREADS) {
         u32 r = begin * PANEL + i;
         int at = 0;
@@ -33,7 +60,7 @@ DEVICE void give(const Op& op, u32 begin, u32 panels, u32 parts, u32 partial, fl
     }
 }
 
-template <int F> DEVICE void product(Fetch& fetch, u32& place, u32& phase, u32 ring, u32 full, u32 scratch, const Floor& floor, const Op& op, const Stream* streams, u32 stream, u32 count, float* sums, float* own, const Op* following, long long* trace) {
+template <int F> DEVICE void product(Fetch& fetch, u32& place, u32& phase, u32 ring, u32 full, u32 scratch, const Floor& floor, const Op& op, const Stream* streams, u32 stream, u32 count, float* sums, float* own, u64* best, const Op* following, long long* trace) {
     typedef Form<F> Of;
     u32 t = thread_now(), lane = t % 32, warp = t / 32, cols = op.product.cols, partial = scratch + Row<F>::bytes(cols);
     if (op.input == NORM) take_normed<F>(floor, op.product, scratch, sums);
@@ -70,10 +97,11 @@ template <int F> DEVICE void product(Fetch& fetch, u32& place, u32& phase, u32 r
     if (trace && t == 0) trace[2] = clock64();
     __syncthreads();
     if (trace && t == 0) trace[3] = clock64();
-    give(op, s.begin, panels, parts, partial, own);
+    give(op, s.begin, panels, parts, partial, own, best);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1) token(const Op* ops, u32 count, Meeting* meeting, u32* position, long long* trace) {
+// In the host's memory: `row`, the token's embedding and then the cosines and sines of its position; `answer`, the likeliest token by `rank_of`.
+extern "C" __global__ void __launch_bounds__(THREADS, 1) token(const Op* ops, u32 count, Meeting* meeting, u32 position, const float* row, u64* answer, long long* trace) {
     extern __shared__ __align__(1024) uint4 shared[];
     __shared__ alignas(8) u64 full[WARPS][DEPTH];
     __shared__ Stream streams[MOST_PRODUCTS];
@@ -83,7 +111,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) token(const Op* ops, u3
     u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, stream = 0;
     u32 shared_at = (u32)__cvta_generic_to_shared(shared), scratch = shared_at + WARPS * DEPTH * STAGE;
     u32 ring = shared_at + warp * DEPTH * STAGE, full_at = (u32)__cvta_generic_to_shared(full[warp]), place = 0, phase = 0;
-    Floor floor = {meeting, *position, (u8*)shared + WARPS * DEPTH * STAGE, 0, nullptr};
+    Floor floor = {meeting, position, (u8*)shared + WARPS * DEPTH * STAGE, 0, nullptr};
     if (threadIdx.x < 32) {
         // In the order of the operations.
         u32 n = 0;
@@ -136,18 +164,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) token(const Op* ops, u3
             const Embed& e = op.embed;
             Part mine = part_of(e.width / PANEL);
             u32 begin = mine.begin * PANEL, end = mine.end * PANEL;
-            for (u32 c = begin + threadIdx.x; c < end; c += THREADS) e.x[c] = own[c - begin] = e.from[c];
-            if (blockIdx.x == gridDim.x - 1 && threadIdx.x < 32) {
-                float s, c;
-                sincosf(floor.position * exp2f(-23.253496664211536f * threadIdx.x / 32), &s, &c);
-                e.turn[threadIdx.x] = c;
-                e.turn[32 + threadIdx.x] = s;
-            }
+            for (u32 c = begin + threadIdx.x; c < end; c += THREADS) e.x[c] = own[c - begin] = row[c];
+            if (blockIdx.x == gridDim.x - 1 && threadIdx.x < TURNED) e.turn[threadIdx.x] = row[e.width + threadIdx.x];
             break;
         }
         case PRODUCT:
-            if (op.format == BF16) product<BF16>(fetch, place, phase, ring, full_at, scratch, floor, op, streams, stream, products, sums, own, i + 1 < count ? &here[(i + 1) % 2] : nullptr, traced);
-            else product<Q4_0>(fetch, place, phase, ring, full_at, scratch, floor, op, streams, stream, products, sums, own, i + 1 < count ? &here[(i + 1) % 2] : nullptr, traced);
+            if (op.format == BF16) product<BF16>(fetch, place, phase, ring, full_at, scratch, floor, op, streams, stream, products, sums, own, &meeting->best, i + 1 < count ? &here[(i + 1) % 2] : nullptr, traced);
+            else product<Q4_0>(fetch, place, phase, ring, full_at, scratch, floor, op, streams, stream, products, sums, own, &meeting->best, i + 1 < count ? &here[(i + 1) % 2] : nullptr, traced);
             stream++;
             break;
         case DELTA: delta_step(floor, op.delta); break;
@@ -165,7 +188,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) token(const Op* ops, u3
         if (atomicAdd(&meeting->left, 1) == gridDim.x - 1) {
             meeting->arrived = 0;
             meeting->left = 0;
-            *position += 1;
+            *answer = atomicExch(&meeting->best, 0);
         }
     }
 }

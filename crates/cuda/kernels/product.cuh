@@ -6,7 +6,7 @@
 
 enum Format { Q4_0 = 0, BF16 = 1 };
 enum Input { PLAIN = 0, NORM = 1 };
-enum Output { STORE = 0, ADD = 1, GLU = 2 };
+enum Output { STORE = 0, ADD = 1, GLU = 2, LOGITS = 3 };
 
 constexpr int PANEL = 4;
 constexpr int MOST_SEGMENTS = 4;
@@ -22,7 +22,8 @@ struct Product {
     const float* weight;  // of the norm
     Segment segments[MOST_SEGMENTS];
     u32 panels;  // all
-    u32 cols;
+    u32 cols;      // of the weights: whole chunks
+    u32 width;     // of the input; what is behind it is zero
     u32 by_panel;  // warps take whole panels, else chunks in turn
     float eps;
 };
@@ -158,7 +159,7 @@ constexpr int MOST = 4, AT_ONCE = 3;
 template <int F> DEVICE void take_normed(const Floor& floor, const Product& p, u32 row, float* sums) {
     u32 t = thread_now();
     const float4* x = (const float4*)p.x;
-    u32 cols = p.cols, fours = cols / 4;
+    u32 cols = p.cols, all = cols / 4, fours = p.width / 4;
     float4 v[MOST], weight[MOST];
 #pragma unroll
     for (int i = 0; i < MOST; i++) {
@@ -182,11 +183,11 @@ template <int F> DEVICE void take_normed(const Floor& floor, const Product& p, u
     float sum = 0;
 #pragma unroll
     for (int w = 0; w < WARPS; w++) sum += sums[w];
-    float r = rsqrtf(sum / cols + eps);
+    float r = rsqrtf(sum / p.width + eps);
 #pragma unroll
     for (int i = 0; i < MOST; i++) {
         u32 at = i * THREADS + t;
-        if (at < fours) {
+        if (at < all) {
             float4 y = v[i], g = weight[i];
             Row<F>::put(row, cols, 4 * at, make_float4(y.x * r * g.x, y.y * r * g.y, y.z * r * g.z, y.w * r * g.w));
         }
@@ -196,15 +197,15 @@ template <int F> DEVICE void take_normed(const Floor& floor, const Product& p, u
 template <int F> DEVICE void take_plain(const Floor& floor, const Product& p, u32 row) {
     u32 t = thread_now();
     const uint4* x = (const uint4*)p.x;
-    u32 cols = p.cols, eights = cols / 8;
+    u32 cols = p.cols, all = cols / 8, eights = p.width / 8;
     floor.wait();
 #pragma unroll 1
-    for (u32 first = t; first < eights; first += AT_ONCE * THREADS) {
+    for (u32 first = t; first < all; first += AT_ONCE * THREADS) {
         uint4 v[AT_ONCE];
 #pragma unroll
-        for (int i = 0; i < AT_ONCE; i++) v[i] = __ldcg(x + min(first + i * THREADS, eights - 1));
+        for (int i = 0; i < AT_ONCE; i++) v[i] = first + i * THREADS < eights ? __ldcg(x + first + i * THREADS) : make_uint4(0, 0, 0, 0);
 #pragma unroll
         for (int i = 0; i < AT_ONCE; i++)
-            if (first + i * THREADS < eights) Row<F>::put8(row, cols, 8 * (first + i * THREADS), v[i]);
+            if (first + i * THREADS < all) Row<F>::put8(row, cols, 8 * (first + i * THREADS), v[i]);
     }
 }

@@ -1,0 +1,481 @@
+//! Sequences on the GPU: their caches and states, and the steps that move them on.
+//!
+//! A token is computed at a time, whatever a step asks for: one launch for each, one behind the other. What the host hands over (the token's
+//! embedding, the cosines and sines of its position) lies in its own memory, where the GPU reads it.
+
+use std::sync::Arc;
+
+use cudarc::driver::{LaunchConfig, PushKernelArg, result};
+use kernels::{
+    cpu::{ExecuteError, Member, StepLimits, check_members},
+    program::{BufferId, Program, VectorId},
+};
+use ops::dequantize::dequantize;
+
+use crate::{
+    CudaError, Weights,
+    error::at,
+    memory::{Layout, Memory, Pinned},
+    op::{ATTEND, At, Attend, Body, DELTA, Delta, EMBED, Embed, Op, PRODUCT, Product, Segment},
+    plan::{
+        AttendStep, DeltaStep, Input, Output, PANEL, ProductStep, Step, THREADS, TURNED,
+        cache_bytes, capacity, parts_bytes,
+    },
+};
+
+/// Where blocks meet: `Meeting` of `kernels/block.cuh`.
+const MEETING_BYTES: usize = 16;
+/// Places for the rows of tokens on their way.
+const ROWS: usize = 64;
+
+/// One of the sequences.
+struct Sequence {
+    caches: Memory,
+    states: Memory,
+    ops: Memory,
+    positions: usize,
+    /// To be cleared before the next step: of a sequence that was reset, of one that pretends.
+    has_old_state: bool,
+    has_old_cache: bool,
+}
+
+/// Sequences that share weights and what is between operations.
+pub struct Sequences {
+    weights: Arc<Weights>,
+    each: Vec<Sequence>,
+    capacity: usize,
+    activations: Memory,
+    parts: Memory,
+    meeting: Memory,
+    /// Embeddings and turns of the next tokens.
+    rows: Pinned<f32>,
+    /// The likeliest token behind each of them.
+    answers: Pinned<u64>,
+    /// Logits of the outputs of the last step.
+    logits: Pinned<f32>,
+    outputs: usize,
+    /// Positions of the outputs.
+    at: Vec<usize>,
+    best: Vec<Option<u32>>,
+}
+
+/// The likeliest token as `rank_of` of `kernels/token.cu` says it; none where a logit was no number.
+fn likeliest(ranked: u64) -> Option<u32> {
+    let (order, token) = ((ranked >> 32) as u32, !(ranked as u32));
+    (order != u32::MAX).then_some(token)
+}
+
+impl Sequences {
+    /// `count` empty sequences of up to `context` tokens, with steps of up to `outputs` rows of logits.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn new(
+        weights: Arc<Weights>,
+        count: usize,
+        context: usize,
+        outputs: usize,
+    ) -> Result<Self, CudaError> {
+        let device = &weights.device;
+        let (plan, stream) = (&weights.plan, &device.stream);
+        let needed = plan.sequence_bytes(context).saturating_mul(count as u64);
+        let free = device.free_bytes()?;
+        if needed > free {
+            return Err(CudaError::Memory {
+                what: "caches and states of the sequences",
+                needed,
+                free,
+                total: device.properties().memory_bytes,
+            });
+        }
+        let kv_heads = plan.caches.iter().map(|c| c.kv_heads).max().unwrap_or(1);
+        let bytes = parts_bytes(kv_heads, plan.splits(kv_heads)) + 4 * kv_heads;
+        let mut all = Self {
+            activations: Memory::zeroed(stream, plan.activation_bytes, "activations")?,
+            parts: Memory::zeroed(stream, bytes, "parts of attention")?,
+            meeting: Memory::zeroed(stream, MEETING_BYTES, "a meeting place")?,
+            rows: Pinned::new(&device.context, ROWS * (plan.width + TURNED))?,
+            answers: Pinned::new(&device.context, ROWS)?,
+            logits: Pinned::new(&device.context, outputs.max(1) * plan.vocabulary)?,
+            each: Vec::new(),
+            capacity: context,
+            outputs: outputs.max(1),
+            at: Vec::new(),
+            best: Vec::new(),
+            weights: Arc::clone(&weights),
+        };
+        for _ in 0..count {
+            let sequence = all.sequence()?;
+            all.each.push(sequence);
+        }
+        Ok(all)
+    }
+
+    fn sequence(&self) -> Result<Sequence, CudaError> {
+        let (plan, stream) = (&self.weights.plan, &self.weights.device.stream);
+        let (mut caches, mut states) = (Layout::default(), Layout::default());
+        let positions = capacity(self.capacity);
+        let cache_at: Vec<usize> = plan
+            .caches
+            .iter()
+            .map(|c| caches.add(cache_bytes(c.kv_heads, positions)))
+            .collect();
+        let state_at: Vec<(usize, usize)> = plan
+            .states
+            .iter()
+            .map(|s| (states.add(s.state_bytes()), states.add(s.recent_bytes())))
+            .collect();
+        let caches = Memory::zeroed(stream, caches.bytes, "the key/value cache")?;
+        let states = Memory::zeroed(stream, states.bytes, "recurrent states")?;
+        let ops: Vec<Op> = plan
+            .steps
+            .iter()
+            .map(|step| match step {
+                Step::Embed => self.embed(),
+                Step::Product(product) => self.product(product),
+                Step::Delta(delta) => {
+                    let (state, recent) = state_at[delta.state];
+                    self.delta(delta, states.at(state), states.at(recent))
+                }
+                Step::Attend(attend) => self.attend(attend, caches.at(cache_at[attend.cache])),
+            })
+            .collect();
+        let memory = Memory::zeroed(stream, size_of_val(ops.as_slice()), "operations")?;
+        memory.write(0, &ops)?;
+        Ok(Sequence {
+            caches,
+            states,
+            ops: memory,
+            positions: 0,
+            has_old_state: false,
+            has_old_cache: false,
+        })
+    }
+
+    fn buffer(&self, id: BufferId) -> At {
+        // The plan placed every buffer that one of its steps names.
+        self.activations.at(self.weights.plan.buffers[id.index()].unwrap_or(0))
+    }
+
+    fn vector(&self, id: VectorId) -> At {
+        self.weights.vectors.at(self.weights.plan.vectors[id.index()])
+    }
+
+    fn embed(&self) -> Op {
+        let embed = Embed {
+            x: self.activations.at(0),
+            turn: self.turn(),
+            width: number(self.weights.plan.width),
+        };
+        Op::new(EMBED, Body { embed })
+    }
+
+    /// Cosines and sines of the position, behind the meeting place's numbers.
+    fn turn(&self) -> At {
+        self.activations.at(self.weights.plan.turn)
+    }
+
+    fn product(&self, step: &ProductStep) -> Op {
+        let stream = self.activations.at(0);
+        let (x, weight, eps) = match step.input {
+            Input::Norm { weight, eps } => (stream, self.vector(weight), eps),
+            Input::Plain(buffer) => (self.buffer(buffer), 0, 0.0),
+        };
+        let one = |out, rows: usize| {
+            let first = Segment {
+                out,
+                panels: number(step.panels),
+                rows: number(rows),
+            };
+            [first, Segment::default(), Segment::default(), Segment::default()]
+        };
+        let all = step.panels * PANEL;
+        let (output, segments) = match &step.output {
+            Output::Store(stored) => {
+                let mut segments = [Segment::default(); 4];
+                for (segment, &(out, rows)) in segments.iter_mut().zip(stored) {
+                    *segment = Segment {
+                        out: self.buffer(out),
+                        panels: number(rows.div_ceil(PANEL)),
+                        rows: number(rows),
+                    };
+                }
+                (0, segments)
+            }
+            Output::Add => (1, one(stream, all)),
+            Output::Glu(out) => (2, one(self.buffer(*out), all)),
+            Output::Logits => (3, one(self.logits_at(), self.weights.plan.vocabulary)),
+        };
+        let product = Product {
+            weights: self.weights.matrices.at(step.offset),
+            x,
+            weight,
+            segments,
+            panels: number(step.panels),
+            cols: number(step.chunks * step.format.columns()),
+            width: number(step.width),
+            by_panel: u32::from(step.by_panel),
+            eps,
+        };
+        let input = u32::from(matches!(step.input, Input::Norm { .. }));
+        Op {
+            format: step.format.number(),
+            input,
+            output,
+            ..Op::new(PRODUCT, Body { product })
+        }
+    }
+
+    fn delta(&self, step: &DeltaStep, state: At, recent: At) -> Op {
+        let delta = Delta {
+            qkv: self.buffer(step.qkv),
+            a: self.buffer(step.a),
+            b: self.buffer(step.b),
+            z: self.buffer(step.z),
+            taps: self.vector(step.taps),
+            recent,
+            decay_rate: self.vector(step.decay_rate),
+            dt_bias: self.vector(step.dt_bias),
+            weight: self.vector(step.weight),
+            state,
+            out: self.buffer(step.out),
+            key_heads: number(step.key_heads),
+            value_heads: number(step.value_heads),
+            grouped: u32::from(step.grouped),
+            eps: step.eps,
+            norm_eps: step.norm_eps,
+        };
+        Op::new(DELTA, Body { delta })
+    }
+
+    fn attend(&self, step: &AttendStep, cache: At) -> Op {
+        let splits = self.weights.plan.splits(step.kv_heads);
+        let attend = Attend {
+            q: self.buffer(step.q),
+            gate: self.buffer(step.gate),
+            k: self.buffer(step.k),
+            v: self.buffer(step.v),
+            qn: self.vector(step.q_norm),
+            kn: self.vector(step.k_norm),
+            turn: self.turn(),
+            cache,
+            out: self.buffer(step.out),
+            parts: self.parts.at(0),
+            finished: self.parts.at(parts_bytes(step.kv_heads, splits)),
+            heads: number(step.heads),
+            kv_heads: number(step.kv_heads),
+            capacity: number(capacity(self.capacity)),
+            splits: number(splits),
+            eps: step.eps,
+            scale: step.scale,
+        };
+        Op::new(ATTEND, Body { attend })
+    }
+
+    fn logits_at(&self) -> At {
+        self.activations.at(self.weights.plan.logits)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.each.len()
+    }
+
+    /// Tokens that fit each of them.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Positions that a sequence has filled.
+    #[must_use]
+    pub fn positions(&self, sequence: usize) -> usize {
+        self.each[sequence].positions
+    }
+
+    /// A sequence forgets everything.
+    pub fn reset(&mut self, sequence: usize) {
+        let sequence = &mut self.each[sequence];
+        sequence.positions = 0;
+        sequence.has_old_state = true;
+    }
+
+    /// Cuts a sequence back to `positions`, which must not be more than it has; where it has a recurrent state, only to none.
+    #[must_use]
+    pub fn truncate(&mut self, sequence: usize, positions: usize) -> bool {
+        let is_recurrent = !self.weights.plan.states.is_empty();
+        let now = self.each[sequence].positions;
+        if positions == 0 {
+            self.reset(sequence);
+        } else if positions != now {
+            if is_recurrent || positions > now {
+                return false;
+            }
+            self.each[sequence].positions = positions;
+        }
+        true
+    }
+
+    /// Pretends that a sequence has seen `depth` tokens: zeros in its cache, for timing.
+    pub fn pretend(&mut self, sequence: usize, depth: usize) {
+        let sequence = &mut self.each[sequence];
+        sequence.positions = depth.min(self.capacity);
+        sequence.has_old_cache = true;
+    }
+
+    /// Whether a step fits.
+    ///
+    /// # Errors
+    /// What does not.
+    pub fn check(
+        &self,
+        program: &Program,
+        members: &[Member<'_>],
+        limits: StepLimits,
+    ) -> Result<(), ExecuteError> {
+        let fill = |sequence: usize| {
+            let sequence = self.each.get(sequence)?;
+            Some((sequence.positions, self.capacity))
+        };
+        let vocabulary = program.embedding().rows();
+        check_members(members, limits, vocabulary, self.each.len(), &fill)
+    }
+
+    /// One step: some tokens of some sequences. The caller has checked that they fit.
+    ///
+    /// # Errors
+    /// The GPU failed; the sequences are lost then.
+    pub fn step(&mut self, program: &Program, members: &[Member<'_>]) -> Result<(), CudaError> {
+        self.at.clear();
+        self.best.clear();
+        for member in members {
+            let tokens = member.step.tokens;
+            // The last rows of a step are those whose logits are asked for.
+            let first_output = tokens.len() - member.step.output_rows().min(tokens.len());
+            let mut done = 0;
+            while done < tokens.len() {
+                let some = (tokens.len() - done).min(ROWS);
+                let outputs = first_output.saturating_sub(done).min(some);
+                self.some(program, member.sequence, &tokens[done..done + some], outputs)?;
+                done += some;
+            }
+        }
+        Ok(())
+    }
+
+    /// Up to [`ROWS`] tokens of a sequence; logits from token `first_output` on.
+    fn some(
+        &mut self,
+        program: &Program,
+        sequence: usize,
+        tokens: &[u32],
+        first_output: usize,
+    ) -> Result<(), CudaError> {
+        let weights = Arc::clone(&self.weights);
+        let (plan, stream) = (&weights.plan, &weights.device.stream);
+        let own = &mut self.each[sequence];
+        let start = own.positions;
+        if std::mem::take(&mut own.has_old_state) {
+            own.states.zero()?;
+        }
+        if std::mem::take(&mut own.has_old_cache) {
+            own.caches.zero()?;
+        }
+        let row = plan.width + TURNED;
+        for (i, &token) in tokens.iter().enumerate() {
+            let to = &mut self.rows.values_mut()[i * row..(i + 1) * row];
+            let (embedding, turns) = to.split_at_mut(plan.width);
+            let table = program.embedding();
+            // The program checked the table's rows.
+            let read = dequantize(table.dtype(), table.row(token as usize), embedding);
+            debug_assert!(read.is_ok());
+            if plan.embed_scale != 1.0 {
+                embedding.iter_mut().for_each(|x| *x *= plan.embed_scale);
+            }
+            let factors = plan.rope.factors.map(|id| program.vector(id));
+            plan.fill_turns(start + i, factors, turns);
+        }
+        let config = LaunchConfig {
+            grid_dim: (number(plan.multiprocessors), 1, 1),
+            block_dim: (THREADS, 1, 1),
+            shared_mem_bytes: plan.shared,
+        };
+        let all = number(plan.steps.len());
+        let (ops, meeting, trace) = (self.each[sequence].ops.at(0), self.meeting.at(0), 0u64);
+        let was = self.at.len();
+        for i in 0..tokens.len() {
+            let asked = i >= first_output;
+            // Without its last operation there are no logits.
+            let count = if asked { all } else { all - 1 };
+            let position = number(start + i);
+            let (from, answer) = (self.rows.at(i * row), self.answers.at(i));
+            let mut launch = stream.launch_builder(&weights.kernels.token);
+            launch.arg(&ops).arg(&count).arg(&meeting).arg(&position);
+            launch.arg(&from).arg(&answer).arg(&trace);
+            // SAFETY: the arguments are those of `token`; the operations name memory of this sequence, of the weights and of what
+            // all share, which outlive the launch; the host's rows are not written before the stream has passed it.
+            unsafe { launch.launch_cooperative(config) }.map_err(at("launching a token"))?;
+            if asked {
+                let output = self.at.len();
+                if output < self.outputs {
+                    let logits = &mut self.logits.values_mut()[output * plan.vocabulary..];
+                    let logits = &mut logits[..plan.vocabulary];
+                    let from = self.activations.at(plan.logits);
+                    // SAFETY: both are this long; the host's are not read before the stream has passed it.
+                    unsafe { result::memcpy_dtoh_async(logits, from, stream.cu_stream()) }
+                        .map_err(at("copying logits"))?;
+                }
+                self.at.push(start + i);
+            }
+        }
+        stream.synchronize().map_err(at("computing a token"))?;
+        for i in first_output..first_output + (self.at.len() - was) {
+            self.best.push(likeliest(self.answers.values()[i]));
+        }
+        self.each[sequence].positions = start + tokens.len();
+        Ok(())
+    }
+
+    /// Logits of output `i` of the last step.
+    #[must_use]
+    pub fn logits(&self, i: usize) -> Option<&[f32]> {
+        let vocabulary = self.weights.plan.vocabulary;
+        (i < self.at.len().min(self.outputs))
+            .then(|| &self.logits.values()[i * vocabulary..(i + 1) * vocabulary])
+    }
+
+    /// The likeliest token of output `i` of the last step; none within where a logit is no number.
+    #[must_use]
+    pub fn best(&self, i: usize) -> Option<Option<u32>> {
+        self.best.get(i).copied()
+    }
+
+    /// The position of output `i` of the last step.
+    #[must_use]
+    pub fn position_of(&self, i: usize) -> Option<usize> {
+        self.at.get(i).copied()
+    }
+
+    /// Rows of logits that a step may ask for.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+}
+
+fn number(n: usize) -> u32 {
+    // Sizes of models and contexts, which the plan has bounded.
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::likeliest;
+
+    #[test]
+    fn the_likeliest_token_is_told_from_its_rank() {
+        assert_eq!(likeliest(1 << 63 | u64::from(!7u32)), Some(7));
+        assert_eq!(likeliest(u64::MAX), None);
+    }
+}

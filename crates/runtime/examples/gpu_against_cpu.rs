@@ -1,0 +1,80 @@
+//! A model of a real shape with random weights, on the GPU and on the processor: how far their logits are apart.
+//!
+//!     cargo run --release -p runtime --example gpu_against_cpu -- qwen3.5-0.8b bf16 [TOKENS]
+//!
+//! The processor multiplies 4-bit and 8-bit weights with activations rounded to 8 bits, as the GPU does with Q4_0; bf16 weights it
+//! multiplies with f32. The GPU keeps keys and values in f16, and what goes from one product to the next in bf16.
+
+use std::{error::Error, sync::Arc};
+
+use cuda::Device;
+use kernels::{RuntimeProfile, cpu::Outputs};
+use models::{Placement, random};
+use runtime::Engine;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let shape = arguments.next().unwrap_or_else(|| "qwen3.5-0.8b".to_owned());
+    let format = arguments.next().unwrap_or_else(|| "bf16".to_owned());
+    let count: usize = arguments.next().map_or(Ok(96), |n| n.parse())?;
+    let gguf = Arc::new(random(&shape, &format)?);
+    let device = Arc::new(Device::open(0, None)?);
+    let profile = RuntimeProfile::default();
+    let gpu = Engine::on_gpu(Arc::clone(&gguf), profile.clone(), &device, &mut |_, _| {})?;
+    println!("loaded to {} in {:.1?}", device.properties().name, gpu.packed_in());
+    let cpu = Engine::placed(gguf, profile, &Placement::Memory, &mut |_, _| {})?;
+    println!("packed for the processor in {:.1?}", cpu.packed_in());
+
+    let tokens: Vec<u32> = (0..count as u32).map(|i| (i * 7919 + 13) % 200_000).collect();
+    let mut on_gpu = gpu.session_with_outputs(count + 64, 32)?;
+    let mut on_cpu = cpu.session_with_outputs(count + 64, 32)?;
+    let (mut worst, mut apart, mut all, mut same) = (0.0f64, 0.0f64, 0.0f64, 0);
+    let (mut nll_gpu, mut nll_cpu, mut scored) = (0.0, 0.0, 0usize);
+    for (part, piece) in tokens.chunks(32).enumerate() {
+        on_gpu.step(piece, Outputs::All, None)?;
+        on_cpu.step(piece, Outputs::All, None)?;
+        for i in 0..piece.len() {
+            let (Some(a), Some(b)) = (on_gpu.logits(i), on_cpu.logits(i)) else {
+                return Err("no logits".into());
+            };
+            let square = |x: f32| f64::from(x) * f64::from(x);
+            let difference: f64 = a.iter().zip(b).map(|(a, b)| square(a - b)).sum();
+            let size: f64 = b.iter().map(|&b| square(b)).sum();
+            worst = worst.max((difference / size).sqrt());
+            apart += difference;
+            all += size;
+            same += usize::from(largest(a) == largest(b));
+            if let Some(&next) = tokens.get(32 * part + i + 1) {
+                nll_gpu += surprise(a, next as usize);
+                nll_cpu += surprise(b, next as usize);
+                scored += 1;
+            }
+        }
+    }
+    let perplexity = |nll: f64| (nll / scored as f64).exp();
+    let (of_gpu, of_cpu) = (perplexity(nll_gpu), perplexity(nll_cpu));
+    println!(
+        "{shape} {format}, {count} tokens: relative error of logits {:.2e} (worst of a token {worst:.2e}); likeliest token the same {same} times; \
+         perplexity {of_gpu:.1} on the GPU, {of_cpu:.1} on the processor ({:+.3}%)",
+        (apart / all).sqrt(),
+        100.0 * (of_gpu / of_cpu - 1.0)
+    );
+    Ok(())
+}
+
+fn largest(logits: &[f32]) -> usize {
+    let mut best = 0;
+    for (i, &x) in logits.iter().enumerate() {
+        if x > logits[best] {
+            best = i;
+        }
+    }
+    best
+}
+
+/// In nats.
+fn surprise(logits: &[f32], token: usize) -> f64 {
+    let top = logits.iter().fold(f32::MIN, |a, &b| a.max(b));
+    let sum: f64 = logits.iter().map(|&x| f64::from(x - top).exp()).sum();
+    sum.ln() - f64::from(logits[token] - top)
+}

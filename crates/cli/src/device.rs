@@ -47,9 +47,11 @@ impl DeviceChoice {
         let cache = Store::open().ok().map(|store| store.kernel_folder());
         match Device::open(ordinal, cache) {
             Ok(device) => Ok(Some(Arc::new(device))),
-            Err(
-                CudaError::NoDriver | CudaError::NoDevice { .. } | CudaError::OldDevice { .. },
-            ) if self == Self::Auto => Ok(None),
+            Err(CudaError::NoDriver | CudaError::NoDevice { .. } | CudaError::OldDevice { .. })
+                if self == Self::Auto =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -65,7 +67,15 @@ mod tests {
         assert_eq!("cpu".parse(), Ok(DeviceChoice::Cpu));
         assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
         assert_eq!("cuda:3".parse(), Ok(DeviceChoice::Cuda(3)));
-        for wrong in ["", "gpu", "cuda:", "cuda:-1", "cuda:9999999", "cpu:0", "CUDA"] {
+        for wrong in [
+            "",
+            "gpu",
+            "cuda:",
+            "cuda:-1",
+            "cuda:9999999",
+            "cpu:0",
+            "CUDA",
+        ] {
             assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
         }
     }

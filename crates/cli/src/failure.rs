@@ -5,13 +5,13 @@
 
 use std::{error::Error, io, path::PathBuf, process::ExitCode};
 
+use cuda::CudaError;
 use endpoint::{Cause, EndpointError};
 use formats::gguf::{Fault, GgufError, WriteError};
 use formats::{json, safetensors};
 use kernels::{PackError, cpu::ExecuteError};
 use lens::{LensError, diff::DiffError};
 use measure::SampleError;
-use cuda::CudaError;
 use models::{ModelError, RandomError, checkpoint::CheckpointError};
 use runtime::{ConstrainedError, ConstraintError, RuntimeError};
 use store::{PullError, ResolveError, StoreError};

@@ -2,6 +2,8 @@
 //!
 //!     LD_LIBRARY_PATH=/path/to/nvidia/cu13/lib cargo run -p cuda --example compile_kernels
 
+#![expect(clippy::print_stdout, reason = "an example reports to the terminal")]
+
 use std::{process::ExitCode, time::Instant};
 
 /// Hopper, and the two kinds of Blackwell.

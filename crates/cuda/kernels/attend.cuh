@@ -6,9 +6,11 @@
 // times keys, sums are values times probabilities; what the one leaves in registers the other takes as it is, if keys are taken in an order of
 // their own. The last block of a key head to finish joins all blocks' parts.
 struct Attend {
-    const float* q; const float* gate; const float* k; const float* v; const float* qn; const float* kn;
-    const float* turn;  // cosines, then sines, of the position
-    u16* cache; u16* out;
+    const u64* q; const u64* gate; const u64* k; const u64* v;  // marked
+    const float* qn; const float* kn;
+    const u64* turn;  // marked by the first operation: cosines, then sines, of the position
+    u16* cache;
+    u64* out;         // marked pairs of bf16
     float* parts;   // (kv head, split, head of the group, dimension), then (kv head, split, head of the group, 2)
     u32* finished;  // per kv head
     u32 heads, kv_heads, capacity, splits;
@@ -16,7 +18,7 @@ struct Attend {
 };
 // A head's dimensions, how many of them turn, the most heads that share keys, a tile's positions.
 constexpr int DIM = 256, TURNED = 64, GROUP = 8, TILE_KEYS = 32, PAIRS = WARPS / 2;
-constexpr u32 TILE_HALVES = 2 * TILE_KEYS * DIM, KV_CHUNK = 2048;
+constexpr u32 TILE_HALVES = 2 * TILE_KEYS * DIM;
 
 DEVICE void mma(float (&c)[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
@@ -47,6 +49,7 @@ DEVICE Tiles tiles_of(u32 kv_heads, u32 splits, u32 position) {
 }
 // The first of its tiles into L2, while another operation runs: rings hold less than a tile of each pair.
 DEVICE void attend_ahead(const Attend& p, u32 position, u32 t) {
+    if (t >= 64 && t < 80) prefetch_line((t < 72 ? p.qn : p.kn) + t % 8 * 32);
     constexpr u32 PIECE = 16384, PIECES = 2 * PAIRS;
     Tiles tiles = tiles_of(p.kv_heads, p.splits, position);
     u32 pieces = min((tiles.behind - tiles.first) * TILE_HALVES * 2 / PIECE, PIECES);
@@ -55,40 +58,37 @@ DEVICE void attend_ahead(const Attend& p, u32 position, u32 t) {
 // Two warps with the same keys.
 DEVICE void meet_pair(u32 pair) { asm volatile("bar.sync %0, 64;" :: "r"(1 + pair) : "memory"); }
 
-DEVICE void attend(const Floor& floor, const Attend& p, Fetch& fetch, u32& place, u32& phase, u32 ring, u32 full, const Stream* streams, u32 count) {
+DEVICE void attend(const Floor& floor, const Attend& p, Fetch& fetch, u32& place, u32& phase, u32 ring, u32 full, const Stream* streams, u32 count, u32 needed, u32 mark) {
     __shared__ alignas(16) u16 q[GROUP][DIM + 8];
     __shared__ float own_key[DIM], own_value[DIM], own_score[GROUP];
     __shared__ bool is_last;
     u32 now = thread_now(), lane = now % 32, warp = now / 32, group = p.heads / p.kv_heads, position = floor.position;
     Tiles tiles = tiles_of(p.kv_heads, p.splits, position);
-    float cosine = __ldcg(p.turn + lane), sine = __ldcg(p.turn + 32 + lane);
     float weight[8];
 #pragma unroll
     for (int i = 0; i < 8; i++) weight[i] = (warp < GROUP ? p.qn : p.kn)[lane + 32 * i];
-    floor.wait();
     if (tiles.kv >= p.kv_heads || tiles.split >= tiles.used) return;
+    float cosine = take_float(p.turn + lane, floor.base), sine = take_float(p.turn + 32 + lane, floor.base);
     u32 kv = tiles.kv;
     bool has_own = tiles.split == tiles.used - 1;
     if (warp < GROUP) {
         float x[8] = {};
         if (warp < group) {
-            const float* from = p.q + (u64)(kv * group + warp) * DIM;
-#pragma unroll
-            for (int i = 0; i < 8; i++) x[i] = __ldcg(from + lane + 32 * i);
+            take_floats(x, p.q + (u64)(kv * group + warp) * DIM + lane, needed);
             norm_and_turn(x, weight, cosine, sine, p.eps);
         }
 #pragma unroll
         for (int i = 0; i < 8; i++) q[warp][lane + 32 * i] = to_half(x[i] * (p.scale * 1.4426950408889634f));
     } else if (has_own && warp == GROUP) {
-        float x[8];
+        float x[8], y[8];
         u16* tile = p.cache + (u64)kv * p.capacity * 2 * DIM + position / TILE_KEYS * TILE_HALVES;
         u32 place = position % TILE_KEYS;
-#pragma unroll
-        for (int i = 0; i < 8; i++) x[i] = __ldcg(p.k + kv * DIM + lane + 32 * i);
+        take_floats(x, p.k + kv * DIM + lane, needed);
+        take_floats(y, p.v + kv * DIM + lane, needed);
         norm_and_turn(x, weight, cosine, sine, p.eps);
 #pragma unroll
         for (int i = 0; i < 8; i++) {
-            u16 key = to_half(x[i]), value = to_half(__ldcg(p.v + kv * DIM + lane + 32 * i));
+            u16 key = to_half(x[i]), value = to_half(y[i]);
             tile[i * 1024 + place * 32 + lane] = key;
             tile[TILE_HALVES / 2 + i * 1024 + lane * 32 + place] = value;
             own_key[lane + 32 * i] = from_half(key);
@@ -96,7 +96,6 @@ DEVICE void attend(const Floor& floor, const Attend& p, Fetch& fetch, u32& place
         }
     }
     __syncthreads();
-    if (floor.trace && now == 0) floor.trace[1] = clock64();
     if (has_own && warp < group) {
         float sum = 0;
 #pragma unroll
@@ -108,7 +107,7 @@ DEVICE void attend(const Floor& floor, const Attend& p, Fetch& fetch, u32& place
     // Read now, used at the end.
     float gate[GROUP * DIM / THREADS];
 #pragma unroll
-    for (int i = 0; i < GROUP * DIM / THREADS; i++) gate[i] = __ldcg(p.gate + (u64)(kv * group + min(joiner + i * THREADS / DIM, group - 1)) * DIM + dim);
+    for (int i = 0; i < GROUP * DIM / THREADS; i++) gate[i] = take_float(p.gate + (u64)(kv * group + min(joiner + i * THREADS / DIM, group - 1)) * DIM + dim, needed);
     u32 g = lane / 4, t = lane % 4, pair = warp % PAIRS, half = warp / PAIRS;
     u32 scratch = (u32)__cvta_generic_to_shared(floor.scratch), mine = scratch + warp * 1024 + lane * 4, other = scratch + (warp ^ PAIRS) * 1024 + lane * 4;
     u32 q_at = (u32)__cvta_generic_to_shared(&q[g][128 * half + 8 * t]), key_at = (8 * (g / 2) + g % 2) * 64 + t * 16, value_at = g * 64 + t * 16;
@@ -135,7 +134,6 @@ DEVICE void attend(const Floor& floor, const Attend& p, Fetch& fetch, u32& place
             }
             next_chunk();
         }
-        if (floor.trace && now == 0) floor.trace[7] = clock64();
         // The other half of the dimensions' scores.
 #pragma unroll
         for (int j = 0; j < 4; j++)
@@ -183,7 +181,6 @@ DEVICE void attend(const Floor& floor, const Attend& p, Fetch& fetch, u32& place
             next_chunk();
         }
     }
-    if (floor.trace && now == 0) floor.trace[2] = clock64();
     sum += __shfl_xor_sync(~0u, sum, 1);
     sum += __shfl_xor_sync(~0u, sum, 2);
     // The warps' parts, joined in order.
@@ -200,7 +197,10 @@ DEVICE void attend(const Floor& floor, const Attend& p, Fetch& fetch, u32& place
     }
     if (half == 0 && t == 0 && g < group) marks[pair * group + g] = make_float2(most, sum);
     __syncthreads();
-    if (floor.trace && now == 0) floor.trace[3] = clock64();
+    auto give_out = [&](u32 head, float value) {
+        u32 y = to_bf16(value), next = __shfl_down_sync(~0u, y, 1);
+        if (dim % 2 == 0) put_marked(p.out + (head * DIM + dim) / 2, y | next << 16, mark);
+    };
     u32 working = min((u32)PAIRS, tiles.behind - tiles.first);
     float* parts = p.parts + (u64)kv * p.splits * GROUP * DIM;
     float2* part_marks = (float2*)(p.parts + (u64)p.kv_heads * p.splits * GROUP * DIM) + kv * p.splits * GROUP;
@@ -209,8 +209,10 @@ DEVICE void attend(const Floor& floor, const Attend& p, Fetch& fetch, u32& place
         u32 h = joiner + i * THREADS / DIM;
         if (h >= group) break;
         float top = has_own ? own_score[h] : -1e30f;
+#pragma unroll 1
         for (u32 w = 0; w < working; w++) top = fmaxf(top, marks[w * group + h].x);
         float total = has_own ? exp2f(own_score[h] - top) : 0, value = has_own ? total * own_value[dim] : 0;
+#pragma unroll 1
         for (u32 w = 0; w < working; w++) {
             float2 mark = marks[w * group + h];
             float scale = exp2f(mark.x - top);
@@ -218,8 +220,7 @@ DEVICE void attend(const Floor& floor, const Attend& p, Fetch& fetch, u32& place
             value += scale * all[(w * group + h) * DIM + dim];
         }
         if (tiles.used == 1) {
-            u32 head = kv * group + h;
-            p.out[head * DIM + dim] = to_bf16(value / total * sigmoid(gate[i]));
+            give_out(kv * group + h, value / total * sigmoid(gate[i]));
         } else {
             parts[(tiles.split * GROUP + h) * DIM + dim] = value;
             if (dim == 0) part_marks[tiles.split * GROUP + h] = make_float2(top, total);
@@ -246,8 +247,7 @@ DEVICE void attend(const Floor& floor, const Attend& p, Fetch& fetch, u32& place
             total += scale * mark.y;
             value += scale * __ldcg(&parts[(s * GROUP + h) * DIM + dim]);
         }
-        u32 head = kv * group + h;
-        p.out[head * DIM + dim] = to_bf16(value / total * sigmoid(gate[i]));
+        give_out(kv * group + h, value / total * sigmoid(gate[i]));
     }
     if (now == 0) p.finished[kv] = 0;
 }

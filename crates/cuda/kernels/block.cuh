@@ -1,7 +1,7 @@
-// A whole token as one kernel: a block for each multiprocessor goes through the operations and meets the others behind each.
+// A whole token as one kernel: a block for each multiprocessor goes through the operations, and takes from the others what they have done.
 //
 // Weights do not wait for that. Each warp has a ring in shared memory that the copy engine fills with what this warp will need next, whichever
-// operation that belongs to: while blocks meet, memory goes on.
+// operation that belongs to: while a block waits for others, memory goes on.
 // Warps of a block, places of a warp's ring, bytes of a place, and the most products of a token.
 #ifndef DEPTH_
 #define DEPTH_ 4
@@ -15,9 +15,9 @@ struct Stream { const u8* weights; u32 begin, panels; u16 chunks, bytes; u32 run
 // Its chunks are dealt to the warps in runs of one chunk, or of all chunks of a panel. Of attention, `run` is 0 and `panels` are tiles of the cache.
 DEVICE u32 parts_of(u32 run, u32 chunks) { return run > 1 ? 1 : min(chunks, (u32)WARPS); }
 // How many of `all` chunks a warp has.
-DEVICE u32 dealt(u32 all, u32 run, u32 warp) { u32 runs = all / run; return (runs + WARPS - 1 - warp) / WARPS * run; }
-// Where blocks meet, and the likeliest token so far.
-struct Meeting { u32 arrived, left; u64 best; };
+DEVICE u32 dealt(u32 panels, u32 chunks, u32 run, u32 warp) { return ((run > 1 ? panels : panels * chunks) + WARPS - 1 - warp) / WARPS * run; }
+// How many blocks are done, and the likeliest token so far.
+struct Meeting { u32 left, unused; u64 best; };
 
 // A block's panels of all: as many as any other's, or one more.
 struct Part { u32 begin, end; };
@@ -26,23 +26,15 @@ DEVICE Part part_of(u32 panels) { return {(u32)((u64)blockIdx.x * panels / gridD
 constexpr u32 MOST_OWN = 256;  // rows of the stream that a block may own
 
 struct Floor {
-    Meeting* meeting;
     u32 position;
+    u32 base;     // marks of this token are above it
     u8* scratch;  // what an operation may use
-    u32 met;
-    long long* trace;
-    DEVICE void arrive() {
+    // Waits until most of `units` have their mark: a few threads ask for a few of them, so that the many do not take from memory's time.
+    DEVICE void expect(const u64* from, u32 units, u32 mark) const {
+        constexpr u32 ASKED = 16;
+        u32 t = thread_now();
+        if (t < ASKED) take_marked(from + (u64)t * units / ASKED, mark);
         __syncthreads();
-        if (threadIdx.x == 0) asm volatile("red.release.gpu.global.add.u32 [%0], 1;" :: "l"(&meeting->arrived) : "memory");
-        met++;
-    }
-    DEVICE void wait() const {
-        if (threadIdx.x == 0) {
-            u32 seen, all = met * gridDim.x;
-            do asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(&meeting->arrived) : "memory"); while (seen < all);
-        }
-        __syncthreads();
-        if (trace && threadIdx.x == 0) trace[6] = clock64();
     }
 };
 
@@ -58,7 +50,7 @@ struct Fetch {
             if (s.run) {
                 run = s.run;
                 bytes = s.bytes;
-                left = dealt(s.panels * s.chunks, run, warp);
+                left = dealt(s.panels, s.chunks, run, warp);
                 from = s.weights + warp * run * bytes;
                 jump = other_jump = (WARPS - 1) * run * bytes;
             } else {

@@ -2,17 +2,17 @@
 //
 // A block has a value head. Its state, 128 x 128, lies in four tiles of 32 value columns; each quarter of the threads has one of them in registers.
 struct Delta {
-    const float* qkv;        // q | k | v, before the convolution
-    const float* a;
-    const float* b;
-    const float* z;
+    const u64* qkv;          // marked, as all that follows up to z: q | k | v, before the convolution
+    const u64* a;
+    const u64* b;
+    const u64* z;
     const float* taps;       // (tap, channel)
     float* recent;           // (place, channel): the last four inputs, at position mod 4
     const float* decay_rate;
     const float* dt_bias;
     const float* weight;     // of the norm
     float* state;            // (value head, tile of values, key, value of the tile)
-    u16* out;                // bf16
+    u64* out;                // marked pairs of bf16
     u32 key_heads, value_heads;
     u32 grouped;
     float eps, norm_eps;
@@ -23,14 +23,19 @@ struct DeltaScratch { float q[KEYS], k[KEYS], v[KEYS], sums[3][4], reads[2][WARP
 // Its state and channels into L2, while another operation runs.
 DEVICE void delta_ahead(const Delta& p, u32 t) {
     if (blockIdx.x < p.value_heads) prefetch_line(p.state + (u64)blockIdx.x * KEYS * KEYS + t * 32);
+    if (blockIdx.x < p.value_heads) {
+        if (t == 0) prefetch_line(p.decay_rate + blockIdx.x);
+        if (t == 1) prefetch_line(p.dt_bias + blockIdx.x);
+        if (t >= 32 && t < 36) prefetch_line(p.weight + (t - 32) * 32);
+    }
     u32 channels = (2 * p.key_heads + p.value_heads) * KEYS, lines = 8 * channels / 32;
     u32 line = blockIdx.x * THREADS + t;
     if (line < lines) prefetch_line(line < lines / 2 ? p.taps + line * 32 : p.recent + (line - lines / 2) * 32);
 }
 
-DEVICE void delta_step(const Floor& floor, const Delta& p) {
+DEVICE void delta_step(const Floor& floor, const Delta& p, u32 needed, u32 mark) {
     u32 head = blockIdx.x, t = thread_now(), tile = t / KEYS, within = t % KEYS;
-    if (head >= p.value_heads) { floor.wait(); return; }
+    if (head >= p.value_heads) return;
     DeltaScratch& in = *(DeltaScratch*)floor.scratch;
     u32 ratio = p.value_heads / p.key_heads, key_head = p.grouped ? head / ratio : head % p.key_heads;
     bool first = p.grouped ? head % ratio == 0 : head < p.key_heads;
@@ -44,18 +49,19 @@ DEVICE void delta_step(const Floor& floor, const Delta& p) {
     for (int i = 0; i < 4; i++) taps[i] = tile < 3 ? p.taps[i * channels + channel] : 0;
 #pragma unroll
     for (int i = 0; i < 3; i++) recent[i] = tile < 3 ? p.recent[((floor.position + 1 + i) & 3) * channels + channel] : 0;
-    if (tile == 3) { z = __ldcg(p.z + head * KEYS + within); weight = p.weight[within]; }
+    if (tile == 3) weight = p.weight[within];
     float4 s[8];
 #pragma unroll
     for (int i = 0; i < 8; i++) s[i] = __ldcg(state + (row + 16 * i) * (TILE / 4) + column);
     float decay_rate = p.decay_rate[head], dt_bias = p.dt_bias[head];
-    floor.wait();
-    float x = tile < 3 ? __ldcg(p.qkv + channel) : 0, a = __ldcg(p.a + head) + dt_bias, gate = __ldcg(p.b + head);
+    float x = 0;
+    if (tile < 3) x = take_float(p.qkv + channel, needed);
+    else z = take_float(p.z + head * KEYS + within, needed);
+    float a = take_float(p.a + head, needed) + dt_bias, gate = take_float(p.b + head, needed);
     if (tile == 2 || tile < 2 && first) p.recent[(floor.position & 3) * channels + channel] = x;
     x = silu(taps[0] * recent[0] + taps[1] * recent[1] + taps[2] * recent[2] + taps[3] * x);
     if (tile < 3) (tile == 0 ? in.q : tile == 1 ? in.k : in.v)[within] = x;
     __syncthreads();
-    if (floor.trace && t == 0) floor.trace[1] = clock64();
     float q = in.q[within], k = in.k[within];
     if (tile < 3) {
         float sum = warp_sum(tile == 0 ? q * q : tile == 1 ? k * k : q * k);
@@ -75,7 +81,6 @@ DEVICE void delta_step(const Floor& floor, const Delta& p) {
         ((float4*)in.reads[1][t / 32])[column] = w;
     }
     __syncthreads();
-    if (floor.trace && t == 0) floor.trace[2] = clock64();
     float qq = 0, kk = 0, qk = 0;
 #pragma unroll
     for (int i = 0; i < 4; i++) { qq += in.sums[0][i]; kk += in.sums[1][i]; qk += in.sums[2][i]; }
@@ -96,9 +101,9 @@ DEVICE void delta_step(const Floor& floor, const Delta& p) {
     __syncthreads();
     if (tile == 3) {
         float r = rsqrtf((in.squares[0] + in.squares[1] + in.squares[2] + in.squares[3]) / KEYS + p.norm_eps);
-        p.out[head * KEYS + within] = to_bf16(o * r * weight * silu(z));
+        u32 y = to_bf16(o * r * weight * silu(z)), next = __shfl_down_sync(~0u, y, 1);
+        if (within % 2 == 0) put_marked(p.out + (head * KEYS + within) / 2, y | next << 16, mark);
     }
-    if (floor.trace && t == 0) floor.trace[3] = clock64();
     float4 d = ((float4*)(in.delta + tile * TILE))[column];
 #pragma unroll
     for (int i = 0; i < 8; i++) {

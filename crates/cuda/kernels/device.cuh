@@ -50,6 +50,11 @@ DEVICE void wait_for_copy(u32 barrier, u32 phase) {
     asm volatile("{\n.reg .pred done;\nAGAIN:\nmbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n@!done bra AGAIN;\n}" :: "r"(barrier), "r"(phase) : "memory");
 }
 
+// Eight bytes into shared memory, while the thread goes on; a group of such copies, and until at most N groups are on their way.
+DEVICE void copy8(u32 to, const void* from) { asm volatile("cp.async.ca.shared.global [%0], [%1], 8;" :: "r"(to), "l"(from) : "memory"); }
+DEVICE void end_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int N> DEVICE void wait_for_groups() { asm volatile("cp.async.wait_group %0;" :: "n"(N) : "memory"); }
+
 // Shared memory by its own addresses: a pointer would be taken for any memory's.
 DEVICE uint4 shared16(u32 at) { uint4 v; asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(at)); return v; }
 DEVICE uint2 shared8(u32 at) { uint2 v; asm volatile("ld.shared.v2.u32 {%0,%1}, [%2];" : "=r"(v.x), "=r"(v.y) : "r"(at)); return v; }
@@ -57,6 +62,30 @@ DEVICE float shared4(u32 at) { float v; asm volatile("ld.shared.f32 %0, [%1];" :
 DEVICE void to_shared16(u32 at, float4 v) { asm volatile("st.shared.v4.f32 [%0], {%1,%2,%3,%4};" :: "r"(at), "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w) : "memory"); }
 DEVICE void to_shared8(u32 at, float a, float b) { asm volatile("st.shared.v2.f32 [%0], {%1,%2};" :: "r"(at), "f"(a), "f"(b) : "memory"); }
 DEVICE void to_shared4(u32 at, u32 v) { asm volatile("st.shared.u32 [%0], %1;" :: "r"(at), "r"(v) : "memory"); }
+
+// Values that blocks hand to each other carry the mark of who wrote them, in one piece of 8 bytes: who sees the mark has the value, and
+// nobody needs to say that all is written.
+DEVICE void put_marked(u64* to, u32 value, u32 mark) { asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" :: "l"(to), "l"((u64)mark << 32 | value) : "memory"); }
+DEVICE u64 look(const u64* from) { u64 v; asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(v) : "l"(from) : "memory"); return v; }
+DEVICE ulonglong2 look2(const u64* from) { ulonglong2 v; asm volatile("ld.relaxed.gpu.global.v2.u64 {%0,%1}, [%2];" : "=l"(v.x), "=l"(v.y) : "l"(from) : "memory"); return v; }
+DEVICE bool has_mark(u64 v, u32 mark) { return (u32)(v >> 32) == mark; }
+DEVICE u32 take_marked(const u64* from, u32 mark) {
+    u64 v;
+    while (v = look(from), !has_mark(v, mark)) __nanosleep(40);
+    return (u32)v;
+}
+DEVICE float take_float(const u64* from, u32 mark) { return __uint_as_float(take_marked(from, mark)); }
+// N floats, 32 apart.
+template <int N> DEVICE void take_floats(float (&x)[N], const u64* from, u32 mark) {
+    u64 v[N];
+#pragma unroll
+    for (int i = 0; i < N; i++) v[i] = look(from + 32 * i);
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        while (!has_mark(v[i], mark)) v[i] = look(from + 32 * i);
+        x[i] = __uint_as_float((u32)v[i]);
+    }
+}
 
 // The thread's number, read anew: what follows from it is not kept in registers over all operations.
 DEVICE u32 thread_now() { u32 t; asm volatile("mov.u32 %0, %%tid.x;" : "=r"(t)); return t; }

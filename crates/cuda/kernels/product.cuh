@@ -12,13 +12,13 @@ constexpr int PANEL = 4;
 constexpr int MOST_SEGMENTS = 4;
 
 struct Segment {
-    float* out;
+    u64* out;  // marked, f32 or pairs of bf16; of logits plain
     u32 panels;  // this segment's
     u32 rows;
 };
 struct Product {
     const u8* weights;  // all segments' panels, one behind the other
-    const void* x;        // f32 where it is normed, else bf16
+    const u64* x;         // marked: f32 where it is normed, else pairs of bf16
     const float* weight;  // of the norm
     Segment segments[MOST_SEGMENTS];
     u32 panels;  // all
@@ -155,57 +155,80 @@ DEVICE float sum_rows(const float (&acc)[PANEL], int lane) {
 // float4 of a thread: 8192 columns of a stream; of a feed-forward network more, some at a time.
 constexpr int MOST = 4, AT_ONCE = 3;
 
-// The input into shared memory, once it is there. Constants, and what an earlier operation than the last has written, are fetched before that.
-template <int F> DEVICE void take_normed(const Floor& floor, const Product& p, u32 row, float* sums) {
+// The input into shared memory, once it is there, times the norm's weights: what its size is, is known by the time that products are given.
+// Constants are fetched before that.
+template <int F> DEVICE void take_normed(const Floor& floor, const Product& p, u32 mark, u32 row, float* sums) {
     u32 t = thread_now();
-    const float4* x = (const float4*)p.x;
+    const u64* x = p.x;
     u32 cols = p.cols, all = cols / 4, fours = p.width / 4;
-    float4 v[MOST], weight[MOST];
+    float4 weight[MOST];
 #pragma unroll
     for (int i = 0; i < MOST; i++) {
         u32 at = i * THREADS + t;
         weight[i] = at < fours ? ((const float4*)p.weight)[at] : make_float4(0, 0, 0, 0);
     }
-    float eps = p.eps;
-    floor.wait();
+    floor.expect(x, p.width, mark);
+    ulonglong2 nothing = {(u64)mark << 32, (u64)mark << 32};
+    // Nothing is asked for that is not needed: all blocks would ask the same part of L2 for the same.
+    ulonglong2 low[MOST], high[MOST];
+#pragma unroll
+    for (int i = 0; i < MOST; i++) {
+        u32 at = i * THREADS + t;
+        low[i] = high[i] = nothing;
+        if (at < fours) {
+            low[i] = look2(x + 4 * at);
+            high[i] = look2(x + 4 * at + 2);
+        }
+    }
     float squares = 0;
 #pragma unroll
     for (int i = 0; i < MOST; i++) {
         u32 at = i * THREADS + t;
-        v[i] = at < fours ? __ldcg(x + at) : make_float4(0, 0, 0, 0);
+        while (!(has_mark(low[i].x, mark) && has_mark(low[i].y, mark) && has_mark(high[i].x, mark) && has_mark(high[i].y, mark))) {
+            low[i] = look2(x + 4 * at);
+            high[i] = look2(x + 4 * at + 2);
+        }
+        float4 y = make_float4(__uint_as_float((u32)low[i].x), __uint_as_float((u32)low[i].y), __uint_as_float((u32)high[i].x), __uint_as_float((u32)high[i].y)), g = weight[i];
+        squares += y.x * y.x + y.y * y.y + y.z * y.z + y.w * y.w;
+        if (at < all) Row<F>::put(row, cols, 4 * at, make_float4(y.x * g.x, y.y * g.y, y.z * g.z, y.w * g.w));
     }
-#pragma unroll
-    for (int i = 0; i < MOST; i++)
-        squares += v[i].x * v[i].x + v[i].y * v[i].y + v[i].z * v[i].z + v[i].w * v[i].w;
     squares = warp_sum(squares);
     if (t % 32 == 0) sums[t / 32] = squares;
-    __syncthreads();
+}
+// What a normed input's products are still to be multiplied with.
+DEVICE float inverse_rms(const Product& p, const float* sums) {
     float sum = 0;
 #pragma unroll
     for (int w = 0; w < WARPS; w++) sum += sums[w];
-    float r = rsqrtf(sum / p.width + eps);
-#pragma unroll
-    for (int i = 0; i < MOST; i++) {
-        u32 at = i * THREADS + t;
-        if (at < all) {
-            float4 y = v[i], g = weight[i];
-            Row<F>::put(row, cols, 4 * at, make_float4(y.x * r * g.x, y.y * r * g.y, y.z * r * g.z, y.w * r * g.w));
-        }
-    }
+    return rsqrtf(sum / p.width + p.eps);
 }
-// As it is, in bf16.
-template <int F> DEVICE void take_plain(const Floor& floor, const Product& p, u32 row) {
+// As it is, in pairs of bf16.
+template <int F> DEVICE void take_plain(const Floor& floor, const Product& p, u32 mark, u32 row) {
     u32 t = thread_now();
-    const uint4* x = (const uint4*)p.x;
+    const u64* x = p.x;
     u32 cols = p.cols, all = cols / 8, eights = p.width / 8;
-    floor.wait();
+    floor.expect(x, p.width / 2, mark);
+    ulonglong2 nothing = {(u64)mark << 32, (u64)mark << 32};
 #pragma unroll 1
     for (u32 first = t; first < all; first += AT_ONCE * THREADS) {
-        uint4 v[AT_ONCE];
+        ulonglong2 low[AT_ONCE], high[AT_ONCE];
 #pragma unroll
-        for (int i = 0; i < AT_ONCE; i++) v[i] = first + i * THREADS < eights ? __ldcg(x + first + i * THREADS) : make_uint4(0, 0, 0, 0);
+        for (int i = 0; i < AT_ONCE; i++) {
+            u32 at = first + i * THREADS;
+            low[i] = high[i] = nothing;
+            if (at < eights) {
+                low[i] = look2(x + 4 * at);
+                high[i] = look2(x + 4 * at + 2);
+            }
+        }
 #pragma unroll
-        for (int i = 0; i < AT_ONCE; i++)
-            if (first + i * THREADS < all) Row<F>::put8(row, cols, 8 * (first + i * THREADS), v[i]);
+        for (int i = 0; i < AT_ONCE; i++) {
+            u32 at = first + i * THREADS;
+            while (!(has_mark(low[i].x, mark) && has_mark(low[i].y, mark) && has_mark(high[i].x, mark) && has_mark(high[i].y, mark))) {
+                low[i] = look2(x + 4 * at);
+                high[i] = look2(x + 4 * at + 2);
+            }
+            if (at < all) Row<F>::put8(row, cols, 8 * at, make_uint4((u32)low[i].x, (u32)low[i].y, (u32)high[i].x, (u32)high[i].y));
+        }
     }
 }

@@ -1,77 +1,91 @@
 // The operations of a token, as the host writes them.
-struct Embed { float* x; float* turn; u32 width; };
+struct Embed { u64* x; u64* turn; u32 width; };
 struct Op {
     u32 kind, format, input, output;
+    u32 needs, mark;  // the mark of what it reads, and its own, above the token's base
     union { Embed embed; Product product; Delta delta; Attend attend; };
 };
 static_assert(sizeof(Op) == OP_BYTES, "the host's operation is another");
+// Operations that a block has at hand: half of them to come.
+constexpr u32 AHEAD = 8;
+DEVICE void fetch_op(u32 here, const Op* ops, u32 i, u32 count) {
+    u32 t = thread_now();
+    if (t < sizeof(Op) / 8 && i < count) copy8(here + i % AHEAD * sizeof(Op) + 8 * t, (const u8*)(ops + i) + 8 * t);
+    end_group();
+}
+// A norm's weights into L2: each block a line.
+DEVICE void norm_ahead(const Op& op) {
+    const Product& p = op.product;
+    if (op.input == NORM && thread_now() == 0)
+        for (u32 line = blockIdx.x; line < p.width / 32; line += gridDim.x) prefetch_line(p.weight + line * 32);
+}
 // Orders logits, of equal ones the first; above all of them what is no number.
 DEVICE u64 rank_of(float logit, u32 token) {
     u32 bits = __float_as_uint(logit);
     u32 order = (bits & 0x7f800000u) == 0x7f800000u ? ~0u : bits & 0x80000000u ? ~bits : bits | 0x80000000u;
     return (u64)order << 32 | (u32)~token;
 }
-// Sums of the rows' parts go where they belong.
-DEVICE void give(const Op& op, u32 begin, u32 panels, u32 parts, u32 partial, float* own, u64* best) {
+// Sums of the rows' parts go where they belong: a thread has a row. Code that runs once an operation is kept short: its instructions come from
+// far away.
+DEVICE void give(const Op& op, u32 begin, u32 panels, u32 parts, u32 partial, const float* sums, float* own, u64* best, u32 mark) {
     u32 t = thread_now();
     const Product& p = op.product;
-    u32 rows = panels * PANEL;
-    auto total = [&](u32 i) {
+    u32 rows = panels * PANEL, output = op.output;
+    float size = op.input == NORM ? inverse_rms(p, sums) : 1.0f;
+    u64 most = 0;
+#pragma unroll 1
+    for (u32 first = 0; first < rows; first += THREADS) {
+        u32 i = first + t;
+        bool is = i < rows;
         float sum = 0;
-        for (u32 part = 0; part < parts; part++) sum += shared4(partial + (part * rows + i) * 4);
-        return sum;
-    };
-    if (op.output == GLU) {
-        u16* out = (u16*)p.segments[0].out + begin * PANEL / 2;
-        for (u32 i = t; i < rows / 2; i += THREADS) out[i] = to_bf16(silu(total(2 * i)) * total(2 * i + 1));
-        return;
-    }
-    if (op.output == ADD) {
-        // The rows are this block's in all operations, so their sums stay here too.
-        float* out = p.segments[0].out + begin * PANEL;
-        for (u32 i = t; i < rows; i += THREADS) out[i] = own[i] += total(i);
-        return;
-    }
-    if (op.output == LOGITS) {
-        // The likeliest token beside: the host rarely wants all of them.
-        u64 most = 0;
-        for (u32 i = t; i < rows; i += THREADS) {
+#pragma unroll 1
+        for (u32 part = 0; is && part < parts; part++) sum += shared4(partial + (part * rows + i) * 4);
+        sum *= size;
+        if (output == ADD) {
+            // The rows are this block's in all operations, so their sums stay here too.
+            if (is) put_marked(p.segments[0].out + begin * PANEL + i, __float_as_uint(own[i] += sum), mark);
+        } else if (output == GLU) {
+            // A gate, what it multiplies, a gate, what it multiplies.
+            float y = silu(sum) * __shfl_down_sync(~0u, sum, 1);
+            u32 low = to_bf16(y), high = to_bf16(__shfl_down_sync(~0u, y, 2));
+            if (is && i % 4 == 0) put_marked(p.segments[0].out + begin + i / 4, low | high << 16, mark);
+        } else if (output == LOGITS) {
+            // The likeliest token beside: the host rarely wants all of them.
             u32 r = begin * PANEL + i;
-            if (r >= p.segments[0].rows) continue;
-            float logit = total(i);
-            p.segments[0].out[r] = logit;
-            u64 ranked = rank_of(logit, r);
-            most = ranked > most ? ranked : most;
+            if (is && r < p.segments[0].rows) {
+                ((float*)p.segments[0].out)[r] = sum;
+                u64 ranked = rank_of(sum, r);
+                most = ranked > most ? ranked : most;
+            }
+        } else if (is) {
+            u32 r = begin * PANEL + i;
+            int at = 0;
+#pragma unroll 1
+            while (at < MOST_SEGMENTS - 1 && r >= p.segments[at].panels * PANEL) { r -= p.segments[at].panels * PANEL; at++; }
+            if (r < p.segments[at].rows) put_marked(p.segments[at].out + r, __float_as_uint(sum), mark);
         }
-#pragma unroll
-        for (int d = 16; d > 0; d >>= 1) {
-            u64 other = __shfl_xor_sync(~0u, most, d);
-            most = other > most ? other : most;
-        }
-        if (t % 32 == 0 && most) atomicMax(best, most);
-        return;
     }
-    for (u32 i = t; i < rows; i += THREADS) {
-        u32 r = begin * PANEL + i;
-        int at = 0;
-        while (at < MOST_SEGMENTS - 1 && r >= p.segments[at].panels * PANEL) { r -= p.segments[at].panels * PANEL; at++; }
-        float* out = p.segments[at].out + r;
-        if (r < p.segments[at].rows) *out = total(i);
+    if (output != LOGITS) return;
+#pragma unroll 1
+    for (int d = 16; d > 0; d >>= 1) {
+        u64 other = __shfl_xor_sync(~0u, most, d);
+        most = other > most ? other : most;
     }
+    if (t % 32 == 0 && most) atomicMax(best, most);
 }
 
-template <int F> DEVICE void product(Fetch& fetch, u32& place, u32& phase, u32 ring, u32 full, u32 scratch, const Floor& floor, const Op& op, const Stream* streams, u32 stream, u32 count, float* sums, float* own, u64* best, const Op* following, long long* trace) {
+template <int F> DEVICE void product(Fetch& fetch, u32& place, u32& phase, u32 ring, u32 full, u32 scratch, const Floor& floor, const Op& op, const Stream* streams, u32 stream, u32 count, float* sums, float* own, u64* best, const Op* following) {
     typedef Form<F> Of;
     u32 t = thread_now(), lane = t % 32, warp = t / 32, cols = op.product.cols, partial = scratch + Row<F>::bytes(cols);
-    if (op.input == NORM) take_normed<F>(floor, op.product, scratch, sums);
-    else take_plain<F>(floor, op.product, scratch);
+    u32 needed = floor.base + op.needs;
+    if (op.input == NORM) take_normed<F>(floor, op.product, needed, scratch, sums);
+    else take_plain<F>(floor, op.product, needed, scratch);
     __syncthreads();
-    if (trace && t == 0) trace[1] = clock64();
 
     if (following && following->kind == DELTA) delta_ahead(following->delta, t);
     else if (following && following->kind == ATTEND) attend_ahead(following->attend, floor.position, t);
     const Stream& s = streams[stream];
-    u32 chunks = s.chunks, run = s.run, panels = s.panels, parts = parts_of(run, chunks), left = dealt(panels * chunks, run, warp);
+    u32 chunks = s.chunks, run = s.run, panels = s.panels, parts = parts_of(run, chunks), left = dealt(panels, chunks, run, warp);
     u32 panel = run > 1 ? warp : warp / chunks, column = run > 1 ? 0 : warp % chunks;
     u32 more = run > 1 ? 1 : WARPS, on = run > 1 ? WARPS : 1;
     float acc[PANEL] = {0, 0, 0, 0};
@@ -94,24 +108,22 @@ template <int F> DEVICE void product(Fetch& fetch, u32& place, u32& phase, u32 r
             for (int r = 0; r < PANEL; r++) acc[r] = 0;
         }
     }
-    if (trace && t == 0) trace[2] = clock64();
     __syncthreads();
-    if (trace && t == 0) trace[3] = clock64();
-    give(op, s.begin, panels, parts, partial, own, best);
+    give(op, s.begin, panels, parts, partial, sums, own, best, floor.base + op.mark);
 }
 
-// In the host's memory: `row`, the token's embedding and then the cosines and sines of its position; `answer`, the likeliest token by `rank_of`.
-extern "C" __global__ void __launch_bounds__(THREADS, 1) token(const Op* ops, u32 count, Meeting* meeting, u32 position, const float* row, u64* answer, long long* trace) {
+// Marks of this token begin at `base`, which is the first operation's. In the host's memory: `row`, the token's embedding and then the cosines and sines of its position; `answer`, the likeliest token by `rank_of`.
+extern "C" __global__ void __launch_bounds__(THREADS, 1) token(const Op* ops, u32 count, Meeting* meeting, u32 position, u32 base, const float* row, u64* answer) {
     extern __shared__ __align__(1024) uint4 shared[];
     __shared__ alignas(8) u64 full[WARPS][DEPTH];
     __shared__ Stream streams[MOST_PRODUCTS];
-    __shared__ Op here[2];
+    __shared__ alignas(16) Op here[AHEAD];
     __shared__ float sums[WARPS], own[MOST_OWN];
     __shared__ u32 stream_count;
     u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, stream = 0;
     u32 shared_at = (u32)__cvta_generic_to_shared(shared), scratch = shared_at + WARPS * DEPTH * STAGE;
     u32 ring = shared_at + warp * DEPTH * STAGE, full_at = (u32)__cvta_generic_to_shared(full[warp]), place = 0, phase = 0;
-    Floor floor = {meeting, position, (u8*)shared + WARPS * DEPTH * STAGE, 0, nullptr};
+    Floor floor = {position, base, (u8*)shared + WARPS * DEPTH * STAGE};
     if (threadIdx.x < 32) {
         // In the order of the operations.
         u32 n = 0;
@@ -142,7 +154,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) token(const Op* ops, u3
         for (int i = 0; i < DEPTH; i++) barrier_of_one(full_at + 8 * i);
         barriers_are_there();
     }
-    for (u32 i = threadIdx.x; i < sizeof(Op) / 4; i += THREADS) ((u32*)&here[0])[i] = ((const u32*)ops)[i];
+    // Operations come long before they are needed: what is not in L2 waits behind all weights that were asked for.
+    u32 here_at = (u32)__cvta_generic_to_shared(here);
+    for (u32 i = 0; i < AHEAD / 2; i++) fetch_op(here_at, ops, i, count);
+    wait_for_groups<1>();
     __syncthreads();
     u32 products = stream_count;
     Fetch fetch;
@@ -153,40 +168,42 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) token(const Op* ops, u3
 
 #pragma unroll 1
     for (u32 i = 0; i < count; i++) {
-        const Op& op = here[i % 2];
-        if (i + 1 < count)
-            for (u32 w = threadIdx.x; w < sizeof(Op) / 4; w += THREADS) ((u32*)&here[(i + 1) % 2])[w] = ((const u32*)(ops + i + 1))[w];
-        long long* traced = trace ? trace + (blockIdx.x * count + i) * 8 : nullptr;
-        if (traced && threadIdx.x == 0) traced[0] = clock64();
-        floor.trace = traced;
+        const Op& op = here[i % AHEAD];
+        fetch_op(here_at, ops, i + AHEAD / 2, count);
+        if (i + 2 < count && here[(i + 2) % AHEAD].kind == PRODUCT) norm_ahead(here[(i + 2) % AHEAD]);
         switch (op.kind) {
         case EMBED: {
             const Embed& e = op.embed;
             Part mine = part_of(e.width / PANEL);
             u32 begin = mine.begin * PANEL, end = mine.end * PANEL;
-            for (u32 c = begin + threadIdx.x; c < end; c += THREADS) e.x[c] = own[c - begin] = row[c];
-            if (blockIdx.x == gridDim.x - 1 && threadIdx.x < TURNED) e.turn[threadIdx.x] = row[e.width + threadIdx.x];
+            for (u32 c = begin + threadIdx.x; c < end; c += THREADS) {
+                float x = row[c];
+                own[c - begin] = x;
+                put_marked(e.x + c, __float_as_uint(x), base + op.mark);
+            }
+            if (blockIdx.x == gridDim.x - 1 && threadIdx.x < TURNED) put_marked(e.turn + threadIdx.x, __float_as_uint(row[e.width + threadIdx.x]), base + op.mark);
             break;
         }
         case PRODUCT:
-            if (op.format == BF16) product<BF16>(fetch, place, phase, ring, full_at, scratch, floor, op, streams, stream, products, sums, own, &meeting->best, i + 1 < count ? &here[(i + 1) % 2] : nullptr, traced);
-            else product<Q4_0>(fetch, place, phase, ring, full_at, scratch, floor, op, streams, stream, products, sums, own, &meeting->best, i + 1 < count ? &here[(i + 1) % 2] : nullptr, traced);
+            // Who has none of its rows does not wait for its input, which may be gone by then.
+            if (streams[stream].panels == 0) {}
+            else if (op.format == BF16) product<BF16>(fetch, place, phase, ring, full_at, scratch, floor, op, streams, stream, products, sums, own, &meeting->best, i + 1 < count ? &here[(i + 1) % AHEAD] : nullptr);
+            else product<Q4_0>(fetch, place, phase, ring, full_at, scratch, floor, op, streams, stream, products, sums, own, &meeting->best, i + 1 < count ? &here[(i + 1) % AHEAD] : nullptr);
             stream++;
             break;
-        case DELTA: delta_step(floor, op.delta); break;
+        case DELTA: delta_step(floor, op.delta, base + op.needs, base + op.mark); break;
         case ATTEND:
-            attend(floor, op.attend, fetch, place, phase, ring, full_at, streams, products);
+            attend(floor, op.attend, fetch, place, phase, ring, full_at, streams, products, base + op.needs, base + op.mark);
             stream++;
             break;
         }
-        if (traced && threadIdx.x == 0) traced[4] = clock64();
-        floor.arrive();
-        if (traced && threadIdx.x == 0) traced[5] = clock64();
+        wait_for_groups<1>();
+        __syncthreads();
     }
     if (threadIdx.x == 0) {
         // The last one out leaves everything as it was found, for the next token.
+        __threadfence();
         if (atomicAdd(&meeting->left, 1) == gridDim.x - 1) {
-            meeting->arrived = 0;
             meeting->left = 0;
             *answer = atomicExch(&meeting->best, 0);
         }

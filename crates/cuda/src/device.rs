@@ -84,9 +84,7 @@ impl Device {
             name: context.name().map_err(at("asking the GPU"))?,
             capability: context.compute_capability().map_err(at("asking the GPU"))?,
             multiprocessors: number(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
-            shared_bytes: number(
-                Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
-            )?,
+            shared_bytes: number(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
             memory_bytes: context.total_mem().map_err(at("asking the GPU"))? as u64,
             driver,
         };

@@ -66,7 +66,9 @@ pub enum CudaError {
         total: u64,
     },
     /// Weights that are no numbers.
-    #[error("a matrix has a weight or a scale that is no number; the file is damaged: pull it again")]
+    #[error(
+        "a matrix has a weight or a scale that is no number; the file is damaged: pull it again"
+    )]
     NotFinite,
     /// A matrix whose rows are not what its shape says.
     #[error("a matrix of {rows} rows has {found} bytes, expected {expected}")]
@@ -79,7 +81,9 @@ pub enum CudaError {
         expected: usize,
     },
     /// The driver refused.
-    #[error("the GPU failed in {what}: {source}; what was computed is lost, and a restart may help")]
+    #[error(
+        "the GPU failed in {what}: {source}; what was computed is lost, and a restart may help"
+    )]
     Driver {
         /// What was asked of it.
         what: &'static str,

@@ -102,6 +102,10 @@ pub(crate) struct Op {
     pub format: u32,
     pub input: u32,
     pub output: u32,
+    /// The mark of what it reads, above the token's base.
+    pub needs: u32,
+    /// And its own.
+    pub mark: u32,
     pub body: Body,
 }
 
@@ -130,6 +134,8 @@ impl Op {
             format: 0,
             input: 0,
             output: 0,
+            needs: 0,
+            mark: 0,
             body,
         }
     }
@@ -140,5 +146,5 @@ const _: () = {
     assert!(size_of::<Product>() == 112);
     assert!(size_of::<Delta>() == 112);
     assert!(size_of::<Attend>() == 112);
-    assert!(size_of::<Op>() == 128);
+    assert!(size_of::<Op>() == 136);
 };

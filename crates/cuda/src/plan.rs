@@ -20,7 +20,7 @@ pub(crate) const THREADS: u32 = 32 * WARPS as u32;
 /// Bytes of a place in a warp's ring.
 const STAGE: usize = 2304;
 /// Shared memory that the kernel has beside what it is given.
-const FIXED_SHARED: usize = 16_384;
+const FIXED_SHARED: usize = 17_408;
 /// Products and attentions of a token.
 const MOST_STREAMED: usize = 320;
 /// Columns that a norm's input may have.
@@ -115,9 +115,17 @@ pub(crate) enum Output {
     Logits,
 }
 
-/// One operation of a token.
+/// An operation of a token, the mark of what it reads, and its own: operations of one node have the same.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Step {
+pub(crate) struct Step {
+    pub operation: Operation,
+    pub needs: u32,
+    pub mark: u32,
+}
+
+/// What is done.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Operation {
     Embed,
     Product(ProductStep),
     Delta(DeltaStep),
@@ -184,6 +192,8 @@ pub(crate) struct StateSpec {
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(crate) steps: Vec<Step>,
+    /// Marks of a token, all below this.
+    pub(crate) marks: u32,
     /// By matrix.
     pub(crate) places: Vec<Option<Place>>,
     /// Byte at which a vector begins, by vector.

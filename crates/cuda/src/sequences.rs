@@ -18,7 +18,7 @@ use crate::{
     memory::{Layout, Memory, Pinned},
     op::{ATTEND, At, Attend, Body, DELTA, Delta, EMBED, Embed, Op, PRODUCT, Product, Segment},
     plan::{
-        AttendStep, DeltaStep, Input, Output, PANEL, ProductStep, Step, THREADS, TURNED,
+        AttendStep, DeltaStep, Input, Operation, Output, PANEL, ProductStep, THREADS, TURNED,
         cache_bytes, capacity, parts_bytes,
     },
 };
@@ -54,6 +54,10 @@ pub struct Sequences {
     /// Logits of the outputs of the last step.
     logits: Pinned<f32>,
     outputs: usize,
+    /// Whether those of the last step are there.
+    has_logits: bool,
+    /// Where the next token's marks begin: no two tokens have the same until they are 2^32.
+    base: u32,
     /// Positions of the outputs.
     at: Vec<usize>,
     best: Vec<Option<u32>>,
@@ -100,6 +104,9 @@ impl Sequences {
             each: Vec::new(),
             capacity: context,
             outputs: outputs.max(1),
+            has_logits: false,
+            // What is new has marks of 0.
+            base: 1,
             at: Vec::new(),
             best: Vec::new(),
             weights: Arc::clone(&weights),
@@ -130,14 +137,23 @@ impl Sequences {
         let ops: Vec<Op> = plan
             .steps
             .iter()
-            .map(|step| match step {
-                Step::Embed => self.embed(),
-                Step::Product(product) => self.product(product),
-                Step::Delta(delta) => {
-                    let (state, recent) = state_at[delta.state];
-                    self.delta(delta, states.at(state), states.at(recent))
+            .map(|step| {
+                let op = match &step.operation {
+                    Operation::Embed => self.embed(),
+                    Operation::Product(product) => self.product(product),
+                    Operation::Delta(delta) => {
+                        let (state, recent) = state_at[delta.state];
+                        self.delta(delta, states.at(state), states.at(recent))
+                    }
+                    Operation::Attend(attend) => {
+                        self.attend(attend, caches.at(cache_at[attend.cache]))
+                    }
+                };
+                Op {
+                    needs: step.needs,
+                    mark: step.mark,
+                    ..op
                 }
-                Step::Attend(attend) => self.attend(attend, caches.at(cache_at[attend.cache])),
             })
             .collect();
         let memory = Memory::zeroed(stream, size_of_val(ops.as_slice()), "operations")?;
@@ -154,11 +170,14 @@ impl Sequences {
 
     fn buffer(&self, id: BufferId) -> At {
         // The plan placed every buffer that one of its steps names.
-        self.activations.at(self.weights.plan.buffers[id.index()].unwrap_or(0))
+        self.activations
+            .at(self.weights.plan.buffers[id.index()].unwrap_or(0))
     }
 
     fn vector(&self, id: VectorId) -> At {
-        self.weights.vectors.at(self.weights.plan.vectors[id.index()])
+        self.weights
+            .vectors
+            .at(self.weights.plan.vectors[id.index()])
     }
 
     fn embed(&self) -> Op {
@@ -187,7 +206,12 @@ impl Sequences {
                 panels: number(step.panels),
                 rows: number(rows),
             };
-            [first, Segment::default(), Segment::default(), Segment::default()]
+            [
+                first,
+                Segment::default(),
+                Segment::default(),
+                Segment::default(),
+            ]
         };
         let all = step.panels * PANEL;
         let (output, segments) = match &step.output {
@@ -342,13 +366,20 @@ impl Sequences {
         check_members(members, limits, vocabulary, self.each.len(), &fill)
     }
 
-    /// One step: some tokens of some sequences. The caller has checked that they fit.
+    /// One step: some tokens of some sequences. The caller has checked that they fit. Logits come to the host where `logits` says so; the
+    /// likeliest tokens always do.
     ///
     /// # Errors
     /// The GPU failed; the sequences are lost then.
-    pub fn step(&mut self, program: &Program, members: &[Member<'_>]) -> Result<(), CudaError> {
+    pub fn step(
+        &mut self,
+        program: &Program,
+        members: &[Member<'_>],
+        logits: bool,
+    ) -> Result<(), CudaError> {
         self.at.clear();
         self.best.clear();
+        self.has_logits = logits;
         for member in members {
             let tokens = member.step.tokens;
             // The last rows of a step are those whose logits are asked for.
@@ -357,7 +388,12 @@ impl Sequences {
             while done < tokens.len() {
                 let some = (tokens.len() - done).min(ROWS);
                 let outputs = first_output.saturating_sub(done).min(some);
-                self.some(program, member.sequence, &tokens[done..done + some], outputs)?;
+                self.some(
+                    program,
+                    member.sequence,
+                    &tokens[done..done + some],
+                    outputs,
+                )?;
                 done += some;
             }
         }
@@ -402,7 +438,7 @@ impl Sequences {
             shared_mem_bytes: plan.shared,
         };
         let all = number(plan.steps.len());
-        let (ops, meeting, trace) = (self.each[sequence].ops.at(0), self.meeting.at(0), 0u64);
+        let (ops, meeting) = (self.each[sequence].ops.at(0), self.meeting.at(0));
         let was = self.at.len();
         for i in 0..tokens.len() {
             let asked = i >= first_output;
@@ -411,14 +447,16 @@ impl Sequences {
             let position = number(start + i);
             let (from, answer) = (self.rows.at(i * row), self.answers.at(i));
             let mut launch = stream.launch_builder(&weights.kernels.token);
+            let base = self.base;
+            self.base = base.wrapping_add(plan.marks);
             launch.arg(&ops).arg(&count).arg(&meeting).arg(&position);
-            launch.arg(&from).arg(&answer).arg(&trace);
+            launch.arg(&base).arg(&from).arg(&answer);
             // SAFETY: the arguments are those of `token`; the operations name memory of this sequence, of the weights and of what
             // all share, which outlive the launch; the host's rows are not written before the stream has passed it.
             unsafe { launch.launch_cooperative(config) }.map_err(at("launching a token"))?;
             if asked {
                 let output = self.at.len();
-                if output < self.outputs {
+                if self.has_logits && output < self.outputs {
                     let logits = &mut self.logits.values_mut()[output * plan.vocabulary..];
                     let logits = &mut logits[..plan.vocabulary];
                     let from = self.activations.at(plan.logits);
@@ -441,7 +479,7 @@ impl Sequences {
     #[must_use]
     pub fn logits(&self, i: usize) -> Option<&[f32]> {
         let vocabulary = self.weights.plan.vocabulary;
-        (i < self.at.len().min(self.outputs))
+        (self.has_logits && i < self.at.len().min(self.outputs))
             .then(|| &self.logits.values()[i * vocabulary..(i + 1) * vocabulary])
     }
 

@@ -72,7 +72,12 @@ fn file_name(text: &str, options: &[String], architecture: &str, driver: i32) ->
     for option in options {
         hash.update(option);
     }
-    let digest: String = hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
+    let digest: String = hash
+        .finalize()
+        .iter()
+        .take(8)
+        .map(|b| format!("{b:02x}"))
+        .collect();
     format!("{architecture}-{driver}-{digest}.cubin")
 }
 

@@ -111,7 +111,9 @@ impl Loading {
         let Some(place) = self.plan.places[index] else {
             return Ok(());
         };
-        let StoredMatrix { dtype, cols, bytes, .. } = stored;
+        let StoredMatrix {
+            dtype, cols, bytes, ..
+        } = stored;
         let stored_row = dtype.bytes_for(cols).unwrap_or(0);
         if stored_row == 0 || bytes.len() != stored.rows * stored_row {
             return Err(CudaError::Shape {

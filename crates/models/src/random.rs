@@ -87,7 +87,13 @@ pub fn random(name: &str, format: &str) -> Result<Gguf, RandomError> {
         name: name.to_owned(),
         known: SHAPES.map(|s| s.name).join(", "),
     })?;
-    let drawn = [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Q8_0, Dtype::Q4_0];
+    let drawn = [
+        Dtype::F32,
+        Dtype::F16,
+        Dtype::Bf16,
+        Dtype::Q8_0,
+        Dtype::Q4_0,
+    ];
     let matrices = Quantisation::named(format)
         .map(Quantisation::dtype)
         .filter(|dtype| drawn.contains(dtype))
@@ -96,7 +102,11 @@ pub fn random(name: &str, format: &str) -> Result<Gguf, RandomError> {
         })?;
     let tensors = tensors(shape, matrices);
     let specs: Vec<TensorSpec> = tensors.iter().map(|(spec, _)| spec.clone()).collect();
-    let path = format!("{}-{} (random weights)", shape.name, format.to_ascii_lowercase());
+    let path = format!(
+        "{}-{} (random weights)",
+        shape.name,
+        format.to_ascii_lowercase()
+    );
     let make = move |name: &str| {
         let (at, (spec, values)) = (0u64..)
             .zip(&tensors)
@@ -104,7 +114,12 @@ pub fn random(name: &str, format: &str) -> Result<Gguf, RandomError> {
             .ok_or("no such tensor")?;
         Ok(drawn_tensor(spec, *values, at))
     };
-    Ok(Gguf::derived(Path::new(&path), &metadata(shape), &specs, make)?)
+    Ok(Gguf::derived(
+        Path::new(&path),
+        &metadata(shape),
+        &specs,
+        make,
+    )?)
 }
 
 /// How a tensor's values are spread: uniformly about a centre.
@@ -136,9 +151,19 @@ fn tensors(shape: &Shape, matrices: Dtype) -> Vec<(TensorSpec, Values)> {
     };
     // A sum over the columns is then about one.
     let matrix = |cols: usize| about(0.0, 1.7 / (cols as f32).sqrt());
-    add("token_embd.weight".into(), matrices, &[hidden, VOCABULARY], about(0.0, 1.0));
+    add(
+        "token_embd.weight".into(),
+        matrices,
+        &[hidden, VOCABULARY],
+        about(0.0, 1.0),
+    );
     if !shape.is_tied {
-        add("output.weight".into(), matrices, &[hidden, VOCABULARY], matrix(hidden));
+        add(
+            "output.weight".into(),
+            matrices,
+            &[hidden, VOCABULARY],
+            matrix(hidden),
+        );
     }
     let norm = about(1.0, 0.1);
     add("output_norm.weight".into(), Dtype::F32, &[hidden], norm);
@@ -203,7 +228,11 @@ fn metadata(shape: &Shape) -> Vec<(String, Value)> {
     let own = own.map(|(key, value)| (format!("qwen35.{key}"), value));
     // Bytes alone: the table has more rows than that, and speed does not depend on which are asked for.
     let bytes: Vec<String> = (0..=u8::MAX).map(|byte| byte_spelling(&[byte])).collect();
-    let tokens: TextArray = bytes.iter().map(String::as_str).chain(["<|endoftext|>"]).collect();
+    let tokens: TextArray = bytes
+        .iter()
+        .map(String::as_str)
+        .chain(["<|endoftext|>"])
+        .collect();
     let mut types = vec![1i32; bytes.len()];
     types.push(3);
     let text = |value: &str| Value::Str(value.into());
@@ -214,7 +243,10 @@ fn metadata(shape: &Shape) -> Vec<(String, Value)> {
         ("tokenizer.ggml.pre", text("qwen35")),
         ("tokenizer.ggml.tokens", Value::Array(Array::Str(tokens))),
         ("tokenizer.ggml.token_type", Value::Array(Array::I32(types))),
-        ("tokenizer.ggml.merges", Value::Array(Array::Str(TextArray::from_iter([""; 0])))),
+        (
+            "tokenizer.ggml.merges",
+            Value::Array(Array::Str(TextArray::from_iter([""; 0]))),
+        ),
         ("tokenizer.ggml.eos_token_id", count(bytes.len())),
     ];
     let others = others.map(|(key, value)| (key.to_owned(), value));
@@ -309,16 +341,29 @@ mod tests {
             let model = Model::describe(Arc::clone(&gguf)).expect("a model we run");
             assert_eq!((model.config.layers, model.config.hidden), (24, 1024));
             // The published 0.8B with its table: 0.75 G weights without a vision tower.
-            assert!((740_000_000..770_000_000).contains(&model.parameters()), "{}", model.parameters());
-            let tensor = gguf.tensor("blk.0.ssm_alpha.weight").expect("a DeltaNet layer");
+            assert!(
+                (740_000_000..770_000_000).contains(&model.parameters()),
+                "{}",
+                model.parameters()
+            );
+            let tensor = gguf
+                .tensor("blk.0.ssm_alpha.weight")
+                .expect("a DeltaNet layer");
             let first = gguf.weights(tensor).expect("it is made").into_owned();
-            assert_eq!(first, gguf.weights(tensor).expect("it is made").into_owned());
+            assert_eq!(
+                first,
+                gguf.weights(tensor).expect("it is made").into_owned()
+            );
             let mut values = vec![0.0; tensor.elements()];
             let dtype = gguf.dtype(tensor).expect("a format we read");
             ops::dequantize::dequantize(dtype, &first, &mut values).expect("whole blocks");
             let squares: f32 = values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32;
             // 1.7 / sqrt(1024), uniformly: 0.0307.
-            assert!((squares.sqrt() - 0.0307).abs() < 0.002, "{format}: {}", squares.sqrt());
+            assert!(
+                (squares.sqrt() - 0.0307).abs() < 0.002,
+                "{format}: {}",
+                squares.sqrt()
+            );
         }
     }
 
@@ -327,7 +372,10 @@ mod tests {
         let shape = random("qwen9", "q4_0").err().map(|e| e.to_string());
         assert!(shape.is_some_and(|told| told.contains("qwen3.5-9b")));
         for format in ["q4_k", "what"] {
-            assert!(matches!(random("qwen3.5-2b", format), Err(RandomError::Format { .. })));
+            assert!(matches!(
+                random("qwen3.5-2b", format),
+                Err(RandomError::Format { .. })
+            ));
         }
     }
 }

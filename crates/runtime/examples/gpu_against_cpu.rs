@@ -5,6 +5,8 @@
 //! The processor multiplies 4-bit and 8-bit weights with activations rounded to 8 bits, as the GPU does with Q4_0; bf16 weights it
 //! multiplies with f32. The GPU keeps keys and values in f16, and what goes from one product to the next in bf16.
 
+#![expect(clippy::print_stdout, reason = "an example reports to the terminal")]
+
 use std::{error::Error, sync::Arc};
 
 use cuda::Device;
@@ -14,18 +16,26 @@ use runtime::Engine;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let shape = arguments.next().unwrap_or_else(|| "qwen3.5-0.8b".to_owned());
+    let shape = arguments
+        .next()
+        .unwrap_or_else(|| "qwen3.5-0.8b".to_owned());
     let format = arguments.next().unwrap_or_else(|| "bf16".to_owned());
     let count: usize = arguments.next().map_or(Ok(96), |n| n.parse())?;
     let gguf = Arc::new(random(&shape, &format)?);
     let device = Arc::new(Device::open(0, None)?);
     let profile = RuntimeProfile::default();
     let gpu = Engine::on_gpu(Arc::clone(&gguf), profile.clone(), &device, &mut |_, _| {})?;
-    println!("loaded to {} in {:.1?}", device.properties().name, gpu.packed_in());
+    println!(
+        "loaded to {} in {:.1?}",
+        device.properties().name,
+        gpu.packed_in()
+    );
     let cpu = Engine::placed(gguf, profile, &Placement::Memory, &mut |_, _| {})?;
     println!("packed for the processor in {:.1?}", cpu.packed_in());
 
-    let tokens: Vec<u32> = (0..count as u32).map(|i| (i * 7919 + 13) % 200_000).collect();
+    let tokens: Vec<u32> = (0..count as u32)
+        .map(|i| (i * 7919 + 13) % 200_000)
+        .collect();
     let mut on_gpu = gpu.session_with_outputs(count + 64, 32)?;
     let mut on_cpu = cpu.session_with_outputs(count + 64, 32)?;
     let (mut worst, mut apart, mut all, mut same) = (0.0f64, 0.0f64, 0.0f64, 0);
@@ -40,7 +50,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             let square = |x: f32| f64::from(x) * f64::from(x);
             let difference: f64 = a.iter().zip(b).map(|(a, b)| square(a - b)).sum();
             let size: f64 = b.iter().map(|&b| square(b)).sum();
-            worst = worst.max((difference / size).sqrt());
+            let of_token = (difference / size).sqrt();
+            worst = worst.max(of_token);
+            if part == 0 && i < 4 {
+                println!("token {i}: relative error {of_token:.2e}");
+            }
             apart += difference;
             all += size;
             same += usize::from(largest(a) == largest(b));

@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use cuda::Sequences;
 use kernels::cpu::{
-    Member, Outputs, State, Step, StepLimits, Trace, Workspace, execute_batch,
-    execute_nodes,
+    Member, Outputs, State, Step, StepLimits, Trace, Workspace, execute_batch, execute_nodes,
 };
 
 use crate::{Engine, RuntimeError, sampler::largest};
@@ -82,9 +81,7 @@ impl<'e> Batch<'e> {
     #[must_use]
     pub fn room(&self, sequence: usize) -> usize {
         match &self.place {
-            Place::Cpu { states, .. } => {
-                states[sequence].capacity() - states[sequence].positions()
-            }
+            Place::Cpu { states, .. } => states[sequence].capacity() - states[sequence].positions(),
             Place::Cuda(sequences) => sequences.capacity() - sequences.positions(sequence),
         }
     }
@@ -190,6 +187,23 @@ impl<'e> Batch<'e> {
         members: &[Member<'_>],
         trace: Option<&mut Trace>,
     ) -> Result<(), RuntimeError> {
+        self.advance(members, trace, true)
+    }
+
+    /// As [`Batch::step`], for [`Batch::likeliest`] alone: a GPU keeps the logits to itself, which saves their way to the host.
+    ///
+    /// # Errors
+    /// As [`Batch::step`].
+    pub fn step_for_likeliest(&mut self, members: &[Member<'_>]) -> Result<(), RuntimeError> {
+        self.advance(members, None, false)
+    }
+
+    fn advance(
+        &mut self,
+        members: &[Member<'_>],
+        trace: Option<&mut Trace>,
+        logits: bool,
+    ) -> Result<(), RuntimeError> {
         let engine = self.engine;
         let program = &engine.model().program;
         match &mut self.place {
@@ -204,7 +218,7 @@ impl<'e> Batch<'e> {
             )?,
             Place::Cuda(sequences) => {
                 sequences.check(program, members, self.limits)?;
-                sequences.step(program, members)?;
+                sequences.step(program, members, logits)?;
             }
         }
         for member in members {

@@ -123,8 +123,8 @@ impl Engine {
             pinning: Pinning::None,
             ..profile
         };
-        let pool =
-            Pool::of(&profile, &[]).map_err(|source| RuntimeError::Threads { threads: 1, source })?;
+        let pool = Pool::of(&profile, &[])
+            .map_err(|source| RuntimeError::Threads { threads: 1, source })?;
         Ok(Self {
             model,
             tokenizer,

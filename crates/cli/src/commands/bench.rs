@@ -40,7 +40,12 @@ pub struct Arguments {
     #[arg(long, value_name = "SHAPE", conflicts_with = "model")]
     pub random: Option<String>,
     /// Format of random weights: f32, f16, bf16, q8_0 or q4_0
-    #[arg(long, value_name = "FORMAT", default_value = "q4_0", requires = "random")]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "q4_0",
+        requires = "random"
+    )]
     pub quant: String,
     /// Tokens of a prefill
     #[arg(long, value_name = "N", default_value = "512", value_parser = tokens)]
@@ -387,7 +392,7 @@ fn decode_each(
             },
         })
         .collect();
-    batch.step(&members, None)?;
+    batch.step_for_likeliest(&members)?;
     for sequence in 0..sequences {
         batch.likeliest(sequence)?;
     }

@@ -17,12 +17,12 @@ use ratchet::Place;
 
 use crate::{
     arguments::EngineArguments,
-    device::DeviceChoice,
     built_in,
     commands::{
         lens::{WIDTH, history, measured},
         ratchet::{How, experiments, stack, story},
     },
+    device::DeviceChoice,
     failure::Failure,
     interrupt::Interrupt,
     model_file, report,

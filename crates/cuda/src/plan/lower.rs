@@ -18,7 +18,7 @@ use ops::{
 
 use super::{
     AttendStep, DELTA, DeltaStep, FIXED_SHARED, Format, GROUP, HEAD, Input, MOST_NORMED, MOST_OWN,
-    MOST_STREAMED, Output, PANEL, Plan, STAGE, StateSpec, Step, TURNED, WARPS,
+    MOST_STREAMED, Operation, Output, PANEL, Plan, STAGE, StateSpec, Step, TURNED, WARPS,
     products::{Products, Rows},
 };
 use crate::{CudaError, device::Properties, memory::Layout};
@@ -27,6 +27,8 @@ use crate::{CudaError, device::Properties, memory::Layout};
 const DEPTHS: [u32; 3] = [4, 3, 2];
 /// Shared memory of a step of the delta rule.
 const DELTA_SCRATCH: usize = 8192;
+/// A value and its mark.
+const MARKED_BYTES: usize = 8;
 
 struct Lowering<'a> {
     program: &'a Program,
@@ -35,6 +37,10 @@ struct Lowering<'a> {
     stream: Option<BufferId>,
     /// Rows of the stream under another name.
     selected: Option<BufferId>,
+    /// The mark of the stream as it is now, of what the last other operation left, and of the next operation.
+    stream_mark: u32,
+    last_mark: u32,
+    next_mark: u32,
     /// What a norm of the stream is called, its weights and its epsilon.
     normed: Option<(BufferId, VectorId, f32)>,
     rope: Option<(BufferId, RopeSpec)>,
@@ -53,6 +59,9 @@ pub(super) fn lower(program: &Program, gpu: &Properties) -> Result<Plan, CudaErr
         products: Products::new(program.matrices().len(), multiprocessors.max(1)),
         stream: None,
         selected: None,
+        stream_mark: 0,
+        last_mark: 0,
+        next_mark: 0,
         normed: None,
         rope: None,
         embed_scale: 1.0,
@@ -87,7 +96,11 @@ fn refuse(label: Label, reason: impl Into<String>) -> CudaError {
 
 /// Refuses what does not hold.
 fn expect(holds: bool, label: Label, reason: &str) -> Result<(), CudaError> {
-    if holds { Ok(()) } else { Err(refuse(label, reason)) }
+    if holds {
+        Ok(())
+    } else {
+        Err(refuse(label, reason))
+    }
 }
 
 impl Lowering<'_> {
@@ -104,9 +117,15 @@ impl Lowering<'_> {
                     .div_ceil(self.products_share())
                     .saturating_mul(PANEL);
                 let fits = width <= MOST_NORMED && own <= MOST_OWN && width.is_multiple_of(32);
-                expect(fits, label, "its rows are not a multiple of 32 up to 8192 wide")?;
+                expect(
+                    fits,
+                    label,
+                    "its rows are not a multiple of 32 up to 8192 wide",
+                )?;
                 (self.stream, self.embed_scale) = (Some(out), scale);
-                self.steps.push(Step::Embed);
+                let mark = self.next();
+                self.stream_mark = mark;
+                self.operate(Operation::Embed, 0, mark);
                 Ok(1)
             }
             (&Node::RopeTable { out, rope }, _) => {
@@ -116,7 +135,11 @@ impl Lowering<'_> {
                 Ok(1)
             }
             (&Node::SelectOutputs { input, out }, _) => {
-                expect(self.is_stream(input), label, "it selects from another buffer than the stream")?;
+                expect(
+                    self.is_stream(input),
+                    label,
+                    "it selects from another buffer than the stream",
+                )?;
                 self.selected = Some(out);
                 Ok(1)
             }
@@ -141,15 +164,30 @@ impl Lowering<'_> {
             (Node::MatMul { input, projections }, _) => {
                 self.product(label, *input, projections).map(|()| 1)
             }
-            (Node::Heads { .. }, Some(Node::Attention { .. })) => {
-                self.attention(label, &first.node, &nodes[1].node).map(|()| 2)
-            }
+            (Node::Heads { .. }, Some(Node::Attention { .. })) => self
+                .attention(label, &first.node, &nodes[1].node)
+                .map(|()| 2),
             (Node::CausalConv { .. }, Some(Node::DeltaPrepare { .. })) if nodes.len() > 3 => {
                 let [a, b, c, d] = [0, 1, 2, 3].map(|i| &nodes[i].node);
                 self.delta(label, [a, b, c, d]).map(|()| 4)
             }
             _ => Err(refuse(label, "there is no kernel for it")),
         }
+    }
+
+    /// A mark that nobody has yet.
+    fn next(&mut self) -> u32 {
+        let mark = self.next_mark;
+        self.next_mark += 1;
+        mark
+    }
+
+    fn operate(&mut self, operation: Operation, needs: u32, mark: u32) {
+        self.steps.push(Step {
+            operation,
+            needs,
+            mark,
+        });
     }
 
     fn products_share(&self) -> usize {
@@ -178,10 +216,20 @@ impl Lowering<'_> {
             Some((normed, weight, eps)) if normed == input => Input::Norm { weight, eps },
             _ => {
                 let is_half = self.halves.contains(&input);
-                expect(is_half, label, "products of another product's result are not")?;
+                expect(
+                    is_half,
+                    label,
+                    "products of another product's result are not",
+                )?;
                 Input::Plain(input)
             }
         };
+        let needs = match input {
+            Input::Norm { .. } => self.stream_mark,
+            Input::Plain(_) => self.last_mark,
+        };
+        let mark = self.next();
+        let marks = (needs, mark);
         let width = |p: &Projection| self.program.matrix(p.matrix).cols();
         let widths = projections.iter().all(|p| width(p).is_multiple_of(32));
         expect(widths, label, "rows that are no whole blocks of 32 are not")?;
@@ -200,12 +248,25 @@ impl Lowering<'_> {
             && *by == gate.out
         {
             let formats = [gate, up].map(|p| Products::format_of(self.program, p.matrix));
-            let format = if formats[0] == formats[1] { formats[0] } else { Format::Bf16 };
+            let format = if formats[0] == formats[1] {
+                formats[0]
+            } else {
+                Format::Bf16
+            };
             let matrices = [gate.matrix, up.matrix];
             let even = self.program.matrix(up.matrix).rows().is_multiple_of(2);
             expect(even, label, "an odd number of rows is not")?;
             self.halves.push(up.out);
-            return self.push(label, (&matrices, Rows::InTurn, format), input, Output::Glu(up.out));
+            return {
+                self.last_mark = mark;
+                self.push(
+                    label,
+                    (&matrices, Rows::InTurn, format),
+                    input,
+                    Output::Glu(up.out),
+                    marks,
+                )
+            };
         }
         expect(
             projections.iter().all(|p| p.gate.is_none()),
@@ -213,9 +274,22 @@ impl Lowering<'_> {
             "gates other than SiLU between two products are not",
         )?;
         if let [only @ Projection { add: true, .. }] = projections {
-            expect(self.is_stream(only.out), label, "it adds to another buffer than the stream")?;
+            expect(
+                self.is_stream(only.out),
+                label,
+                "it adds to another buffer than the stream",
+            )?;
             let format = Products::format_of(self.program, only.matrix);
-            return self.push(label, (&[only.matrix], Rows::Behind, format), input, Output::Add);
+            return {
+                self.stream_mark = mark;
+                self.push(
+                    label,
+                    (&[only.matrix], Rows::Behind, format),
+                    input,
+                    Output::Add,
+                    marks,
+                )
+            };
         }
         expect(
             projections.iter().all(|p| !p.add),
@@ -223,6 +297,7 @@ impl Lowering<'_> {
             "several products onto the stream are not",
         )?;
         // One operation for each format, of up to four matrices.
+        self.last_mark = mark;
         for format in [Format::Q4_0, Format::Bf16] {
             let of_format: Vec<&Projection> = projections
                 .iter()
@@ -239,7 +314,13 @@ impl Lowering<'_> {
                             .collect(),
                     ),
                 };
-                self.push(label, (&matrices, Rows::Behind, format), input, output)?;
+                self.push(
+                    label,
+                    (&matrices, Rows::Behind, format),
+                    input,
+                    output,
+                    marks,
+                )?;
             }
         }
         Ok(())
@@ -251,25 +332,45 @@ impl Lowering<'_> {
         matrices: (&[MatrixId], Rows, Format),
         input: Input,
         output: Output,
+        (needs, mark): (u32, u32),
     ) -> Result<(), CudaError> {
         let product = self.products.add(self.program, matrices, input, output);
         let product = product.ok_or_else(|| refuse(label, "a matrix that is used twice is not"))?;
-        self.steps.push(Step::Product(product));
+        self.operate(Operation::Product(product), needs, mark);
         Ok(())
     }
 
     fn attention(&mut self, label: Label, heads: &Node, attention: &Node) -> Result<(), CudaError> {
         let (
             &Node::Heads {
-                q: HeadSpec { buffer: q, count, norm: Some(q_norm), scale },
-                k: HeadSpec { buffer: k, count: kv_heads, norm: Some(k_norm), scale: k_scale },
+                q:
+                    HeadSpec {
+                        buffer: q,
+                        count,
+                        norm: Some(q_norm),
+                        scale,
+                    },
+                k:
+                    HeadSpec {
+                        buffer: k,
+                        count: kv_heads,
+                        norm: Some(k_norm),
+                        scale: k_scale,
+                    },
                 v,
                 head_dim: HEAD,
                 eps,
                 table: Some((table, TURNED)),
                 cache,
             },
-            &Node::Attention { q: asked, out, gate: Some(gate), cache: read, window: None, .. },
+            &Node::Attention {
+                q: asked,
+                out,
+                gate: Some(gate),
+                cache: read,
+                window: None,
+                ..
+            },
         ) = (heads, attention)
         else {
             return Err(refuse(
@@ -278,7 +379,9 @@ impl Lowering<'_> {
             ));
         };
         let group = count / kv_heads.max(1);
-        let is_whole = asked == q && read == cache && k_scale == 1.0
+        let is_whole = asked == q
+            && read == cache
+            && k_scale == 1.0
             && self.rope.is_some_and(|(own, _)| own == table);
         expect(is_whole, label, "its parts do not belong together")?;
         let fits = (1..=GROUP).contains(&group)
@@ -287,7 +390,9 @@ impl Lowering<'_> {
         expect(fits, label, "more than 8 queries for a key are not")?;
         self.halves.push(out);
         self.most_heads_per_key = self.most_heads_per_key.max(group);
-        self.steps.push(Step::Attend(AttendStep {
+        let (needs, mark) = (self.last_mark, self.next());
+        self.last_mark = mark;
+        let step = AttendStep {
             q,
             gate,
             k,
@@ -300,15 +405,37 @@ impl Lowering<'_> {
             kv_heads,
             eps,
             scale,
-        }));
+        };
+        self.operate(Operation::Attend(step), needs, mark);
         Ok(())
     }
 
     fn delta(&mut self, label: Label, nodes: [&Node; 4]) -> Result<(), CudaError> {
         let [
-            &Node::CausalConv { input: qkv, out: convolved, weight: taps, bias: None, silu: true, .. },
-            &Node::DeltaPrepare { qkv: prepared, a, b, decay_rate, dt_bias, eps, shape },
-            &Node::GatedDelta { qkv: read, alpha, beta, out, .. },
+            &Node::CausalConv {
+                input: qkv,
+                out: convolved,
+                weight: taps,
+                bias: None,
+                silu: true,
+                ..
+            },
+            &Node::DeltaPrepare {
+                qkv: prepared,
+                a,
+                b,
+                decay_rate,
+                dt_bias,
+                eps,
+                shape,
+            },
+            &Node::GatedDelta {
+                qkv: read,
+                alpha,
+                beta,
+                out,
+                ..
+            },
             &Node::RmsNorm {
                 input,
                 out: result,
@@ -326,7 +453,14 @@ impl Lowering<'_> {
                 "only a convolution with SiLU, the delta rule and a norm gated by SiLU, each of heads of 128, are",
             ));
         };
-        let DeltaShape { key_heads, value_heads, key_dim, value_dim, head_map, decay } = shape;
+        let DeltaShape {
+            key_heads,
+            value_heads,
+            key_dim,
+            value_dim,
+            head_map,
+            decay,
+        } = shape;
         let is_whole = [prepared, read] == [convolved; 2]
             && (alpha, beta) == (a, b)
             && [input, result] == [out; 2];
@@ -335,14 +469,20 @@ impl Lowering<'_> {
             && value_dim == DELTA
             && decay == Decay::PerHead
             && value_heads <= self.products_share();
-        expect(fits, label, "only heads of 128 with one decay each, one for each multiprocessor, are")?;
+        expect(
+            fits,
+            label,
+            "only heads of 128 with one decay each, one for each multiprocessor, are",
+        )?;
         self.halves.push(out);
         let state = self.states.len();
         self.states.push(StateSpec {
             channels: (2 * key_heads + value_heads) * DELTA,
             value_heads,
         });
-        self.steps.push(Step::Delta(DeltaStep {
+        let (needs, mark) = (self.last_mark, self.next());
+        self.last_mark = mark;
+        let step = DeltaStep {
             qkv,
             a,
             b,
@@ -358,7 +498,8 @@ impl Lowering<'_> {
             grouped: head_map == HeadMap::Grouped,
             eps,
             norm_eps,
-        }));
+        };
+        self.operate(Operation::Delta(step), needs, mark);
         Ok(())
     }
 
@@ -368,11 +509,12 @@ impl Lowering<'_> {
             reason: reason.to_owned(),
         };
         let program = self.program;
-        let is_last = |step: &Step| matches!(step, Step::Product(p) if p.output == Output::Logits);
+        let is_last = |step: &Step| matches!(&step.operation, Operation::Product(p) if p.output == Output::Logits);
         if !self.steps.last().is_some_and(is_last) {
             return Err(whole("it does not end with its logits"));
         }
-        let is_streamed = |step: &&Step| matches!(step, Step::Product(_) | Step::Attend(_));
+        let is_streamed =
+            |step: &&Step| matches!(step.operation, Operation::Product(_) | Operation::Attend(_));
         if self.steps.iter().filter(is_streamed).count() > MOST_STREAMED {
             return Err(whole("it has more than 320 products and attentions"));
         }
@@ -380,7 +522,12 @@ impl Lowering<'_> {
             return Err(whole("it has no embedding or no rotation"));
         };
         let joined = (WARPS / 2) * self.most_heads_per_key * (HEAD + 2) * 4;
-        let scratch = self.products.scratch.max(WARPS * 1024).max(joined).max(DELTA_SCRATCH);
+        let scratch = self
+            .products
+            .scratch
+            .max(WARPS * 1024)
+            .max(joined)
+            .max(DELTA_SCRATCH);
         let shared = |depth: u32| WARPS * depth as usize * STAGE + scratch;
         let limit = gpu.shared_bytes as usize;
         let fits = |depth: &u32| shared(*depth) + FIXED_SHARED <= limit;
@@ -394,12 +541,12 @@ impl Lowering<'_> {
         // The stream comes first.
         let mut activations = Layout::default();
         let mut buffers = vec![None; program.buffer_count()];
-        let used = self.steps.iter().flat_map(Step::buffers);
+        let used = self.steps.iter().flat_map(|step| step.operation.buffers());
         for id in [stream].into_iter().chain(used) {
             let width = program.buffer(id).width;
-            buffers[id.index()].get_or_insert_with(|| activations.add(4 * width));
+            buffers[id.index()].get_or_insert_with(|| activations.add(MARKED_BYTES * width));
         }
-        let turn = activations.add(4 * TURNED);
+        let turn = activations.add(MARKED_BYTES * TURNED);
         let logits = activations.add(4 * program.vocabulary());
         let mut vectors = Layout::default();
         let offsets = program
@@ -424,12 +571,13 @@ impl Lowering<'_> {
             depth,
             shared: u32::try_from(shared(depth)).unwrap_or(u32::MAX),
             multiprocessors: gpu.multiprocessors as usize,
+            marks: self.next_mark,
             steps: self.steps,
         })
     }
 }
 
-impl Step {
+impl Operation {
     /// The buffers that it reads and writes, the stream and the logits aside.
     fn buffers(&self) -> Vec<BufferId> {
         match self {

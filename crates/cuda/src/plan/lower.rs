@@ -3,22 +3,14 @@
 //! A GPU's operation is several nodes: a norm and the products of what it gives; the heads and their attention; the convolution, gates,
 //! recurrence and gated norm of DeltaNet. Nodes come in this order in every program that is run here; others are refused.
 
-use kernels::{
-    DeltaShape,
-    program::{
-        BufferId, HeadSpec, Label, Labelled, MatrixId, Node, Program, Projection, RopeSpec,
-        VectorId,
-    },
+use kernels::program::{
+    BufferId, Label, Labelled, MatrixId, Node, Program, Projection, RopeSpec, VectorId,
 };
-use ops::{
-    gated_delta::{Decay, HeadMap},
-    gated_rms_norm::Gate,
-    glu::Activation,
-};
+use ops::glu::Activation;
 
 use super::{
-    AttendStep, DELTA, DeltaStep, FIXED_SHARED, Format, GROUP, HEAD, Input, MOST_NORMED, MOST_OWN,
-    MOST_STREAMED, Operation, Output, PANEL, Plan, STAGE, StateSpec, Step, TURNED, WARPS,
+    FIXED_SHARED, Format, HEAD, Input, MOST_NORMED, MOST_OWN, MOST_STREAMED, Operation, Output,
+    PANEL, Plan, STAGE, StateSpec, Step, TURNED, WARPS,
     products::{Products, Rows},
 };
 use crate::{CudaError, device::Properties, memory::Layout};
@@ -29,6 +21,8 @@ const DEPTHS: [u32; 3] = [4, 3, 2];
 const DELTA_SCRATCH: usize = 8192;
 /// A value and its mark.
 const MARKED_BYTES: usize = 8;
+
+mod mixers;
 
 struct Lowering<'a> {
     program: &'a Program,
@@ -337,169 +331,6 @@ impl Lowering<'_> {
         let product = self.products.add(self.program, matrices, input, output);
         let product = product.ok_or_else(|| refuse(label, "a matrix that is used twice is not"))?;
         self.operate(Operation::Product(product), needs, mark);
-        Ok(())
-    }
-
-    fn attention(&mut self, label: Label, heads: &Node, attention: &Node) -> Result<(), CudaError> {
-        let (
-            &Node::Heads {
-                q:
-                    HeadSpec {
-                        buffer: q,
-                        count,
-                        norm: Some(q_norm),
-                        scale,
-                    },
-                k:
-                    HeadSpec {
-                        buffer: k,
-                        count: kv_heads,
-                        norm: Some(k_norm),
-                        scale: k_scale,
-                    },
-                v,
-                head_dim: HEAD,
-                eps,
-                table: Some((table, TURNED)),
-                cache,
-            },
-            &Node::Attention {
-                q: asked,
-                out,
-                gate: Some(gate),
-                cache: read,
-                window: None,
-                ..
-            },
-        ) = (heads, attention)
-        else {
-            return Err(refuse(
-                label,
-                "only heads of 256 with norms, 64 turned dimensions, an output gate and no window are",
-            ));
-        };
-        let group = count / kv_heads.max(1);
-        let is_whole = asked == q
-            && read == cache
-            && k_scale == 1.0
-            && self.rope.is_some_and(|(own, _)| own == table);
-        expect(is_whole, label, "its parts do not belong together")?;
-        let fits = (1..=GROUP).contains(&group)
-            && count.is_multiple_of(kv_heads)
-            && kv_heads <= self.products_share();
-        expect(fits, label, "more than 8 queries for a key are not")?;
-        self.halves.push(out);
-        self.most_heads_per_key = self.most_heads_per_key.max(group);
-        let (needs, mark) = (self.last_mark, self.next());
-        self.last_mark = mark;
-        let step = AttendStep {
-            q,
-            gate,
-            k,
-            v,
-            out,
-            q_norm,
-            k_norm,
-            cache: cache.index(),
-            heads: count,
-            kv_heads,
-            eps,
-            scale,
-        };
-        self.operate(Operation::Attend(step), needs, mark);
-        Ok(())
-    }
-
-    fn delta(&mut self, label: Label, nodes: [&Node; 4]) -> Result<(), CudaError> {
-        let [
-            &Node::CausalConv {
-                input: qkv,
-                out: convolved,
-                weight: taps,
-                bias: None,
-                silu: true,
-                ..
-            },
-            &Node::DeltaPrepare {
-                qkv: prepared,
-                a,
-                b,
-                decay_rate,
-                dt_bias,
-                eps,
-                shape,
-            },
-            &Node::GatedDelta {
-                qkv: read,
-                alpha,
-                beta,
-                out,
-                ..
-            },
-            &Node::RmsNorm {
-                input,
-                out: result,
-                weight,
-                eps: norm_eps,
-                width: DELTA,
-                gate: Some((z, Gate::Silu)),
-                add: false,
-                ..
-            },
-        ] = nodes
-        else {
-            return Err(refuse(
-                label,
-                "only a convolution with SiLU, the delta rule and a norm gated by SiLU, each of heads of 128, are",
-            ));
-        };
-        let DeltaShape {
-            key_heads,
-            value_heads,
-            key_dim,
-            value_dim,
-            head_map,
-            decay,
-        } = shape;
-        let is_whole = [prepared, read] == [convolved; 2]
-            && (alpha, beta) == (a, b)
-            && [input, result] == [out; 2];
-        expect(is_whole, label, "its parts do not belong together")?;
-        let fits = key_dim == DELTA
-            && value_dim == DELTA
-            && decay == Decay::PerHead
-            && value_heads <= self.products_share();
-        expect(
-            fits,
-            label,
-            "only heads of 128 with one decay each, one for each multiprocessor, are",
-        )?;
-        self.halves.push(out);
-        let state = self.states.len();
-        self.states.push(StateSpec {
-            channels: (2 * key_heads + value_heads) * DELTA,
-            value_heads,
-        });
-        let (needs, mark) = (self.last_mark, self.next());
-        self.last_mark = mark;
-        let step = DeltaStep {
-            qkv,
-            a,
-            b,
-            z,
-            out,
-            taps,
-            decay_rate,
-            dt_bias,
-            weight,
-            state,
-            key_heads,
-            value_heads,
-            grouped: head_map == HeadMap::Grouped,
-            eps,
-            norm_eps,
-        };
-        self.operate(Operation::Delta(step), needs, mark);
         Ok(())
     }
 

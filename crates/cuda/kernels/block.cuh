@@ -41,7 +41,6 @@ struct Floor {
 // What a warp fetches next: runs of chunks, and how far it is from the end of one to the next.
 struct Fetch {
     const u8* from;
-    u64 policy;
     u32 left, in_run, run, bytes, jump, other_jump, stream;
     DEVICE void begin(const Stream* streams, u32 count, u32 warp) {
         left = 0;
@@ -71,7 +70,7 @@ struct Fetch {
     }
     DEVICE void one(u32 to, u32 full, const Stream* streams, u32 count, u32 warp) {
         if (!left) return;
-        if (elected()) copy_in(to, from, bytes, full, policy);
+        if (elected()) copy_in(to, from, bytes, full);
         from += bytes;
         if (--in_run == 0) { in_run = run; from += jump; u32 j = jump; jump = other_jump; other_jump = j; }
         if (--left == 0) { stream++; begin(streams, count, warp); }

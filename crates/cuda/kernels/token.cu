@@ -162,7 +162,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) token(const Op* ops, u3
     u32 products = stream_count;
     Fetch fetch;
     fetch.stream = 0;
-    fetch.policy = once();
     fetch.begin(streams, products, warp);
     for (int i = 0; i < DEPTH; i++) fetch.one(ring + i * STAGE, full_at + 8 * i, streams, products, warp);
 

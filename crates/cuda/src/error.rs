@@ -53,7 +53,10 @@ pub enum CudaError {
     },
     /// More than the GPU's memory.
     #[error(
-        "{what} take {needed} bytes of the GPU's memory, {free} of {total} are free; take a smaller model or context, or use the processor with --device cpu"
+        "{what} take {} of the GPU's memory, {} of {} are free; take a smaller model or context, or use the processor with --device cpu",
+        gigabytes(*needed),
+        gigabytes(*free),
+        gigabytes(*total)
     )]
     Memory {
         /// What was to be held.
@@ -90,6 +93,11 @@ pub enum CudaError {
         /// What it said.
         source: DriverError,
     },
+}
+
+/// As people say it.
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.2} GB", bytes as f64 / 1e9)
 }
 
 /// Says what was asked of the driver.

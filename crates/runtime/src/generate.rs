@@ -113,6 +113,8 @@ pub fn generate(
     options: &GenerationOptions,
     listener: &mut dyn FnMut(Event<'_>) -> bool,
 ) -> Result<Generation, RuntimeError> {
+    // A GPU finds the likeliest token itself; 1 MB of logits would take longer to come than to make.
+    let likeliest = sampler.is_greedy() && session.engine().cuda().is_some();
     let mut choose = |logits: &[f32], history: &[u32]| {
         #[cfg(feature = "planted-faults")]
         kernels::faults::delay_sampler();
@@ -120,7 +122,7 @@ pub fn generate(
         let is_last = false;
         Ok(Choice { token, is_last })
     };
-    generate_with(session, prompt, &mut choose, options, listener)
+    generate_with(session, prompt, &mut choose, likeliest, options, listener)
 }
 
 /// As [`generate`], for a document that `constraint` allows; it starts at the document's beginning.
@@ -145,7 +147,7 @@ pub fn generate_constrained(
         let is_last = constraint.is_at_end();
         Ok::<_, ConstrainedError>(Choice { token, is_last })
     };
-    let mut made = generate_with(session, prompt, &mut choose, options, listener)?;
+    let mut made = generate_with(session, prompt, &mut choose, false, options, listener)?;
     // A stop string was found in the document, and it and what followed are not in the text.
     let is_cut = matches!(made.finish, Finish::Stop(_));
     made.document = Some(if is_cut {
@@ -166,10 +168,12 @@ struct Choice {
 /// Chooses after logits and the tokens so far.
 type Choose<'c, E> = dyn FnMut(&[f32], &[u32]) -> Result<Choice, E> + 'c;
 
+/// `choose` chooses each token, or the first alone where the others are the `likeliest`.
 fn generate_with<E: From<RuntimeError>>(
     session: &mut Session<'_>,
     prompt: &[u32],
     choose: &mut Choose<'_, E>,
+    likeliest: bool,
     options: &GenerationOptions,
     listener: &mut dyn FnMut(Event<'_>) -> bool,
 ) -> Result<Generation, E> {
@@ -185,6 +189,7 @@ fn generate_with<E: From<RuntimeError>>(
     };
     let mut logits = logits.to_vec();
     let mut history = prompt.to_vec();
+    let mut chosen = None;
     let tokenizer = session.engine().tokenizer();
     let is_at_limit = |out: &Output| {
         options
@@ -196,7 +201,10 @@ fn generate_with<E: From<RuntimeError>>(
     }
     loop {
         let sampling = Instant::now();
-        let Choice { token, is_last } = choose(&logits, &history)?;
+        let Choice { token, is_last } = match chosen.take() {
+            Some(choice) => choice,
+            None => choose(&logits, &history)?,
+        };
         out.result.timings.sample_ms += ms(sampling);
         if out.result.tokens.is_empty() {
             out.result.timings.first_token_ms = ms(began);
@@ -228,7 +236,12 @@ fn generate_with<E: From<RuntimeError>>(
             return Ok(out.finish(Finish::ContextFull, listener));
         }
         let decoding = Instant::now();
-        logits.copy_from_slice(session.decode(token)?);
+        if likeliest {
+            let (token, is_last) = (session.decode_likeliest(token)?, false);
+            chosen = Some(Choice { token, is_last });
+        } else {
+            logits.copy_from_slice(session.decode(token)?);
+        }
         out.result.timings.decode_ms += ms(decoding);
         out.result.timings.decode_tokens += 1;
     }

@@ -117,6 +117,12 @@ impl Sampler {
         })
     }
 
+    /// Whether it takes the likeliest token whatever came before.
+    #[must_use]
+    pub fn is_greedy(&self) -> bool {
+        self.options.temperature == 0.0 && self.options.repeat_penalty == 1.0
+    }
+
     /// The next token, after `history`. Logits are finite (sessions see to that); there is at least one.
     pub fn sample(&mut self, logits: &[f32], history: &[u32]) -> u32 {
         let recent = self.recent(history);

@@ -81,6 +81,20 @@ impl<'e> Session<'e> {
         self.only.finite_logits(0)
     }
 
+    /// Computes one token; the likeliest that follows it.
+    ///
+    /// # Errors
+    /// As [`Session::decode`].
+    pub fn decode_likeliest(&mut self, token: u32) -> Result<u32, RuntimeError> {
+        let step = Step {
+            tokens: &[token],
+            outputs: Outputs::Last,
+        };
+        self.only
+            .step_for_likeliest(&[Member { sequence: 0, step }])?;
+        self.only.likeliest(0)
+    }
+
     /// One step of up to a chunk of tokens, as it is, optionally traced.
     ///
     /// # Errors

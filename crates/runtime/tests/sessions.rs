@@ -106,6 +106,24 @@ fn bound_threads_give_the_same_bits() {
 }
 
 #[test]
+fn the_likeliest_token_is_that_of_the_largest_logit() {
+    let engine = engine("qwen35");
+    let (mut all, mut best) = (
+        engine.session(None).expect("memory"),
+        engine.session(None).expect("memory"),
+    );
+    for token in text(12) {
+        let logits = all.decode(token).expect("it fits").to_vec();
+        let found = best.decode_likeliest(token).expect("it fits") as usize;
+        assert!(logits.iter().all(|&x| x <= logits[found]));
+        assert!(
+            logits[..found].iter().all(|&x| x < logits[found]),
+            "the first of equals"
+        );
+    }
+}
+
+#[test]
 fn a_context_is_at_most_the_models() {
     let engine = engine("llama");
     assert_eq!(engine.session(None).expect("memory").room(), 512);

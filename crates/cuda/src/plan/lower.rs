@@ -124,7 +124,11 @@ impl Lowering<'_> {
             }
             (&Node::RopeTable { out, rope }, _) => {
                 let alone = self.rope.is_none() && rope.dims == TURNED;
-                expect(alone, label, "only one table of 64 turned dimensions is")?;
+                expect(
+                    alone,
+                    label,
+                    "heads turn in other than 64 dimensions, or in several ways",
+                )?;
                 self.rope = Some((out, rope));
                 Ok(1)
             }
@@ -151,7 +155,7 @@ impl Lowering<'_> {
                 _,
             ) => {
                 let whole = self.is_stream(input) && width == self.program.buffer(input).width;
-                expect(whole, label, "only norms of the whole stream are")?;
+                expect(whole, label, "it is not a norm of the whole stream")?;
                 self.normed = Some((out, weight, eps));
                 Ok(1)
             }
@@ -204,17 +208,13 @@ impl Lowering<'_> {
         expect(
             projections.iter().all(plain),
             label,
-            "products with biases, factors, functions or columns are not",
+            "it has biases, factors, functions or columns",
         )?;
         let input = match self.normed {
             Some((normed, weight, eps)) if normed == input => Input::Norm { weight, eps },
             _ => {
                 let is_half = self.halves.contains(&input);
-                expect(
-                    is_half,
-                    label,
-                    "products of another product's result are not",
-                )?;
+                expect(is_half, label, "it reads what another product gives")?;
                 Input::Plain(input)
             }
         };
@@ -226,7 +226,7 @@ impl Lowering<'_> {
         let marks = (needs, mark);
         let width = |p: &Projection| self.program.matrix(p.matrix).cols();
         let widths = projections.iter().all(|p| width(p).is_multiple_of(32));
-        expect(widths, label, "rows that are no whole blocks of 32 are not")?;
+        expect(widths, label, "its rows are no whole blocks of 32")?;
         if let [
             gate @ Projection {
                 add: false,
@@ -249,7 +249,7 @@ impl Lowering<'_> {
             };
             let matrices = [gate.matrix, up.matrix];
             let even = self.program.matrix(up.matrix).rows().is_multiple_of(2);
-            expect(even, label, "an odd number of rows is not")?;
+            expect(even, label, "it has an odd number of rows")?;
             self.halves.push(up.out);
             return {
                 self.last_mark = mark;
@@ -265,7 +265,7 @@ impl Lowering<'_> {
         expect(
             projections.iter().all(|p| p.gate.is_none()),
             label,
-            "gates other than SiLU between two products are not",
+            "it is gated by something else than SiLU between two products",
         )?;
         if let [only @ Projection { add: true, .. }] = projections {
             expect(
@@ -288,7 +288,7 @@ impl Lowering<'_> {
         expect(
             projections.iter().all(|p| !p.add),
             label,
-            "several products onto the stream are not",
+            "several products are added to the stream at once",
         )?;
         // One operation for each format, of up to four matrices.
         self.last_mark = mark;
@@ -329,7 +329,7 @@ impl Lowering<'_> {
         (needs, mark): (u32, u32),
     ) -> Result<(), CudaError> {
         let product = self.products.add(self.program, matrices, input, output);
-        let product = product.ok_or_else(|| refuse(label, "a matrix that is used twice is not"))?;
+        let product = product.ok_or_else(|| refuse(label, "one of its matrices is used twice"))?;
         self.operate(Operation::Product(product), needs, mark);
         Ok(())
     }

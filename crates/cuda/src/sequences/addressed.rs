@@ -30,7 +30,7 @@ impl Sequences {
         Op::new(EMBED, Body { embed })
     }
 
-    /// Cosines and sines of the position, behind the meeting place's numbers.
+    /// Cosines and sines of the position.
     fn turn(&self) -> At {
         self.activations.at(self.weights.plan.turn)
     }

@@ -56,7 +56,7 @@ impl Lowering<'_> {
         else {
             return Err(refuse(
                 label,
-                "only heads of 256 with norms, 64 turned dimensions, an output gate and no window are",
+                "its heads are not 256 wide with norms, 64 turned dimensions, an output gate and no window",
             ));
         };
         let group = count / kv_heads.max(1);
@@ -68,7 +68,7 @@ impl Lowering<'_> {
         let fits = (1..=GROUP).contains(&group)
             && count.is_multiple_of(kv_heads)
             && kv_heads <= self.products_share();
-        expect(fits, label, "more than 8 queries for a key are not")?;
+        expect(fits, label, "more than 8 queries share a key")?;
         self.halves.push(out);
         self.most_heads_per_key = self.most_heads_per_key.max(group);
         let (needs, mark) = (self.last_mark, self.next());
@@ -131,7 +131,7 @@ impl Lowering<'_> {
         else {
             return Err(refuse(
                 label,
-                "only a convolution with SiLU, the delta rule and a norm gated by SiLU, each of heads of 128, are",
+                "it is not a convolution with SiLU, the delta rule and a norm gated by SiLU with heads of 128",
             ));
         };
         let DeltaShape {
@@ -153,7 +153,7 @@ impl Lowering<'_> {
         expect(
             fits,
             label,
-            "only heads of 128 with one decay each, one for each multiprocessor, are",
+            "its heads are not 128 wide with one decay each, or more than there are multiprocessors",
         )?;
         self.halves.push(out);
         let state = self.states.len();

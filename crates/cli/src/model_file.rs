@@ -5,8 +5,9 @@ use std::{
     sync::Arc,
 };
 
+use cuda::CudaError;
 use formats::gguf::Gguf;
-use kernels::Pinning;
+use kernels::{KvType, Pinning};
 use models::Placement;
 use runtime::{Engine, RuntimeError};
 use serde::Serialize;
@@ -257,6 +258,12 @@ fn on_gpu(
     let Some(device) = arguments.device.open()? else {
         return Ok(None);
     };
+    if let Some(asked) = arguments.kv_type.filter(|&kv_type| kv_type != KvType::F16) {
+        return Err(RuntimeError::Cuda(CudaError::Unsupported {
+            part: format!("--kv-type {}", asked.name()),
+            reason: "keys and values are f16 there".to_owned(),
+        }));
+    }
     let bar = progress::bar(
         terminal,
         gguf.file_len() as u64,

@@ -1,6 +1,6 @@
 //! Compiles the kernels for every architecture that they are for, by NVIDIA's runtime compiler alone; no GPU is needed.
 //!
-//!     LD_LIBRARY_PATH=/path/to/nvidia/cu13/lib cargo run -p cuda --example compile_kernels
+//!     LD_LIBRARY_PATH=/path/to/libnvrtc cargo run -p cuda --example compile_kernels
 
 #![expect(clippy::print_stdout, reason = "an example reports to the terminal")]
 

@@ -32,7 +32,7 @@ pub enum CudaError {
     },
     /// No compiler for kernels.
     #[error(
-        "NVIDIA's runtime compiler (libnvrtc) was not found; it comes with the CUDA toolkit and as the Python package nvidia-cuda-nvrtc: put its folder into LD_LIBRARY_PATH"
+        "NVIDIA's runtime compiler (libnvrtc.so or libnvrtc.so.12) was not found; it comes with the CUDA toolkit and as the Python package nvidia-cuda-nvrtc-cu12: put its folder into LD_LIBRARY_PATH"
     )]
     NoCompiler,
     /// The compiler refused the kernels.

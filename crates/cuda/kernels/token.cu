@@ -154,7 +154,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) token(const Op* ops, u3
         for (int i = 0; i < DEPTH; i++) barrier_of_one(full_at + 8 * i);
         barriers_are_there();
     }
-    // Operations come long before they are needed: what is not in L2 waits behind all weights that were asked for.
+    // Operations come before they are needed, while threads go on.
     u32 here_at = (u32)__cvta_generic_to_shared(here);
     for (u32 i = 0; i < AHEAD / 2; i++) fetch_op(here_at, ops, i, count);
     wait_for_groups<1>();

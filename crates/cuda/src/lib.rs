@@ -1,6 +1,6 @@
 //! Models on an NVIDIA GPU.
 //!
-//! A token is one kernel: a block of threads for each multiprocessor goes through the token's operations and meets the others behind each,
+//! A token is one kernel: a block of threads for each multiprocessor goes through the token's operations and takes from the others what it needs,
 //! while rings in its shared memory are filled with the weights that come next (`kernels/token.cu`). [`plan`] turns a program into
 //! these operations, without a GPU; [`Weights`] holds what they read, [`Sequences`] what they change. Kernels are compiled by NVIDIA's runtime
 //! compiler at first use and kept on disk ([`source`]).

@@ -250,12 +250,6 @@ impl Plan {
         (caches.bytes + states.bytes) as u64
     }
 
-    /// Bytes that all sequences share.
-    #[must_use]
-    pub fn shared_bytes(&self) -> u64 {
-        self.activation_bytes as u64
-    }
-
     /// Cosines, then sines, of a position; angles in f64, as on the processor.
     pub(crate) fn fill_turns(&self, position: usize, factors: Option<&[f32]>, turns: &mut [f32]) {
         let half = TURNED / 2;

@@ -223,8 +223,7 @@ impl<'a> Loader<'a> {
         let matrix = match self.weights {
             Weights::Packed { threads, .. } => {
                 let made = self.made(tensor)?;
-                let in_file = || self.gguf.bytes(tensor);
-                let bytes = made.as_ref().map_or_else(in_file, |bytes| bytes.as_slice());
+                let bytes = bytes_of(&self.gguf, tensor, made.as_deref());
                 let stored = StoredMatrix {
                     dtype,
                     rows: stored_rows,
@@ -254,8 +253,7 @@ impl<'a> Loader<'a> {
             }
             Weights::Sent => {
                 let made = self.made(tensor)?;
-                let in_file = || self.gguf.bytes(tensor);
-                let bytes = made.as_ref().map_or_else(in_file, |bytes| bytes.as_slice());
+                let bytes = bytes_of(&self.gguf, tensor, made.as_deref());
                 let stored = StoredMatrix {
                     dtype,
                     rows: stored_rows,
@@ -442,6 +440,11 @@ impl<'a> Loader<'a> {
             source,
         }
     }
+}
+
+/// A tensor's bytes: those that were made, or where they lie in the file.
+fn bytes_of<'b>(gguf: &'b Gguf, tensor: &TensorInfo, made: Option<&'b Vec<u8>>) -> &'b [u8] {
+    made.map_or_else(|| gguf.bytes(tensor), Vec::as_slice)
 }
 
 /// The embedding table where it lies in the file; of a derived file, made once and kept.

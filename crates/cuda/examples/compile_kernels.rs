@@ -6,26 +6,27 @@
 
 use std::{process::ExitCode, time::Instant};
 
+use cuda::source::{Unit, compile};
+
 /// Hopper, and the two kinds of Blackwell.
 const ARCHITECTURES: [&str; 3] = ["sm_90a", "sm_100a", "sm_120a"];
 /// Places of a ring, all that plans choose from.
 const DEPTHS: [u32; 3] = [2, 3, 4];
 
 fn main() -> ExitCode {
-    let text = cuda::source::text();
     let mut verdict = ExitCode::SUCCESS;
     for architecture in ARCHITECTURES {
-        for depth in DEPTHS {
+        let tokens = DEPTHS.map(|depth| Unit::Token { depth });
+        for unit in tokens.into_iter().chain([Unit::Prompt]) {
             let started = Instant::now();
-            let options = cuda::source::options(architecture, depth);
-            match cuda::source::compile(&text, &options, architecture) {
+            match compile(&unit.text(), &unit.options(architecture), architecture) {
                 Ok(code) => println!(
-                    "{architecture}, rings of {depth}: {} bytes in {:.1?}",
+                    "{architecture}, {unit:?}: {} bytes in {:.1?}",
                     code.len(),
                     started.elapsed()
                 ),
                 Err(error) => {
-                    eprintln!("{architecture}, rings of {depth}: {error}");
+                    eprintln!("{architecture}, {unit:?}: {error}");
                     verdict = ExitCode::FAILURE;
                 }
             }

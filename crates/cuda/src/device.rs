@@ -8,7 +8,11 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::Ptx;
 
-use crate::{CudaError, error::at, source};
+use crate::{
+    CudaError,
+    error::at,
+    source::{self, Unit},
+};
 
 /// What plans depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,11 +47,8 @@ pub struct Device {
     cache: Option<PathBuf>,
 }
 
-/// The kernels for one GPU and depth of rings.
-pub(crate) struct Kernels {
-    module: Arc<CudaModule>,
-    pub token: CudaFunction,
-}
+/// Kernels that were compiled together, on the GPU.
+pub(crate) struct Module(Arc<CudaModule>);
 
 /// Whether there is a driver at all: milliseconds without one.
 #[must_use]
@@ -119,27 +120,29 @@ impl Device {
         Ok(free as u64)
     }
 
-    /// The kernels, with rings of `depth` places, and `shared` bytes of shared memory for each block.
-    pub(crate) fn kernels(&self, depth: u32, shared: u32) -> Result<Kernels, CudaError> {
-        let Properties { driver, .. } = self.properties;
+    /// The machine code of some kernels for this GPU.
+    pub(crate) fn code(&self, unit: Unit) -> Result<Vec<u8>, CudaError> {
         let architecture = self.properties.architecture();
-        let code = source::compiled(&architecture, depth, driver, self.cache.as_deref())?;
+        let cache = self.cache.as_deref();
+        source::compiled(unit, &architecture, self.properties.driver, cache)
+    }
+
+    /// The kernels that `code` is of.
+    pub(crate) fn module(&self, code: Vec<u8>) -> Result<Module, CudaError> {
         let module = self.context.load_module(Ptx::from_binary(code));
-        let module = module.map_err(at("loading the kernels"))?;
-        let token = module.load_function("token");
-        let token = token.map_err(at("loading the kernels"))?;
-        let most = CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-        token
-            .set_attribute(most, i32::try_from(shared).unwrap_or(i32::MAX))
-            .map_err(at("asking for shared memory"))?;
-        Ok(Kernels { module, token })
+        module.map(Module).map_err(at("loading the kernels"))
     }
 }
 
-impl Kernels {
-    /// Another of the kernels.
-    pub(crate) fn function(&self, name: &str) -> Result<CudaFunction, CudaError> {
-        let function = self.module.load_function(name);
-        function.map_err(at("loading the kernels"))
+impl Module {
+    /// A kernel whose blocks may have `shared` bytes of shared memory beside what it has itself.
+    pub(crate) fn function(&self, name: &str, shared: usize) -> Result<CudaFunction, CudaError> {
+        let function = self.0.load_function(name);
+        let function = function.map_err(at("loading the kernels"))?;
+        let most = CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+        function
+            .set_attribute(most, i32::try_from(shared).unwrap_or(i32::MAX))
+            .map_err(at("asking for shared memory"))?;
+        Ok(function)
     }
 }

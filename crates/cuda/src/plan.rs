@@ -28,7 +28,7 @@ const MOST_NORMED: usize = 8192;
 /// Rows of the residual stream that a block may own.
 const MOST_OWN: usize = 256;
 /// Width of an attention head; of what turns of it; of heads that share keys.
-const HEAD: usize = 256;
+pub(crate) const HEAD: usize = 256;
 /// Leading dimensions of a head that turn.
 pub(crate) const TURNED: usize = 64;
 /// Query heads that may share keys.
@@ -36,7 +36,7 @@ pub(crate) const GROUP: usize = 8;
 /// Positions of a tile of the cache.
 pub(crate) const TILE: usize = 32;
 /// Width of a key and of a value of the delta rule.
-const DELTA: usize = 128;
+pub(crate) const DELTA: usize = 128;
 
 /// How weights lie in the GPU's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,6 +201,8 @@ pub struct Plan {
     pub(crate) vector_bytes: usize,
     /// Byte at which a buffer begins, by buffer.
     pub(crate) buffers: Vec<Option<usize>>,
+    /// Columns of those, the stream's aside.
+    pub(crate) widths: Vec<Option<usize>>,
     pub(crate) activation_bytes: usize,
     pub(crate) weight_bytes: usize,
     pub(crate) states: Vec<StateSpec>,
@@ -250,15 +252,20 @@ impl Plan {
         (caches.bytes + states.bytes) as u64
     }
 
-    /// Cosines, then sines, of a position; angles in f64, as on the processor.
-    pub(crate) fn fill_turns(&self, position: usize, factors: Option<&[f32]>, turns: &mut [f32]) {
-        let half = TURNED / 2;
-        for i in 0..half {
+    /// Angles between a position and the next, of each pair of dimensions that turn; in f64, as on the processor.
+    pub(crate) fn turn_rates(&self, factors: Option<&[f32]>) -> [f64; TURNED / 2] {
+        std::array::from_fn(|i| {
             let exponent = -2.0 * i as f64 / TURNED as f64;
             let factor = factors.map_or(1.0, |f| f64::from(f[i]));
-            let position = position as f64 * self.rope.scale;
-            let (sin, cos) = (position * self.rope.theta.powf(exponent) / factor).sin_cos();
-            (turns[i], turns[half + i]) = (cos as f32, sin as f32);
+            self.rope.scale * self.rope.theta.powf(exponent) / factor
+        })
+    }
+
+    /// Cosines, then sines, of a position.
+    pub(crate) fn fill_turns(&self, position: usize, factors: Option<&[f32]>, turns: &mut [f32]) {
+        for (i, rate) in self.turn_rates(factors).into_iter().enumerate() {
+            let (sin, cos) = (position as f64 * rate).sin_cos();
+            (turns[i], turns[TURNED / 2 + i]) = (cos as f32, sin as f32);
         }
     }
 

@@ -1,7 +1,8 @@
 //! Sequences on the GPU: their caches and states, and the steps that move them on.
 //!
-//! A token is computed at a time, whatever a step asks for: one launch for each, one behind the other. What the host hands over (the token's
-//! embedding, the cosines and sines of its position) lies in its own memory, where the GPU reads it.
+//! Tokens whose logits nobody asks for are computed many at a time where there are enough of them ([`crate::prompt`]), others one by one: a launch
+//! for each, one behind the other. What the host hands over (the token's embedding, the cosines and sines of its position) lies in its own
+//! memory, where the GPU reads it.
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::{
     memory::{Layout, Memory, Pinned},
     op::Op,
     plan::{Operation, THREADS, TURNED, cache_bytes, capacity, parts_bytes},
+    prompt::{FEWEST_TOKENS, Kept, Prompt},
 };
 
 mod addressed;
@@ -32,6 +34,9 @@ struct Sequence {
     caches: Memory,
     states: Memory,
     ops: Memory,
+    /// Where each layer's begin.
+    cache_at: Vec<usize>,
+    state_at: Vec<(usize, usize)>,
     positions: usize,
     /// To be cleared before the next step: of a sequence that was reset, of one that pretends.
     has_old_state: bool,
@@ -60,6 +65,16 @@ pub struct Sequences {
     /// Positions of the outputs.
     at: Vec<usize>,
     best: Vec<Option<u32>>,
+    prompt: Room,
+}
+
+/// Room for many tokens at once.
+enum Room {
+    /// Nobody has asked for it.
+    Unknown,
+    /// It can't be had.
+    None,
+    Taken(Prompt),
 }
 
 /// The likeliest token as `rank_of` of `kernels/token.cu` says it; none where a logit was no number.
@@ -108,6 +123,11 @@ impl Sequences {
             base: 1,
             at: Vec::new(),
             best: Vec::new(),
+            prompt: if weights.prompt.is_some() {
+                Room::Unknown
+            } else {
+                Room::None
+            },
             weights: Arc::clone(&weights),
         };
         for _ in 0..count {
@@ -161,6 +181,8 @@ impl Sequences {
             caches,
             states,
             ops: memory,
+            cache_at,
+            state_at,
             positions: 0,
             has_old_state: false,
             has_old_cache: false,
@@ -251,7 +273,7 @@ impl Sequences {
             let tokens = member.step.tokens;
             // The last rows of a step are those whose logits are asked for.
             let first_output = tokens.len() - member.step.output_rows().min(tokens.len());
-            let mut done = 0;
+            let mut done = self.many(program, member.sequence, &tokens[..first_output])?;
             while done < tokens.len() {
                 let some = (tokens.len() - done).min(ROWS);
                 let outputs = first_output.saturating_sub(done).min(some);
@@ -267,6 +289,57 @@ impl Sequences {
         Ok(())
     }
 
+    /// Those of `tokens` that are worth computing many at a time; how many that were.
+    fn many(
+        &mut self,
+        program: &Program,
+        sequence: usize,
+        tokens: &[u32],
+    ) -> Result<usize, CudaError> {
+        if tokens.len() < FEWEST_TOKENS {
+            return Ok(0);
+        }
+        if matches!(self.prompt, Room::Unknown) {
+            let room = Prompt::new(&self.weights, self.capacity)?;
+            self.prompt = room.map_or(Room::None, Room::Taken);
+        }
+        self.begin(sequence)?;
+        let (Room::Taken(prompt), Some(kernels)) = (&mut self.prompt, &self.weights.prompt) else {
+            return Ok(0);
+        };
+        let own = &mut self.each[sequence];
+        let mut done = 0;
+        for some in tokens.chunks(prompt.tokens()) {
+            if some.len() < FEWEST_TOKENS {
+                break;
+            }
+            let kept = Kept {
+                caches: &|cache| own.caches.at(own.cache_at[cache]),
+                states: &|state| {
+                    let (state, recent) = own.state_at[state];
+                    (own.states.at(state), own.states.at(recent))
+                },
+                capacity: self.capacity,
+            };
+            prompt.run(&self.weights, kernels, program, some, own.positions, &kept)?;
+            own.positions += some.len();
+            done += some.len();
+        }
+        Ok(done)
+    }
+
+    /// Clears what a sequence has of an earlier life.
+    fn begin(&mut self, sequence: usize) -> Result<(), CudaError> {
+        let own = &mut self.each[sequence];
+        if std::mem::take(&mut own.has_old_state) {
+            own.states.zero()?;
+        }
+        if std::mem::take(&mut own.has_old_cache) {
+            own.caches.zero()?;
+        }
+        Ok(())
+    }
+
     /// Up to [`ROWS`] tokens of a sequence; logits from token `first_output` on.
     fn some(
         &mut self,
@@ -277,14 +350,8 @@ impl Sequences {
     ) -> Result<(), CudaError> {
         let weights = Arc::clone(&self.weights);
         let (plan, stream) = (&weights.plan, &weights.device.stream);
-        let own = &mut self.each[sequence];
-        let start = own.positions;
-        if std::mem::take(&mut own.has_old_state) {
-            own.states.zero()?;
-        }
-        if std::mem::take(&mut own.has_old_cache) {
-            own.caches.zero()?;
-        }
+        self.begin(sequence)?;
+        let start = self.each[sequence].positions;
         let row = plan.width + TURNED;
         for (i, &token) in tokens.iter().enumerate() {
             let to = &mut self.rows.values_mut()[i * row..(i + 1) * row];
@@ -313,7 +380,7 @@ impl Sequences {
             let count = if asked { all } else { all - 1 };
             let position = number(start + i);
             let (from, answer) = (self.rows.at(i * row), self.answers.at(i));
-            let mut launch = stream.launch_builder(&weights.kernels.token);
+            let mut launch = stream.launch_builder(&weights.token);
             let base = self.base;
             self.base = base.wrapping_add(plan.marks);
             launch.arg(&ops).arg(&count).arg(&meeting).arg(&position);

@@ -10,11 +10,23 @@ use std::{
 use cudarc::nvrtc::{result, sys};
 use sha2::{Digest, Sha256};
 
-use crate::{CudaError, op::OP_BYTES};
+use crate::{CudaError, op::OP_BYTES, prompt};
 
-/// In the order in which they build on each other.
-const PARTS: [&str; 7] = [
-    include_str!("../kernels/device.cuh"),
+/// Kernels that are compiled together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A token as one kernel, with rings of so many places, and what brings weights into its form.
+    Token {
+        /// Places of a ring.
+        depth: u32,
+    },
+    /// Many tokens at once.
+    Prompt,
+}
+
+const DEVICE: &str = include_str!("../kernels/device.cuh");
+/// Behind that, in the order in which they build on each other.
+const TOKEN: [&str; 6] = [
     include_str!("../kernels/block.cuh"),
     include_str!("../kernels/product.cuh"),
     include_str!("../kernels/delta.cuh"),
@@ -22,25 +34,44 @@ const PARTS: [&str; 7] = [
     include_str!("../kernels/token.cu"),
     include_str!("../kernels/pack.cuh"),
 ];
+const PROMPT: [&str; 5] = [
+    include_str!("../kernels/prompt/wgmma.cuh"),
+    include_str!("../kernels/prompt/matmul.cuh"),
+    include_str!("../kernels/prompt/rows.cuh"),
+    include_str!("../kernels/prompt/delta.cuh"),
+    include_str!("../kernels/prompt/attend.cuh"),
+];
 const DIGEST_BYTES: usize = 32;
 /// More machine code than this is not ours.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// All kernels as one text.
-#[must_use]
-pub fn text() -> String {
-    PARTS.concat()
-}
+impl Unit {
+    /// Its source as one text.
+    #[must_use]
+    pub fn text(self) -> String {
+        let parts = match self {
+            Self::Token { .. } => TOKEN.as_slice(),
+            Self::Prompt => &PROMPT,
+        };
+        [DEVICE].iter().chain(parts).copied().collect()
+    }
 
-/// What the kernels are compiled with for `architecture` (as `sm_90a`), with rings of `depth` places.
-#[must_use]
-pub fn options(architecture: &str, depth: u32) -> Vec<String> {
-    vec![
-        format!("--gpu-architecture={architecture}"),
-        "--std=c++17".to_owned(),
-        format!("--define-macro=DEPTH_={depth}"),
-        format!("--define-macro=OP_BYTES={OP_BYTES}"),
-    ]
+    /// What it is compiled with for `architecture` (as `sm_90a`). Sizes of what the host hands over are checked by the kernels.
+    #[must_use]
+    pub fn options(self, architecture: &str) -> Vec<String> {
+        let define = |(name, value): (&str, usize)| format!("--define-macro={name}={value}");
+        let mut options = vec![
+            format!("--gpu-architecture={architecture}"),
+            "--std=c++17".to_owned(),
+        ];
+        match self {
+            Self::Token { depth } => {
+                options.extend([("DEPTH_", depth as usize), ("OP_BYTES", OP_BYTES)].map(define));
+            }
+            Self::Prompt => options.extend(prompt::op::DEFINITIONS.map(define)),
+        }
+        options
+    }
 }
 
 /// Machine code for `architecture`; from `cache`, a folder, where it was kept by an earlier start with the same driver.
@@ -48,12 +79,12 @@ pub fn options(architecture: &str, depth: u32) -> Vec<String> {
 /// # Errors
 /// There is no compiler, or it refuses.
 pub fn compiled(
+    unit: Unit,
     architecture: &str,
-    depth: u32,
     driver: i32,
     cache: Option<&Path>,
 ) -> Result<Vec<u8>, CudaError> {
-    let (text, options) = (text(), options(architecture, depth));
+    let (text, options) = (unit.text(), unit.options(architecture));
     let kept = cache.map(|folder| folder.join(file_name(&text, &options, architecture, driver)));
     if let Some(code) = kept.as_deref().and_then(read) {
         return Ok(code);
@@ -106,9 +137,9 @@ fn write(path: &Path, code: &[u8]) -> io::Result<()> {
 }
 
 /// A program of the compiler, given back when it goes.
-struct Unit(sys::nvrtcProgram);
+struct Compiling(sys::nvrtcProgram);
 
-impl Drop for Unit {
+impl Drop for Compiling {
     fn drop(&mut self) {
         // SAFETY: it was created and is not used again.
         let _ = unsafe { result::destroy_program(self.0) };
@@ -130,7 +161,7 @@ pub fn compile(text: &str, options: &[String], architecture: &str) -> Result<Vec
     };
     let text = CString::new(text).map_err(|error| refused(error.to_string()))?;
     let unit = result::create_program(&text, Some(c"sprag.cu"))
-        .map(Unit)
+        .map(Compiling)
         .map_err(|error| refused(error.to_string()))?;
     // SAFETY: the program was created above.
     if let Err(error) = unsafe { result::compile_program(unit.0, options) } {
@@ -165,7 +196,7 @@ fn text_of(log: &[c_char]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{file_name, options, read, write};
+    use super::{Unit, file_name, read, write};
 
     #[test]
     fn what_is_kept_is_found_and_what_is_damaged_is_not() {
@@ -186,7 +217,8 @@ mod tests {
     #[test]
     fn what_the_code_depends_on_is_in_its_name() {
         let of = |text, architecture, depth, driver| {
-            file_name(text, &options(architecture, depth), architecture, driver)
+            let options = Unit::Token { depth }.options(architecture);
+            file_name(text, &options, architecture, driver)
         };
         let one = of("text", "sm_90a", 4, 13000);
         assert_eq!(one, of("text", "sm_90a", 4, 13000));

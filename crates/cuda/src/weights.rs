@@ -1,6 +1,6 @@
 //! Weights on the GPU. Rows come as a file has them, in pieces through page-locked memory; the GPU puts them into panels.
 
-use std::{convert::Infallible, sync::Arc, thread};
+use std::{convert::Infallible, panic::resume_unwind, sync::Arc, thread};
 
 use cudarc::driver::{CudaEvent, CudaFunction, LaunchConfig, PushKernelArg, result};
 use kernels::{StoredMatrix, in_turns, program::Program};
@@ -8,11 +8,12 @@ use ops::{Dtype, dequantize::dequantize};
 
 use crate::{
     CudaError, Device, Plan,
-    device::Kernels,
     error::at,
     memory::{Memory, Pinned},
     op::Packing,
     plan::{Format, Place},
+    prompt,
+    source::Unit,
 };
 
 /// Bytes of a piece on its way.
@@ -25,7 +26,9 @@ const PACK_THREADS: u32 = 256;
 pub struct Weights {
     pub(crate) device: Arc<Device>,
     pub(crate) plan: Plan,
-    pub(crate) kernels: Kernels,
+    pub(crate) token: CudaFunction,
+    /// Where they can be.
+    pub(crate) prompt: Option<prompt::Kernels>,
     pub(crate) matrices: Memory,
     pub(crate) vectors: Memory,
 }
@@ -34,7 +37,8 @@ pub struct Weights {
 pub struct Loading {
     device: Arc<Device>,
     plan: Plan,
-    kernels: Kernels,
+    token: CudaFunction,
+    prompt: Option<prompt::Kernels>,
     matrices: Memory,
     bad: Memory,
     pack_q4_0: CudaFunction,
@@ -68,7 +72,22 @@ impl Loading {
                 total: device.properties().memory_bytes,
             });
         }
-        let kernels = device.kernels(plan.depth, plan.shared)?;
+        let takes_prompts = prompt::Kernels::are_for(&plan, device.properties());
+        // Compiling takes seconds, once.
+        let (token, prompt) = thread::scope(|scope| {
+            let prompt = takes_prompts.then(|| scope.spawn(|| device.code(Unit::Prompt)));
+            let token = device.code(Unit::Token { depth: plan.depth });
+            let prompt = prompt.map(|compiling| {
+                let compiled = compiling.join();
+                compiled.unwrap_or_else(|panic| resume_unwind(panic))
+            });
+            (token, prompt)
+        });
+        let module = device.module(token?)?;
+        let prompt = match prompt {
+            Some(code) => Some(prompt::Kernels::of(&device.module(code?)?)?),
+            None => None,
+        };
         let stream = &device.stream;
         let matrices = Memory::zeroed(stream, plan.weight_bytes, "the weights")?;
         let bad = Memory::zeroed(stream, size_of::<u32>(), "a mark")?;
@@ -81,14 +100,15 @@ impl Loading {
         });
         let pieces = pieces.collect::<Result<_, CudaError>>()?;
         Ok(Self {
-            pack_q4_0: kernels.function("pack_q4_0")?,
-            pack_bf16: kernels.function("pack_bf16")?,
+            token: module.function("token", plan.shared as usize)?,
+            pack_q4_0: module.function("pack_q4_0", 0)?,
+            pack_bf16: module.function("pack_bf16", 0)?,
+            prompt,
             threads: thread::available_parallelism().map_or(1, |n| n.get().min(16)),
             pieces,
             next: 0,
             matrices,
             bad,
-            kernels,
             plan,
             device,
         })
@@ -210,7 +230,8 @@ impl Loading {
         Ok(Weights {
             device: self.device,
             plan: self.plan,
-            kernels: self.kernels,
+            token: self.token,
+            prompt: self.prompt,
             matrices: self.matrices,
             vectors,
         })

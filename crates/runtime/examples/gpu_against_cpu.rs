@@ -1,13 +1,15 @@
 //! A model of a real shape with random weights, on the GPU and on the processor: how far their logits are apart.
 //!
-//!     cargo run --release -p runtime --example gpu_against_cpu -- qwen3.5-0.8b bf16 [TOKENS]
+//!     cargo run --release -p runtime --example gpu_against_cpu -- qwen3.5-0.8b bf16 [TOKENS [PROMPT]]
+//!
+//! TOKENS are computed one by one, behind a prompt of PROMPT tokens that come in two pieces.
 //!
 //! The processor multiplies 4-bit and 8-bit weights with activations rounded to 8 bits, as the GPU does with Q4_0; bf16 weights it
 //! multiplies with f32. The GPU keeps keys and values in f16, and what goes from one product to the next in bf16.
 
 #![expect(clippy::print_stdout, reason = "an example reports to the terminal")]
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, sync::Arc, time::Instant};
 
 use cuda::Device;
 use kernels::{RuntimeProfile, cpu::Outputs};
@@ -21,6 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .unwrap_or_else(|| "qwen3.5-0.8b".to_owned());
     let format = arguments.next().unwrap_or_else(|| "bf16".to_owned());
     let count: usize = arguments.next().map_or(Ok(96), |n| n.parse())?;
+    let prompt: usize = arguments.next().map_or(Ok(0), |n| n.parse())?;
     let gguf = Arc::new(random(&shape, &format)?);
     let device = Arc::new(Device::open(0, None)?);
     let profile = RuntimeProfile::default();
@@ -33,12 +36,30 @@ fn main() -> Result<(), Box<dyn Error>> {
     let cpu = Engine::placed(gguf, profile, &Placement::Memory, &mut |_, _| {})?;
     println!("packed for the processor in {:.1?}", cpu.packed_in());
 
-    let tokens: Vec<u32> = (0..count as u32)
+    let tokens: Vec<u32> = (0..(prompt + count) as u32)
         .map(|i| (i * 7919 + 13) % 200_000)
         .collect();
-    let mut on_gpu = gpu.session_with_outputs(count + 64, 32)?;
-    let mut on_cpu = cpu.session_with_outputs(count + 64, 32)?;
-    let (mut worst, mut apart, mut all, mut same) = (0.0f64, 0.0f64, 0.0f64, 0);
+    let (prompt, tokens) = tokens.split_at(prompt);
+    let mut on_gpu = gpu.session_with_outputs(prompt.len() + count + 64, 32)?;
+    let mut on_cpu = cpu.session_with_outputs(prompt.len() + count + 64, 32)?;
+    let (early, late) = prompt.split_at(prompt.len() * 2 / 3);
+    for piece in [early, late].into_iter().filter(|piece| !piece.is_empty()) {
+        let started = Instant::now();
+        on_gpu.step(piece, Outputs::Last, None)?;
+        let taken = started.elapsed();
+        for part in piece.chunks(32) {
+            on_cpu.step(part, Outputs::Last, None)?;
+        }
+        let (Some(a), Some(b)) = (on_gpu.logits(0), on_cpu.logits(0)) else {
+            return Err("no logits".into());
+        };
+        println!(
+            "{} tokens of the prompt in {taken:.1?}: relative error {:.2e}",
+            piece.len(),
+            (apart(a, b) / apart(b, &vec![0.0; b.len()])).sqrt()
+        );
+    }
+    let (mut worst, mut difference_of_all, mut all, mut same) = (0.0f64, 0.0f64, 0.0f64, 0);
     let (mut nll_gpu, mut nll_cpu, mut scored) = (0.0, 0.0, 0usize);
     for (part, piece) in tokens.chunks(32).enumerate() {
         on_gpu.step(piece, Outputs::All, None)?;
@@ -47,15 +68,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             let (Some(a), Some(b)) = (on_gpu.logits(i), on_cpu.logits(i)) else {
                 return Err("no logits".into());
             };
-            let square = |x: f32| f64::from(x) * f64::from(x);
-            let difference: f64 = a.iter().zip(b).map(|(a, b)| square(a - b)).sum();
-            let size: f64 = b.iter().map(|&b| square(b)).sum();
+            let difference = apart(a, b);
+            let size = apart(b, &vec![0.0; b.len()]);
             let of_token = (difference / size).sqrt();
             worst = worst.max(of_token);
             if part == 0 && i < 4 {
                 println!("token {i}: relative error {of_token:.2e}");
             }
-            apart += difference;
+            difference_of_all += difference;
             all += size;
             same += usize::from(largest(a) == largest(b));
             if let Some(&next) = tokens.get(32 * part + i + 1) {
@@ -70,10 +90,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!(
         "{shape} {format}, {count} tokens: relative error of logits {:.2e} (worst of a token {worst:.2e}); likeliest token the same {same} times; \
          perplexity {of_gpu:.1} on the GPU, {of_cpu:.1} on the processor ({:+.3}%)",
-        (apart / all).sqrt(),
+        (difference_of_all / all).sqrt(),
         100.0 * (of_gpu / of_cpu - 1.0)
     );
     Ok(())
+}
+
+/// The square of how far two rows are apart.
+fn apart(a: &[f32], b: &[f32]) -> f64 {
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    a.iter().zip(b).map(|(a, b)| square(a - b)).sum()
 }
 
 fn largest(logits: &[f32]) -> usize {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cuda::{CudaError, Device, Loading, Plan, Weights};
+use cuda::{CudaError, Device, Loading, PROMPT_TOKENS, Plan, Weights};
 use formats::gguf::{Gguf, Origin};
 use kernels::{Pinning, Pool, RuntimeProfile, StoredMatrix, cpu::StepLimits};
 use models::{Matrices, Model, ModelError, NotTaken, Placement, RowMap};
@@ -121,6 +121,7 @@ impl Engine {
         let profile = RuntimeProfile {
             threads: 1,
             pinning: Pinning::None,
+            prefill_chunk: PROMPT_TOKENS,
             ..profile
         };
         let pool = Pool::of(&profile, &[])
@@ -152,7 +153,12 @@ impl Engine {
         context: usize,
         rows: usize,
     ) -> Result<Session<'_>, RuntimeError> {
-        Session::new(self, context, rows, rows)
+        // A GPU takes what comes before those at once.
+        let tokens = match self.cuda {
+            Some(_) => rows.max(PROMPT_TOKENS),
+            None => rows,
+        };
+        Session::new(self, context, tokens, rows)
     }
 
     /// `sequences` new sequences of up to `context` tokens each (by default as [`Engine::session`]), which share their steps.

@@ -372,10 +372,12 @@ impl Lowering<'_> {
         // The stream comes first.
         let mut activations = Layout::default();
         let mut buffers = vec![None; program.buffer_count()];
+        let mut widths = vec![None; program.buffer_count()];
         let used = self.steps.iter().flat_map(|step| step.operation.buffers());
         for id in [stream].into_iter().chain(used) {
             let width = program.buffer(id).width;
             buffers[id.index()].get_or_insert_with(|| activations.add(MARKED_BYTES * width));
+            widths[id.index()] = (id != stream).then_some(width);
         }
         let turn = activations.add(MARKED_BYTES * TURNED);
         let logits = activations.add(4 * program.vocabulary());
@@ -389,6 +391,7 @@ impl Lowering<'_> {
             vectors: offsets,
             vector_bytes: vectors.bytes,
             buffers,
+            widths,
             activation_bytes: activations.bytes,
             weight_bytes: self.products.weights.bytes,
             states: self.states,

@@ -1,0 +1,155 @@
+//! What the kernels of prompts are told: the structures of `kernels/prompt/*.cuh`, field by field, and the shared memory that they ask for.
+
+use cudarc::driver::DeviceRepr;
+
+use crate::op::At;
+
+/// Tokens of a chunk of the delta rule.
+pub(super) const CHUNK: usize = 64;
+/// Bytes of what a chunk of a head leaves for the scan.
+pub(super) const CHUNK_BYTES: usize = SCANNED + 128 * COLUMN_BYTES + 128;
+/// And of what the scan has in shared memory of it.
+pub(super) const SCANNED: usize = 2 * CHUNK * (2 * (128 + 8) + CHUNK + 8) + 128 * COLUMN_BYTES;
+/// Of a column of keys or values.
+const COLUMN_BYTES: usize = 2 * (CHUNK + 8);
+/// Shared memory of `matmul`: four places of 64 columns of 128 tokens and 256 rows.
+pub(super) const MATMUL_SHARED: usize = 4 * 2 * 64 * (128 + 256);
+/// Of `delta_chunks`.
+pub(super) const CHUNKS_SHARED: usize =
+    2 * 2 * CHUNK * (128 + 8) + 4 * CHUNK * CHUNK + 3 * 4 * CHUNK;
+/// Of `attend_many`: 128 queries, two places of 64 keys and values.
+pub(super) const ATTEND_SHARED: usize = 2 * 256 * (128 + 2 * 2 * 64);
+
+/// Of `delta_scan`, whose blocks have `columns` columns of values each.
+pub(super) const fn scan_shared(columns: usize) -> usize {
+    2 * (SCANNED + columns * COLUMN_BYTES) + 2 * (128 + CHUNK) * (columns + 8)
+}
+
+/// The compiler's definitions, which the kernels check against their own.
+pub(crate) const DEFINITIONS: [(&str, usize); 8] = [
+    ("MATMUL_BYTES", size_of::<Matmul>()),
+    ("DELTA_BYTES", size_of::<Delta>()),
+    ("ATTEND_BYTES", size_of::<Attend>()),
+    ("CHUNK_BYTES", CHUNK_BYTES),
+    ("SCANNED", SCANNED),
+    ("MATMUL_SHARED", MATMUL_SHARED),
+    ("CHUNKS_SHARED", CHUNKS_SHARED),
+    ("ATTEND_SHARED", ATTEND_SHARED),
+];
+
+/// A description of an array, made by the driver.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct TensorMap(pub [u64; 16]);
+
+/// `Result`.
+pub(super) const STORE: u32 = 0;
+pub(super) const ADD: u32 = 1;
+pub(super) const GLU: u32 = 2;
+
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(super) struct Rows {
+    pub out: At,
+    pub first: u32,
+    pub rows: u32,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Matmul {
+    pub parts: [Rows; 4],
+    pub tokens: u32,
+    pub rows: u32,
+    pub steps: u32,
+    pub result: u32,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Normed {
+    pub x: At,
+    pub weight: At,
+    pub out: At,
+    pub width: u32,
+    pub eps: f32,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Turns {
+    pub rates: [f64; 32],
+    pub out: At,
+    pub tokens: u32,
+    pub position: u32,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Expand {
+    pub from: At,
+    pub to: At,
+    pub eights: u64,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Delta {
+    pub qkv: At,
+    pub a: At,
+    pub b: At,
+    pub z: At,
+    pub taps: At,
+    pub recent: At,
+    pub decay_rate: At,
+    pub dt_bias: At,
+    pub weight: At,
+    pub state: At,
+    pub chunks: At,
+    pub o: At,
+    pub out: At,
+    pub tokens: u32,
+    pub position: u32,
+    pub key_heads: u32,
+    pub value_heads: u32,
+    pub grouped: u32,
+    pub eps: f32,
+    pub norm_eps: f32,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Attend {
+    pub q: At,
+    pub gate: At,
+    pub k: At,
+    pub v: At,
+    pub qn: At,
+    pub kn: At,
+    pub turns: At,
+    pub cache: At,
+    pub queries: At,
+    pub out: At,
+    pub tokens: u32,
+    pub position: u32,
+    pub heads: u32,
+    pub kv_heads: u32,
+    pub capacity: u32,
+    pub eps: f32,
+    pub scale: f32,
+}
+
+// SAFETY (all of them): plain numbers, laid out as in C.
+unsafe impl DeviceRepr for TensorMap {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Matmul {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Normed {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Turns {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Expand {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Delta {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Attend {}

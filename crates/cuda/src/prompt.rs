@@ -3,7 +3,7 @@
 
 use cudarc::driver::{CudaFunction, DeviceRepr, LaunchConfig, PushKernelArg, result};
 use kernels::{in_turns, program::Program};
-use ops::dequantize::{DequantizeError, dequantize};
+use ops::dequantize::dequantize;
 
 use crate::{
     CudaError, Device, Weights,
@@ -34,8 +34,11 @@ const CHUNK_BYTES: usize = PANEL * 2 * COLUMNS;
 const STEP: usize = 64;
 /// Queries of a block.
 const QUERIES: usize = 128;
-/// Rows that a segment of a product has a multiple of.
+/// Rows that a part of a product has a multiple of.
 const ROWS: usize = 8;
+/// From so many rows on they are stored as bf16, in groups of so many.
+const MANY: usize = 256;
+const MANY_ROWS: usize = 32;
 const THREADS: u32 = 256;
 /// Threads of `matmul` and `attend_many`.
 const FETCHING_THREADS: u32 = 384;
@@ -64,7 +67,15 @@ impl Kernels {
             Operation::Product(ProductStep {
                 output: Output::Store(parts),
                 ..
-            }) => parts.iter().all(|(_, rows)| rows.is_multiple_of(ROWS)),
+            }) => {
+                let mut first = 0;
+                parts.iter().all(|&(_, rows)| {
+                    let group = if rows >= MANY { MANY_ROWS } else { ROWS };
+                    let fits = rows.is_multiple_of(group) && first % group == 0;
+                    first += rows;
+                    fits
+                })
+            }
             _ => true,
         };
         gpu.capability == (9, 0)
@@ -123,7 +134,7 @@ pub(crate) struct Prompt {
 
 /// Bytes of `memory` at which things lie.
 struct Places {
-    /// By buffer: (token, column), f32, or bf16 where products read it.
+    /// By buffer: (token, column), in bf16, or in f32 where there are few.
     buffers: Vec<Option<usize>>,
     normed: usize,
     turns: usize,
@@ -144,7 +155,7 @@ impl Places {
         row(plan.width, 4);
         let widths = plan.widths.iter();
         let buffers = widths
-            .map(|width| width.map(|width| row(width, 4)))
+            .map(|width| width.map(|width| row(width, if width >= MANY { 2 } else { 4 })))
             .collect();
         let normed = row(plan.width, 2);
         let turns = row(TURNED, 4);
@@ -338,11 +349,7 @@ impl Prompt {
         assert!(tokens.len() <= self.tokens);
         let (device, plan) = (&weights.device, &weights.plan);
         let stream = &device.stream;
-        self.embed(plan, program, tokens);
-        let rows = &self.host.values()[..tokens.len() * plan.width];
-        // SAFETY: the stream's buffer has room for so many; the host's rows are not written before the stream has been waited for, below.
-        unsafe { result::memcpy_htod_async(self.memory.at(0), rows, stream.cu_stream()) }
-            .map_err(at("copying a prompt"))?;
+        self.embed(device, plan, program, tokens)?;
         let count = number(tokens.len());
         let position = number(position);
         let run = Run {
@@ -405,23 +412,37 @@ impl Prompt {
         stream.synchronize().map_err(at("computing a prompt"))
     }
 
-    /// The tokens' embeddings, in the host's memory.
-    fn embed(&mut self, plan: &Plan, program: &Program, tokens: &[u32]) {
-        let table = program.embedding();
-        let rows = self.host.values_mut().chunks_exact_mut(plan.width);
+    /// The tokens' embeddings, to the stream: each part sets off for the GPU when it is there.
+    fn embed(
+        &mut self,
+        device: &Device,
+        plan: &Plan,
+        program: &Program,
+        tokens: &[u32],
+    ) -> Result<(), CudaError> {
+        let (table, width) = (program.embedding(), plan.width);
         let some = tokens.len().div_ceil(4 * self.threads).max(1);
-        let mut rows: Vec<_> = rows.zip(tokens).collect();
-        let read = in_turns(self.threads, rows.chunks_mut(some), |rows| {
-            for (row, token) in rows {
-                dequantize(table.dtype(), table.row(**token as usize), row)?;
+        let parts = self.host.values_mut().chunks_mut(some * width);
+        let parts = parts.zip(tokens.chunks(some)).enumerate();
+        let memory = &self.memory;
+        in_turns(self.threads, parts, |(i, (rows, tokens))| {
+            let rows = &mut rows[..tokens.len() * width];
+            for (row, &token) in rows.chunks_exact_mut(width).zip(tokens) {
+                // The program checked the table's rows.
+                let read = dequantize(table.dtype(), table.row(token as usize), row);
+                debug_assert!(read.is_ok());
                 if plan.embed_scale != 1.0 {
                     row.iter_mut().for_each(|x| *x *= plan.embed_scale);
                 }
             }
-            Ok::<(), DequantizeError>(())
-        });
-        // The program checked the table's rows.
-        debug_assert!(read.is_ok());
+            let context = &device.context;
+            context.bind_to_thread().map_err(at("copying a prompt"))?;
+            let to = memory.at(i * some * width * size_of::<f32>());
+            // SAFETY: the stream's buffer has room for these rows, and they are not written again before the stream has been waited for
+            // in `run`.
+            unsafe { result::memcpy_htod_async(to, rows, device.stream.cu_stream()) }
+                .map_err(at("copying a prompt"))
+        })
     }
 
     fn delta(

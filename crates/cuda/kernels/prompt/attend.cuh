@@ -4,7 +4,7 @@
 
 constexpr int DIM = 256, TILE_KEYS = 32, QUERIES = 128, KEYS_AT_ONCE = 64, ATTEND_THREADS = 384;
 struct Attend {
-    const float* q; const float* gate; const float* k; const float* v;  // (token, head, dimension)
+    const u16* q; const u16* gate; const u16* k; const u16* v;  // (token, head, dimension), bf16
     const float* qn; const float* kn;
     const float* turns;  // (token, 64): cosines, then sines
     u16* cache;          // (key head, tile, keys or values, 32 dimensions, 32 x 32)
@@ -34,7 +34,7 @@ extern "C" __global__ void __launch_bounds__(256) attend_heads(const Attend p) {
         float x[8], squares = 0;
 #pragma unroll
         for (int i = 0; i < 8; i++) {
-            x[i] = (is_query ? p.q : p.k)[((u64)token * count + own) * DIM + lane + 32 * i];
+            x[i] = from_bf16((is_query ? p.q : p.k)[((u64)token * count + own) * DIM + lane + 32 * i]);
             squares += x[i] * x[i];
         }
         float r = rsqrtf(warp_sum(squares) / DIM + p.eps), cosine = p.turns[token * 64 + lane], sine = p.turns[token * 64 + 32 + lane];
@@ -50,7 +50,7 @@ extern "C" __global__ void __launch_bounds__(256) attend_heads(const Attend p) {
         }
         if (!is_query)
 #pragma unroll
-            for (int i = 0; i < 8; i++) values[within][lane + 32 * i] = to_half(p.v[((u64)token * p.kv_heads + kv) * DIM + lane + 32 * i]);
+            for (int i = 0; i < 8; i++) values[within][lane + 32 * i] = to_half(from_bf16(p.v[((u64)token * p.kv_heads + kv) * DIM + lane + 32 * i]));
     }
     if (is_query) return;
     __syncthreads();
@@ -160,8 +160,8 @@ extern "C" __global__ void __launch_bounds__(ATTEND_THREADS, 1) attend_many(cons
             u64 begin = ((u64)row * p.heads + head) * DIM + 2 * four;
 #pragma unroll
             for (int j = 0; j < 32; j++) {
-                float2 gate = *(const float2*)(p.gate + begin + 8 * j);
-                u32 low = to_bf16(o[4 * j + 2 * half] * by * sigmoid(gate.x)), high = to_bf16(o[4 * j + 2 * half + 1] * by * sigmoid(gate.y));
+                u32 gate = *(const u32*)(p.gate + begin + 8 * j);
+                u32 low = to_bf16(o[4 * j + 2 * half] * by * sigmoid(low_bf16(gate))), high = to_bf16(o[4 * j + 2 * half + 1] * by * sigmoid(high_bf16(gate)));
                 *(u32*)(p.out + begin + 8 * j) = low | high << 16;
             }
         }

@@ -17,7 +17,7 @@ struct Chunk {
 constexpr u32 SCANNED_BYTES = sizeof(u16) * (2 * CHUNK * WIDE + CHUNK * NARROW + KEYS * NARROW), LEFT_BYTES = sizeof(Chunk) - 128;
 constexpr u32 K_AT = sizeof(u16) * CHUNK * WIDE, P_AT = 2 * K_AT, W_AT = P_AT + sizeof(u16) * CHUNK * NARROW, COLUMN_BYTES = sizeof(u16) * NARROW;
 struct Delta {
-    const float* qkv; const float* a; const float* b; const float* z;  // (token, channel), before the convolution; (token, head)
+    const u16* qkv; const float* a; const float* b; const u16* z;  // (token, channel), before the convolution, bf16; (token, head)
     const float* taps;    // (tap, channel)
     float* recent;        // (place, channel): the last four inputs, at position mod 4
     const float* decay_rate; const float* dt_bias; const float* weight;
@@ -56,14 +56,14 @@ static_assert(sizeof(ChunkScratch) == CHUNKS_SHARED, "the host gives another amo
 template <int N> DEVICE void convolve(const Delta& p, u32 channels, u32 channel, u32 first, u16* to) {
     constexpr float MOST_HALF = 65504;
     float taps[4], before[3], x[N];
-    const float* from = p.qkv + channel;
+    const u16* from = p.qkv + channel;
     int last = p.tokens - 1;
 #pragma unroll
-    for (int i = 0; i < N; i++) x[i] = from[(u64)min((int)first + i, last) * channels];
+    for (int i = 0; i < N; i++) x[i] = from_bf16(from[(u64)min((int)first + i, last) * channels]);
 #pragma unroll
     for (int i = 0; i < 3; i++) {
         int token = min((int)first - 3 + i, last);
-        before[i] = token >= 0 ? from[(u64)token * channels] : p.recent[(p.position + token & 3) * channels + channel];
+        before[i] = token >= 0 ? from_bf16(from[(u64)token * channels]) : p.recent[(p.position + token & 3) * channels + channel];
     }
 #pragma unroll
     for (int i = 0; i < 4; i++) taps[i] = p.taps[i * channels + channel];
@@ -396,13 +396,14 @@ extern "C" __global__ void __launch_bounds__(256) delta_out(const Delta p) {
     if (blockIdx.x >= blocks) {
         u32 channel = (blockIdx.x - blocks) * 256 + threadIdx.x, channels = (2 * p.key_heads + p.value_heads) * KEYS;
         if (channel >= channels) return;
-        for (u32 token = p.tokens > 4 ? p.tokens - 4 : 0; token < p.tokens; token++) p.recent[(p.position + token & 3) * channels + channel] = p.qkv[(u64)token * channels + channel];
+        for (u32 token = p.tokens > 4 ? p.tokens - 4 : 0; token < p.tokens; token++) p.recent[(p.position + token & 3) * channels + channel] = from_bf16(p.qkv[(u64)token * channels + channel]);
         return;
     }
     u64 i = (u64)blockIdx.x * 8 + threadIdx.x / 32;
     if (i >= (u64)p.tokens * p.value_heads) return;
-    float4 o = ((const float4*)p.o)[i * 32 + lane], z = ((const float4*)p.z)[i * 32 + lane], w = ((const float4*)p.weight)[lane];
+    float4 o = ((const float4*)p.o)[i * 32 + lane], w = ((const float4*)p.weight)[lane];
+    uint2 z = ((const uint2*)p.z)[i * 32 + lane];
     float r = rsqrtf(warp_sum(o.x * o.x + o.y * o.y + o.z * o.z + o.w * o.w) / KEYS + p.norm_eps);
-    u32 a = to_bf16(o.x * r * w.x * silu(z.x)), b = to_bf16(o.y * r * w.y * silu(z.y)), c = to_bf16(o.z * r * w.z * silu(z.z)), d = to_bf16(o.w * r * w.w * silu(z.w));
+    u32 a = to_bf16(o.x * r * w.x * silu(low_bf16(z.x))), b = to_bf16(o.y * r * w.y * silu(high_bf16(z.x))), c = to_bf16(o.z * r * w.z * silu(low_bf16(z.y))), d = to_bf16(o.w * r * w.w * silu(high_bf16(z.y)));
     ((uint2*)p.out)[i * 32 + lane] = make_uint2(a | b << 16, c | d << 16);
 }

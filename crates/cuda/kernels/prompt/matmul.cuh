@@ -4,7 +4,9 @@
 // fetches, 64 columns in each place of a ring; eight compute, four of them 64 tokens. W lies in panels as for single tokens (product.cuh).
 
 enum Result { STORE = 0, ADD = 1, GLU = 2 };
-struct Rows { float* out; u32 first, rows; };  // (token, row)
+// Rows of W that belong together, and where (token, row) of them is stored: as bf16 where they are many, then in whole groups of 32; else as f32.
+struct Rows { void* out; u32 first, rows; };
+constexpr u32 MANY = 256;
 struct Matmul {
     Rows parts[4];
     u32 tokens, rows, steps;  // of 64 columns
@@ -53,20 +55,47 @@ DEVICE void give(const Matmul& m, const float (&sums)[128], u32 token, u32 row, 
             }
         return;
     }
+    if (m.result == ADD) {
+        float* out = (float*)m.parts[0].out + (u64)token * m.rows + row + 2 * four;
+#pragma unroll
+        for (int j = 0; j < 32; j++) {
+            if (row + 8 * j >= m.rows) break;
+            if (token < m.tokens) add_to(out + 8 * j, sums[4 * j], sums[4 * j + 1]);
+            if (token + 8 < m.tokens) add_to(out + 8 * j + 8 * (u64)m.rows, sums[4 * j + 2], sums[4 * j + 3]);
+        }
+        return;
+    }
     u32 part = 0;
 #pragma unroll
-    for (int j = 0; j < 32; j++) {
-        u32 at = row + 8 * j;
-        if (at >= m.rows) break;
-        while (part < 3 && at >= m.parts[part].first + m.parts[part].rows) part++;
-        const Rows& p = m.parts[part];
-        float* out = p.out + (u64)token * p.rows + at - p.first + 2 * four;
-        if (m.result == ADD) {
-            if (token < m.tokens) add_to(out, sums[4 * j], sums[4 * j + 1]);
-            if (token + 8 < m.tokens) add_to(out + 8 * (u64)p.rows, sums[4 * j + 2], sums[4 * j + 3]);
+    for (int j = 0; j < 32; j += 4) {
+        if (row + 8 * j >= m.rows) break;
+        while (part < 3 && row + 8 * j >= m.parts[part].first + m.parts[part].rows) part++;
+        if (m.parts[part].rows >= MANY) {
+            const Rows& p = m.parts[part];
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                u32 v[4];
+#pragma unroll
+                for (int i = 0; i < 4; i++) v[i] = (u32)to_bf16(sums[4 * (j + i) + 2 * half]) | (u32)to_bf16(sums[4 * (j + i) + 2 * half + 1]) << 16;
+                // Four lanes exchange, so that each has all eight columns of one block: first with the neighbour, then with the next pair.
+                bool odd = four & 1, high = four & 2;
+                u32 a = __shfl_xor_sync(~0u, odd ? v[0] : v[1], 1), b = __shfl_xor_sync(~0u, odd ? v[2] : v[3], 1);
+                uint2 low = odd ? make_uint2(a, v[1]) : make_uint2(v[0], a), up = odd ? make_uint2(b, v[3]) : make_uint2(v[2], b);
+                u32 c = __shfl_xor_sync(~0u, high ? low.x : up.x, 2), d = __shfl_xor_sync(~0u, high ? low.y : up.y, 2);
+                u16* out = (u16*)p.out + (u64)(token + 8 * half) * p.rows + row + 8 * (j + four) - p.first;
+                if (token + 8 * half < m.tokens) *(uint4*)out = high ? make_uint4(c, d, up.x, up.y) : make_uint4(low.x, low.y, c, d);
+            }
         } else {
-            if (token < m.tokens) *(float2*)out = make_float2(sums[4 * j], sums[4 * j + 1]);
-            if (token + 8 < m.tokens) *(float2*)(out + 8 * (u64)p.rows) = make_float2(sums[4 * j + 2], sums[4 * j + 3]);
+#pragma unroll
+            for (int i = j; i < j + 4; i++) {
+                u32 at = row + 8 * i;
+                if (at >= m.rows) break;
+                while (part < 3 && at >= m.parts[part].first + m.parts[part].rows) part++;
+                const Rows& p = m.parts[part];
+                float* out = (float*)p.out + (u64)token * p.rows + at - p.first + 2 * four;
+                if (token < m.tokens) *(float2*)out = make_float2(sums[4 * i], sums[4 * i + 1]);
+                if (token + 8 < m.tokens) *(float2*)(out + 8 * (u64)p.rows) = make_float2(sums[4 * i + 2], sums[4 * i + 3]);
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ const COLUMN_BYTES: usize = 2 * (CHUNK + 8);
 pub(super) const MATMUL_SHARED: usize = 4 * 2 * 64 * (128 + 256);
 /// Of `delta_chunks`.
 pub(super) const CHUNKS_SHARED: usize =
-    2 * 2 * CHUNK * (128 + 8) + 4 * CHUNK * CHUNK + 3 * 4 * CHUNK;
+    SCANNED + 128 * COLUMN_BYTES + 2 * CHUNK * (CHUNK + 8) + 3 * 4 * CHUNK;
 /// Of `attend_many`: 128 queries, two places of 64 keys and values.
 pub(super) const ATTEND_SHARED: usize = 2 * 256 * (128 + 2 * 2 * 64);
 

@@ -112,14 +112,18 @@ pub(crate) struct Kept<'a> {
 /// A launch, but for what depends on the sequence.
 enum Launch {
     Norm(Normed),
-    Product {
-        expand: Option<Expand>,
-        weights: TensorMap,
-        input: TensorMap,
-        matmul: Matmul,
-    },
+    Product(Box<Product>),
     /// Step of the plan.
     Mix(usize),
+}
+
+/// A product of all tokens.
+struct Product {
+    /// Its weights as bf16, first.
+    expand: Option<Expand>,
+    weights: TensorMap,
+    input: TensorMap,
+    matmul: Matmul,
 }
 
 /// Room for the tokens of a prompt, and what is to be done with them.
@@ -311,7 +315,7 @@ impl Prompt {
             Output::Glu(out) => (op::GLU, whole(self.buffer(out.index()))),
             Output::Add | Output::Logits => (op::ADD, whole(self.memory.at(0))),
         };
-        Ok(Launch::Product {
+        Ok(Launch::Product(Box::new(Product {
             expand,
             weights: maps::panels(matrix, chunks, product.panels)?,
             input: maps::rows(input, product.width, self.tokens)?,
@@ -322,7 +326,7 @@ impl Prompt {
                 steps: number(product.width.div_ceil(STEP)),
                 result,
             },
-        })
+        })))
     }
 
     fn buffer(&self, id: usize) -> At {
@@ -330,7 +334,7 @@ impl Prompt {
         self.memory.at(self.places.buffers[id].unwrap_or(0))
     }
 
-    /// Computes `tokens` at `position` and on, but for their logits, and waits for it.
+    /// Sets off `tokens` at `position` and on, but for their logits. The stream is waited for before the next run.
     ///
     /// # Errors
     /// The GPU failed.
@@ -348,7 +352,6 @@ impl Prompt {
     ) -> Result<(), CudaError> {
         assert!(tokens.len() <= self.tokens);
         let (device, plan) = (&weights.device, &weights.plan);
-        let stream = &device.stream;
         self.embed(device, plan, program, tokens)?;
         let count = number(tokens.len());
         let position = number(position);
@@ -373,12 +376,13 @@ impl Prompt {
         for launch in &self.launches {
             match launch {
                 Launch::Norm(normed) => run.one(&kernels.normed, count, THREADS, 0, normed)?,
-                Launch::Product {
-                    expand,
-                    weights,
-                    input,
-                    matmul,
-                } => {
+                Launch::Product(product) => {
+                    let Product {
+                        expand,
+                        weights,
+                        input,
+                        matmul,
+                    } = product.as_ref();
                     if let Some(expand) = expand {
                         let blocks = expand.eights.div_ceil(u64::from(THREADS));
                         run.one(&kernels.expand, number(blocks as usize), THREADS, 0, expand)?;
@@ -409,7 +413,12 @@ impl Prompt {
                 },
             }
         }
-        stream.synchronize().map_err(at("computing a prompt"))
+        Ok(())
+    }
+
+    /// The stream's row of token `i` of the last run: what its logits are made of.
+    pub(crate) fn row(&self, weights: &Weights, i: usize) -> At {
+        self.memory.at(i * weights.plan.width * size_of::<f32>())
     }
 
     /// The tokens' embeddings, to the stream: each part sets off for the GPU when it is there.
@@ -438,8 +447,7 @@ impl Prompt {
             let context = &device.context;
             context.bind_to_thread().map_err(at("copying a prompt"))?;
             let to = memory.at(i * some * width * size_of::<f32>());
-            // SAFETY: the stream's buffer has room for these rows, and they are not written again before the stream has been waited for
-            // in `run`.
+            // SAFETY: the stream's buffer has room for these rows, and they are not written again before the stream has been waited for.
             unsafe { result::memcpy_htod_async(to, rows, device.stream.cu_stream()) }
                 .map_err(at("copying a prompt"))
         })

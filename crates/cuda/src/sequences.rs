@@ -1,28 +1,25 @@
 //! Sequences on the GPU: their caches and states, and the steps that move them on.
 //!
-//! Tokens whose logits nobody asks for are computed many at a time where there are enough of them ([`crate::prompt`]), others one by one: a launch
-//! for each, one behind the other. What the host hands over (the token's embedding, the cosines and sines of its position) lies in its own
-//! memory, where the GPU reads it.
+//! Tokens are computed many at a time where there are enough of them ([`crate::prompt`]), else one by one: a launch for each, one behind the
+//! other. What the host hands over (the token's embedding, the cosines and sines of its position) lies in its own memory, where the GPU reads it.
 
 use std::sync::Arc;
 
-use cudarc::driver::{LaunchConfig, PushKernelArg, result};
 use kernels::{
     cpu::{ExecuteError, Member, StepLimits, check_members},
     program::Program,
 };
-use ops::dequantize::dequantize;
 
 use crate::{
     CudaError, Weights,
-    error::at,
     memory::{Layout, Memory, Pinned},
     op::Op,
-    plan::{Operation, THREADS, TURNED, cache_bytes, capacity, parts_bytes},
-    prompt::{FEWEST_TOKENS, Kept, Prompt},
+    plan::{Operation, TURNED, cache_bytes, capacity, parts_bytes},
+    prompt::Prompt,
 };
 
 mod addressed;
+mod computing;
 
 /// Where blocks meet: `Meeting` of `kernels/block.cuh`.
 const MEETING_BYTES: usize = 16;
@@ -175,6 +172,16 @@ impl Sequences {
                 }
             })
             .collect();
+        // Behind a token's operations those of a row of the stream that another kernel has left: it is read like an embedding, and the
+        // logits follow at once.
+        let head: Vec<Op> = match (ops.first(), ops.last()) {
+            (Some(&embed), Some(&logits)) => {
+                let needs = embed.mark;
+                vec![embed, Op { needs, ..logits }]
+            }
+            _ => Vec::new(),
+        };
+        let ops = [ops, head].concat();
         let memory = Memory::zeroed(stream, size_of_val(ops.as_slice()), "operations")?;
         memory.write(0, &ops)?;
         Ok(Sequence {
@@ -273,7 +280,7 @@ impl Sequences {
             let tokens = member.step.tokens;
             // The last rows of a step are those whose logits are asked for.
             let first_output = tokens.len() - member.step.output_rows().min(tokens.len());
-            let mut done = self.many(program, member.sequence, &tokens[..first_output])?;
+            let mut done = self.many(program, member.sequence, tokens, first_output)?;
             while done < tokens.len() {
                 let some = (tokens.len() - done).min(ROWS);
                 let outputs = first_output.saturating_sub(done).min(some);
@@ -286,126 +293,6 @@ impl Sequences {
                 done += some;
             }
         }
-        Ok(())
-    }
-
-    /// Those of `tokens` that are worth computing many at a time; how many that were.
-    fn many(
-        &mut self,
-        program: &Program,
-        sequence: usize,
-        tokens: &[u32],
-    ) -> Result<usize, CudaError> {
-        if tokens.len() < FEWEST_TOKENS {
-            return Ok(0);
-        }
-        if matches!(self.prompt, Room::Unknown) {
-            let room = Prompt::new(&self.weights, self.capacity)?;
-            self.prompt = room.map_or(Room::None, Room::Taken);
-        }
-        self.begin(sequence)?;
-        let (Room::Taken(prompt), Some(kernels)) = (&mut self.prompt, &self.weights.prompt) else {
-            return Ok(0);
-        };
-        let own = &mut self.each[sequence];
-        let mut done = 0;
-        for some in tokens.chunks(prompt.tokens()) {
-            if some.len() < FEWEST_TOKENS {
-                break;
-            }
-            let kept = Kept {
-                caches: &|cache| own.caches.at(own.cache_at[cache]),
-                states: &|state| {
-                    let (state, recent) = own.state_at[state];
-                    (own.states.at(state), own.states.at(recent))
-                },
-                capacity: self.capacity,
-            };
-            prompt.run(&self.weights, kernels, program, some, own.positions, &kept)?;
-            own.positions += some.len();
-            done += some.len();
-        }
-        Ok(done)
-    }
-
-    /// Clears what a sequence has of an earlier life.
-    fn begin(&mut self, sequence: usize) -> Result<(), CudaError> {
-        let own = &mut self.each[sequence];
-        if std::mem::take(&mut own.has_old_state) {
-            own.states.zero()?;
-        }
-        if std::mem::take(&mut own.has_old_cache) {
-            own.caches.zero()?;
-        }
-        Ok(())
-    }
-
-    /// Up to [`ROWS`] tokens of a sequence; logits from token `first_output` on.
-    fn some(
-        &mut self,
-        program: &Program,
-        sequence: usize,
-        tokens: &[u32],
-        first_output: usize,
-    ) -> Result<(), CudaError> {
-        let weights = Arc::clone(&self.weights);
-        let (plan, stream) = (&weights.plan, &weights.device.stream);
-        self.begin(sequence)?;
-        let start = self.each[sequence].positions;
-        let row = plan.width + TURNED;
-        for (i, &token) in tokens.iter().enumerate() {
-            let to = &mut self.rows.values_mut()[i * row..(i + 1) * row];
-            let (embedding, turns) = to.split_at_mut(plan.width);
-            let table = program.embedding();
-            // The program checked the table's rows.
-            let read = dequantize(table.dtype(), table.row(token as usize), embedding);
-            debug_assert!(read.is_ok());
-            if plan.embed_scale != 1.0 {
-                embedding.iter_mut().for_each(|x| *x *= plan.embed_scale);
-            }
-            let factors = plan.rope.factors.map(|id| program.vector(id));
-            plan.fill_turns(start + i, factors, turns);
-        }
-        let config = LaunchConfig {
-            grid_dim: (number(plan.multiprocessors), 1, 1),
-            block_dim: (THREADS, 1, 1),
-            shared_mem_bytes: plan.shared,
-        };
-        let all = number(plan.steps.len());
-        let (ops, meeting) = (self.each[sequence].ops.at(0), self.meeting.at(0));
-        let was = self.at.len();
-        for i in 0..tokens.len() {
-            let asked = i >= first_output;
-            // Without its last operation there are no logits.
-            let count = if asked { all } else { all - 1 };
-            let position = number(start + i);
-            let (from, answer) = (self.rows.at(i * row), self.answers.at(i));
-            let mut launch = stream.launch_builder(&weights.token);
-            let base = self.base;
-            self.base = base.wrapping_add(plan.marks);
-            launch.arg(&ops).arg(&count).arg(&meeting).arg(&position);
-            launch.arg(&base).arg(&from).arg(&answer);
-            // SAFETY: the arguments are those of `token`; the operations name memory of this sequence, of the weights and of what
-            // all share, which outlive the launch; the host's rows are not written before the stream has passed it.
-            unsafe { launch.launch_cooperative(config) }.map_err(at("launching a token"))?;
-            if asked {
-                let output = self.at.len();
-                if self.has_logits && output < self.outputs {
-                    let logits = &mut self.logits.values_mut()[output * plan.vocabulary..];
-                    let logits = &mut logits[..plan.vocabulary];
-                    let from = self.activations.at(plan.logits);
-                    // SAFETY: both are this long; the host's are not read before the stream has passed it.
-                    unsafe { result::memcpy_dtoh_async(logits, from, stream.cu_stream()) }
-                        .map_err(at("copying logits"))?;
-                }
-                self.at.push(start + i);
-            }
-        }
-        stream.synchronize().map_err(at("computing a token"))?;
-        for i in first_output..first_output + (self.at.len() - was) {
-            self.best.push(likeliest(self.answers.values()[i]));
-        }
-        self.each[sequence].positions = start + tokens.len();
         Ok(())
     }
 

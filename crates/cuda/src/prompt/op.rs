@@ -139,7 +139,7 @@ pub(super) struct Attend {
     pub scale: f32,
 }
 
-// SAFETY (all of them): plain numbers, laid out as in C.
+// SAFETY: plain numbers, laid out as in C.
 unsafe impl DeviceRepr for TensorMap {}
 // SAFETY: as above.
 unsafe impl DeviceRepr for Matmul {}

@@ -1,0 +1,194 @@
+//! The tokens of a step: many at a time, or one by one, and the logits that are asked for.
+
+use std::{ops::Range, sync::Arc};
+
+use cudarc::driver::{LaunchConfig, PushKernelArg, result};
+use kernels::program::Program;
+use ops::dequantize::dequantize;
+
+use super::{ROWS, Room, Sequences, likeliest, number};
+use crate::{
+    CudaError,
+    error::at,
+    op::{At, OP_BYTES},
+    plan::{THREADS, TURNED},
+    prompt::{FEWEST_TOKENS, Kept, Prompt},
+};
+
+/// A launch of the kernel of a token.
+struct Launch {
+    ops: At,
+    count: usize,
+    position: usize,
+    /// The token's row of the stream, and the turns of its position where an operation needs them.
+    row: At,
+    /// Whether its last operation is that of the logits.
+    is_asked: bool,
+}
+
+impl Sequences {
+    /// Computes those of `tokens` that are worth it many at a time, and the logits of those from `first_output` on; how many that were.
+    pub(super) fn many(
+        &mut self,
+        program: &Program,
+        sequence: usize,
+        tokens: &[u32],
+        first_output: usize,
+    ) -> Result<usize, CudaError> {
+        if tokens.len() < FEWEST_TOKENS {
+            return Ok(0);
+        }
+        let weights = Arc::clone(&self.weights);
+        if matches!(self.prompt, Room::Unknown) {
+            let room = Prompt::new(&weights, self.capacity)?;
+            self.prompt = room.map_or(Room::None, Room::Taken);
+        }
+        self.begin(sequence)?;
+        let mut done = 0;
+        while tokens.len() - done >= FEWEST_TOKENS {
+            let (Room::Taken(prompt), Some(kernels)) = (&mut self.prompt, &weights.prompt) else {
+                break;
+            };
+            let some = &tokens[done..tokens.len().min(done + prompt.tokens())];
+            let own = &mut self.each[sequence];
+            let start = own.positions;
+            let kept = Kept {
+                caches: &|cache| own.caches.at(own.cache_at[cache]),
+                states: &|state| {
+                    let (state, recent) = own.state_at[state];
+                    (own.states.at(state), own.states.at(recent))
+                },
+                capacity: self.capacity,
+            };
+            prompt.run(&weights, kernels, program, some, start, &kept)?;
+            let asked = first_output.saturating_sub(done).min(some.len())..some.len();
+            let rows: Vec<_> = asked
+                .map(|i| (start + i, prompt.row(&weights, i)))
+                .collect();
+            // The operations of a row that is there already lie behind a token's.
+            let head = own.ops.at(weights.plan.steps.len() * OP_BYTES);
+            for rows in rows.chunks(ROWS) {
+                for (i, &(position, row)) in rows.iter().enumerate() {
+                    let launch = Launch {
+                        ops: head,
+                        count: 2,
+                        position,
+                        row,
+                        is_asked: true,
+                    };
+                    self.launch(i, &launch)?;
+                }
+                self.collect(0..rows.len())?;
+            }
+            if rows.is_empty() {
+                self.collect(0..0)?;
+            }
+            self.each[sequence].positions = start + some.len();
+            done += some.len();
+        }
+        Ok(done)
+    }
+
+    /// Computes up to [`ROWS`] tokens of a sequence one by one, with the logits of those from `first_output` on.
+    pub(super) fn some(
+        &mut self,
+        program: &Program,
+        sequence: usize,
+        tokens: &[u32],
+        first_output: usize,
+    ) -> Result<(), CudaError> {
+        let weights = Arc::clone(&self.weights);
+        let plan = &weights.plan;
+        self.begin(sequence)?;
+        let start = self.each[sequence].positions;
+        let row = plan.width + TURNED;
+        for (i, &token) in tokens.iter().enumerate() {
+            let to = &mut self.rows.values_mut()[i * row..(i + 1) * row];
+            let (embedding, turns) = to.split_at_mut(plan.width);
+            let table = program.embedding();
+            // The program checked the table's rows.
+            let read = dequantize(table.dtype(), table.row(token as usize), embedding);
+            debug_assert!(read.is_ok());
+            if plan.embed_scale != 1.0 {
+                embedding.iter_mut().for_each(|x| *x *= plan.embed_scale);
+            }
+            let factors = plan.rope.factors.map(|id| program.vector(id));
+            plan.fill_turns(start + i, factors, turns);
+        }
+        for i in 0..tokens.len() {
+            let is_asked = i >= first_output;
+            let launch = Launch {
+                ops: self.each[sequence].ops.at(0),
+                // Without its last operation there are no logits.
+                count: plan.steps.len() - usize::from(!is_asked),
+                position: start + i,
+                row: self.rows.at(i * row),
+                is_asked,
+            };
+            self.launch(i, &launch)?;
+        }
+        self.collect(first_output..tokens.len())?;
+        self.each[sequence].positions = start + tokens.len();
+        Ok(())
+    }
+
+    /// Clears what a sequence has of an earlier life.
+    fn begin(&mut self, sequence: usize) -> Result<(), CudaError> {
+        let own = &mut self.each[sequence];
+        if std::mem::take(&mut own.has_old_state) {
+            own.states.zero()?;
+        }
+        if std::mem::take(&mut own.has_old_cache) {
+            own.caches.zero()?;
+        }
+        Ok(())
+    }
+
+    /// Launches the kernel of a token, whose answer gets place `i`.
+    fn launch(&mut self, i: usize, launch: &Launch) -> Result<(), CudaError> {
+        let weights = Arc::clone(&self.weights);
+        let (plan, stream) = (&weights.plan, &weights.device.stream);
+        let config = LaunchConfig {
+            grid_dim: (number(plan.multiprocessors), 1, 1),
+            block_dim: (THREADS, 1, 1),
+            shared_mem_bytes: plan.shared,
+        };
+        let (count, position) = (number(launch.count), number(launch.position));
+        let (meeting, answer, base) = (self.meeting.at(0), self.answers.at(i), self.base);
+        self.base = base.wrapping_add(plan.marks);
+        let mut token = stream.launch_builder(&weights.token);
+        token.arg(&launch.ops).arg(&count).arg(&meeting);
+        token
+            .arg(&position)
+            .arg(&base)
+            .arg(&launch.row)
+            .arg(&answer);
+        // SAFETY: the arguments are those of `token`; the operations name memory of this sequence, of the weights and of what all share,
+        // which outlive the launch; the row is memory that is not written before the stream has passed it.
+        unsafe { token.launch_cooperative(config) }.map_err(at("launching a token"))?;
+        if !launch.is_asked {
+            return Ok(());
+        }
+        let output = self.at.len();
+        self.at.push(launch.position);
+        if !self.has_logits || output >= self.outputs {
+            return Ok(());
+        }
+        let logits = &mut self.logits.values_mut()[output * plan.vocabulary..];
+        let logits = &mut logits[..plan.vocabulary];
+        let from = self.activations.at(plan.logits);
+        // SAFETY: both are this long; the host's are not read before the stream has passed it.
+        unsafe { result::memcpy_dtoh_async(logits, from, stream.cu_stream()) }
+            .map_err(at("copying logits"))
+    }
+
+    /// Waits for all that was launched, and takes the answers from their places.
+    fn collect(&mut self, places: Range<usize>) -> Result<(), CudaError> {
+        let stream = &self.weights.device.stream;
+        stream.synchronize().map_err(at("computing tokens"))?;
+        let answers = &self.answers.values()[places];
+        self.best
+            .extend(answers.iter().map(|&ranked| likeliest(ranked)));
+        Ok(())
+    }
+}

@@ -1,7 +1,9 @@
 //! Many tokens of a prompt at once: products on the tensor cores, the delta rule 64 tokens at a time, attention over tiles of keys
 //! (`kernels/prompt`). Each operation of a plan is a launch or three, one behind the other; logits are left to the token that comes last.
 
-use cudarc::driver::{CudaFunction, DeviceRepr, LaunchConfig, PushKernelArg, result};
+use std::sync::Arc;
+
+use cudarc::driver::{CudaFunction, CudaStream, DeviceRepr, LaunchConfig, PushKernelArg, result};
 use kernels::{in_turns, program::Program};
 use ops::dequantize::dequantize;
 
@@ -18,6 +20,7 @@ use crate::{
 };
 use op::{Attend, Delta, Expand, Matmul, Normed, Rows, TensorMap, Turns};
 
+pub(crate) mod batch;
 mod maps;
 pub(crate) mod op;
 
@@ -54,6 +57,13 @@ pub(crate) struct Kernels {
     delta_out: CudaFunction,
     attend_heads: CudaFunction,
     attend_many: CudaFunction,
+    few_32: CudaFunction,
+    few_64: CudaFunction,
+    few_add: CudaFunction,
+    few_glu: CudaFunction,
+    delta_each: CudaFunction,
+    attend_each: CudaFunction,
+    likeliest: CudaFunction,
 }
 
 impl Kernels {
@@ -76,6 +86,10 @@ impl Kernels {
                     fits
                 })
             }
+            // Rows of logits lie behind each other.
+            Operation::Product(p) if p.output == Output::Logits => {
+                p.panels * PANEL == plan.vocabulary
+            }
             _ => true,
         };
         gpu.capability == (9, 0)
@@ -95,6 +109,13 @@ impl Kernels {
             delta_out: load("delta_out", 0)?,
             attend_heads: load("attend_heads", 0)?,
             attend_many: load("attend_many", op::ATTEND_SHARED)?,
+            few_32: load("few_32", op::FEW_SHARED)?,
+            few_64: load("few_64", op::FEW_SHARED)?,
+            few_add: load("few_add", 0)?,
+            few_glu: load("few_glu", 0)?,
+            delta_each: load("delta_each", 0)?,
+            attend_each: load("attend_each", batch::EACH_SHARED)?,
+            likeliest: load("likeliest", 0)?,
         })
     }
 }
@@ -169,7 +190,7 @@ impl Places {
                 Operation::Attend(attend) => heads = heads.max(attend.heads),
                 Operation::Delta(delta) => values = values.max(delta.value_heads),
                 Operation::Product(p) if p.format == Format::Q4_0 && p.output != Output::Logits => {
-                    expanded = expanded.max(p.panels * bf16_chunks(p) * CHUNK_BYTES);
+                    expanded = expanded.max(Expand::bytes(p));
                 }
                 Operation::Product(_) | Operation::Embed => {}
             }
@@ -194,6 +215,41 @@ impl Places {
 /// Chunks of a panel as bf16.
 fn bf16_chunks(product: &ProductStep) -> usize {
     product.chunks * product.format.columns() / COLUMNS
+}
+
+impl Expand {
+    /// What a product reads, and what puts it there: its weights as they are stored, or as bf16 at `to`.
+    fn of(product: &ProductStep, stored: At, to: At) -> (Option<Self>, At) {
+        match product.format {
+            Format::Bf16 => (None, stored),
+            Format::Q4_0 => {
+                let eights = Self::bytes(product) as u64 / 16;
+                (
+                    Some(Self {
+                        from: stored,
+                        to,
+                        eights,
+                    }),
+                    to,
+                )
+            }
+        }
+    }
+
+    /// Bytes of a product's weights as bf16.
+    fn bytes(product: &ProductStep) -> usize {
+        product.panels * bf16_chunks(product) * CHUNK_BYTES
+    }
+
+    fn launch(&self, stream: &Arc<CudaStream>, kernels: &Kernels) -> Result<(), CudaError> {
+        let blocks = self.eights.div_ceil(u64::from(THREADS));
+        let mut launch = stream.launch_builder(&kernels.expand);
+        launch.arg(self);
+        // SAFETY: the structure is the kernel's; the weights are there, and there is room for the largest of them as bf16.
+        unsafe { launch.launch(config(number(blocks as usize), THREADS, 0)) }
+            .map(drop)
+            .map_err(at("launching a part of a prompt"))
+    }
 }
 
 impl Prompt {
@@ -263,23 +319,12 @@ impl Prompt {
     }
 
     fn product(&self, weights: &Weights, product: &ProductStep) -> Result<Launch, CudaError> {
-        let stored = weights.matrices.at(product.offset);
         let chunks = bf16_chunks(product);
-        let (expand, matrix) = match product.format {
-            Format::Bf16 => (None, stored),
-            Format::Q4_0 => {
-                let to = self.memory.at(self.places.expanded);
-                let eights = (product.panels * PANEL * chunks * COLUMNS / 8) as u64;
-                (
-                    Some(Expand {
-                        from: stored,
-                        to,
-                        eights,
-                    }),
-                    to,
-                )
-            }
-        };
+        let (expand, matrix) = Expand::of(
+            product,
+            weights.matrices.at(product.offset),
+            self.memory.at(self.places.expanded),
+        );
         let input = match product.input {
             Input::Norm { .. } => self.memory.at(self.places.normed),
             Input::Plain(buffer) => self.buffer(buffer.index()),
@@ -318,7 +363,7 @@ impl Prompt {
         Ok(Launch::Product(Box::new(Product {
             expand,
             weights: maps::panels(matrix, chunks, product.panels)?,
-            input: maps::rows(input, product.width, self.tokens)?,
+            input: maps::rows(input, product.width, self.tokens, QUERIES)?,
             matmul: Matmul {
                 parts,
                 tokens: 0,
@@ -384,8 +429,7 @@ impl Prompt {
                         matmul,
                     } = product.as_ref();
                     if let Some(expand) = expand {
-                        let blocks = expand.eights.div_ceil(u64::from(THREADS));
-                        run.one(&kernels.expand, number(blocks as usize), THREADS, 0, expand)?;
+                        expand.launch(&device.stream, kernels)?;
                     }
                     let matmul = Matmul {
                         tokens: count,
@@ -406,7 +450,7 @@ impl Prompt {
                         let attend =
                             self.attend(weights, step, cache, kept.capacity, (count, position));
                         let width = step.heads * HEAD;
-                        let queries = maps::rows(attend.queries, width, self.tokens)?;
+                        let queries = maps::rows(attend.queries, width, self.tokens, QUERIES)?;
                         run.attend(&attend, &queries)?;
                     }
                     Operation::Embed | Operation::Product(_) => {}

@@ -15,7 +15,7 @@ use crate::{
     memory::{Layout, Memory, Pinned},
     op::Op,
     plan::{Operation, TURNED, cache_bytes, capacity, parts_bytes},
-    prompt::Prompt,
+    prompt::{Prompt, batch::Batch},
 };
 
 mod addressed;
@@ -62,16 +62,27 @@ pub struct Sequences {
     /// Positions of the outputs.
     at: Vec<usize>,
     best: Vec<Option<u32>>,
-    prompt: Room,
+    prompt: Room<Prompt>,
+    batch: Room<Batch>,
 }
 
 /// Room for many tokens at once.
-enum Room {
+enum Room<T> {
     /// Nobody has asked for it.
     Unknown,
     /// It can't be had.
     None,
-    Taken(Prompt),
+    Taken(T),
+}
+
+impl<T> Room<T> {
+    fn of(can_be_had: bool) -> Self {
+        if can_be_had {
+            Self::Unknown
+        } else {
+            Self::None
+        }
+    }
 }
 
 /// The likeliest token as `rank_of` of `kernels/token.cu` says it; none where a logit was no number.
@@ -120,11 +131,8 @@ impl Sequences {
             base: 1,
             at: Vec::new(),
             best: Vec::new(),
-            prompt: if weights.prompt.is_some() {
-                Room::Unknown
-            } else {
-                Room::None
-            },
+            prompt: Room::of(weights.prompt.is_some()),
+            batch: Room::of(weights.prompt.is_some()),
             weights: Arc::clone(&weights),
         };
         for _ in 0..count {
@@ -276,6 +284,9 @@ impl Sequences {
         self.at.clear();
         self.best.clear();
         self.has_logits = logits;
+        if self.each_of(program, members)? {
+            return Ok(());
+        }
         for member in members {
             let tokens = member.step.tokens;
             // The last rows of a step are those whose logits are asked for.

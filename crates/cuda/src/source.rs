@@ -34,12 +34,13 @@ const TOKEN: [&str; 6] = [
     include_str!("../kernels/token.cu"),
     include_str!("../kernels/pack.cuh"),
 ];
-const PROMPT: [&str; 5] = [
+const PROMPT: [&str; 6] = [
     include_str!("../kernels/prompt/wgmma.cuh"),
     include_str!("../kernels/prompt/matmul.cuh"),
     include_str!("../kernels/prompt/rows.cuh"),
     include_str!("../kernels/prompt/delta.cuh"),
     include_str!("../kernels/prompt/attend.cuh"),
+    include_str!("../kernels/prompt/batch.cuh"),
 ];
 const DIGEST_BYTES: usize = 32;
 /// More machine code than this is not ours.

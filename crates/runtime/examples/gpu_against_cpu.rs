@@ -1,8 +1,8 @@
 //! A model of a real shape with random weights, on the GPU and on the processor: how far their logits are apart.
 //!
-//!     cargo run --release -p runtime --example gpu_against_cpu -- qwen3.5-0.8b bf16 [TOKENS [PROMPT]]
+//!     cargo run --release -p runtime --example gpu_against_cpu -- qwen3.5-0.8b bf16 [TOKENS [PROMPT [SEQUENCES]]]
 //!
-//! TOKENS are computed one by one, behind a prompt of PROMPT tokens that come in two pieces.
+//! TOKENS are computed one by one, behind a prompt of PROMPT tokens that come in two pieces; then a token of each of SEQUENCES sequences at once.
 //!
 //! The processor multiplies 4-bit and 8-bit weights with activations rounded to 8 bits, as the GPU does with Q4_0; bf16 weights it
 //! multiplies with f32. The GPU keeps keys and values in f16, and what goes from one product to the next in bf16.
@@ -12,7 +12,10 @@
 use std::{error::Error, sync::Arc, time::Instant};
 
 use cuda::Device;
-use kernels::{RuntimeProfile, cpu::Outputs};
+use kernels::{
+    RuntimeProfile,
+    cpu::{Member, Outputs, Step},
+};
 use models::{Placement, random};
 use runtime::Engine;
 
@@ -24,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let format = arguments.next().unwrap_or_else(|| "bf16".to_owned());
     let count: usize = arguments.next().map_or(Ok(96), |n| n.parse())?;
     let prompt: usize = arguments.next().map_or(Ok(0), |n| n.parse())?;
+    let sequences: usize = arguments.next().map_or(Ok(0), |n| n.parse())?;
     let gguf = Arc::new(random(&shape, &format)?);
     let device = Arc::new(Device::open(0, None)?);
     let profile = RuntimeProfile::default();
@@ -92,6 +96,55 @@ fn main() -> Result<(), Box<dyn Error>> {
          perplexity {of_gpu:.1} on the GPU, {of_cpu:.1} on the processor ({:+.3}%)",
         (difference_of_all / all).sqrt(),
         100.0 * (of_gpu / of_cpu - 1.0)
+    );
+    if sequences > 0 {
+        side_by_side(&gpu, &cpu, sequences)?;
+    }
+    Ok(())
+}
+
+/// Sequences of different lengths, a token of each at a time.
+fn side_by_side(gpu: &Engine, cpu: &Engine, sequences: usize) -> Result<(), Box<dyn Error>> {
+    let mut batches = [
+        gpu.batch(sequences, Some(256))?,
+        cpu.batch(sequences, Some(256))?,
+    ];
+    let token = |sequence: usize, i: usize| ((sequence * 31 + i) * 7919 % 200_000) as u32;
+    for batch in &mut batches {
+        for sequence in 0..sequences {
+            let prompt: Vec<u32> = (0..=3 * sequence).map(|i| token(sequence, i)).collect();
+            batch.prefill(sequence, &prompt, &mut |_| true)?;
+        }
+    }
+    let (mut difference, mut size, mut same) = (0.0, 0.0, 0);
+    for i in 0..8 {
+        let tokens: Vec<[u32; 1]> = (0..sequences).map(|s| [token(s, 1000 + i)]).collect();
+        let members: Vec<Member<'_>> = tokens
+            .iter()
+            .enumerate()
+            .map(|(sequence, tokens)| Member {
+                sequence,
+                step: Step {
+                    tokens,
+                    outputs: Outputs::Last,
+                },
+            })
+            .collect();
+        for batch in &mut batches {
+            batch.step(&members, None)?;
+        }
+        for sequence in 0..sequences {
+            let [Some(a), Some(b)] = [&batches[0], &batches[1]].map(|b| b.logits(sequence)) else {
+                return Err("no logits".into());
+            };
+            difference += apart(a, b);
+            size += apart(b, &vec![0.0; b.len()]);
+            same += usize::from(batches[0].likeliest(sequence)? as usize == largest(b));
+        }
+    }
+    println!(
+        "{sequences} sequences side by side, 8 steps: relative error of logits {:.2e}; likeliest token the same {same} times",
+        (difference / size).sqrt()
     );
     Ok(())
 }

@@ -27,7 +27,7 @@ enum Place {
         states: Vec<State>,
         workspace: Workspace,
     },
-    Cuda(Sequences),
+    Cuda(Box<Sequences>),
 }
 
 impl<'e> Batch<'e> {
@@ -38,7 +38,8 @@ impl<'e> Batch<'e> {
         let count = limits.sequences.max(1);
         let place = if let Some(weights) = engine.cuda() {
             let weights = Arc::clone(weights);
-            Place::Cuda(Sequences::new(weights, count, context, limits.outputs)?)
+            let sequences = Sequences::new(weights, count, context, limits.outputs)?;
+            Place::Cuda(Box::new(sequences))
         } else {
             let memory = |source| RuntimeError::Memory { context, source };
             let states = (0..count)

@@ -94,6 +94,19 @@ DEVICE void multiply_64(float (&d)[32], u64 a, u64 b, u32 more) {
         : SUMS_32(d, 0) : "l"(a), "l"(b), "r"(more));
 #endif
 }
+// 64 x N sums of bf16 products over 16, for few columns.
+DEVICE void multiply_few(float (&d)[16], u64 a, u64 b, u32 more) {
+#if HOPPER
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %18, 0;\nwgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {" "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15" "}, %16, %17, p, 1, 1, 0, 0;\n}"
+        : SUMS_4(d, 0), SUMS_4(d, 4), SUMS_4(d, 8), SUMS_4(d, 12) : "l"(a), "l"(b), "r"(more));
+#endif
+}
+DEVICE void multiply_few(float (&d)[32], u64 a, u64 b, u32 more) {
+#if HOPPER
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\nwgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" NAMES_32 "}, %32, %33, p, 1, 1, 0, 0;\n}"
+        : SUMS_32(d, 0) : "l"(a), "l"(b), "r"(more));
+#endif
+}
 template <int REGISTERS> DEVICE void take_registers() {
 #if HOPPER
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(REGISTERS));

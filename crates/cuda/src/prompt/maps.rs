@@ -11,14 +11,19 @@ use cudarc::driver::sys::{
 use super::op::TensorMap;
 use crate::{CudaError, error::at, op::At, plan::TILE};
 
-/// Rows of `width` values of 16 bits, 64 columns of 128 rows at a time.
-pub(super) fn rows(at: At, width: usize, rows: usize) -> Result<TensorMap, CudaError> {
+/// Rows of `width` values of 16 bits, 64 columns of `at_once` rows at a time.
+pub(super) fn rows(
+    at: At,
+    width: usize,
+    rows: usize,
+    at_once: usize,
+) -> Result<TensorMap, CudaError> {
     let (width, rows) = (width as u64, rows as u64);
     tiled(
         (at, Type::CU_TENSOR_MAP_DATA_TYPE_BFLOAT16),
         &[width, rows],
         &[2 * width],
-        &[64, 128],
+        &[64, at_once as u32],
         Swizzle::CU_TENSOR_MAP_SWIZZLE_128B,
     )
 }

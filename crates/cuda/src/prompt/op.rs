@@ -25,8 +25,13 @@ pub(super) const fn scan_shared(columns: usize) -> usize {
     2 * (SCANNED + columns * COLUMN_BYTES) + 2 * (128 + CHUNK) * (columns + 8)
 }
 
+/// Of products of few tokens: eleven places of 64 columns of 128 rows and 32 tokens.
+pub(super) const FEW_SHARED: usize = 11 * 2 * 64 * (128 + 32);
+/// Sequences of a step, at most.
+pub(crate) const MOST_SEQUENCES: usize = 64;
+
 /// The compiler's definitions, which the kernels check against their own.
-pub(crate) const DEFINITIONS: [(&str, usize); 8] = [
+pub(crate) const DEFINITIONS: [(&str, usize); 12] = [
     ("MATMUL_BYTES", size_of::<Matmul>()),
     ("DELTA_BYTES", size_of::<Delta>()),
     ("ATTEND_BYTES", size_of::<Attend>()),
@@ -35,6 +40,10 @@ pub(crate) const DEFINITIONS: [(&str, usize); 8] = [
     ("MATMUL_SHARED", MATMUL_SHARED),
     ("CHUNKS_SHARED", CHUNKS_SHARED),
     ("ATTEND_SHARED", ATTEND_SHARED),
+    ("FEW_SHARED", FEW_SHARED),
+    ("MEMBERS_BYTES", size_of::<Members>()),
+    ("DELTA_EACH_BYTES", size_of::<DeltaEach>()),
+    ("ATTEND_EACH_BYTES", size_of::<AttendEach>()),
 ];
 
 /// A description of an array, made by the driver.
@@ -139,7 +148,128 @@ pub(super) struct Attend {
     pub scale: f32,
 }
 
+/// Parts of a product's results, to be summed.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(super) struct Given {
+    pub at: At,
+    pub rows: u32,
+    pub splits: u32,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Few {
+    pub out: At,
+    pub tiles: u32,
+    pub splits: u32,
+    pub steps: u32,
+    pub rows: u32,
+    pub tokens: u32,
+}
+
+impl Few {
+    /// What it leaves.
+    pub(super) fn given(&self) -> Given {
+        Given {
+            at: self.out,
+            rows: self.rows,
+            splits: self.splits,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct AddNormed {
+    pub given: Given,
+    pub x: At,
+    pub weight: At,
+    pub out: At,
+    pub width: u32,
+    pub eps: f32,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct FewGlu {
+    pub given: Given,
+    pub out: At,
+    pub width: u32,
+}
+
+/// Where each sequence's caches and states begin, and where it is.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Members {
+    pub caches: [At; MOST_SEQUENCES],
+    pub states: [At; MOST_SEQUENCES],
+    pub positions: [u32; MOST_SEQUENCES],
+}
+
+impl Default for Members {
+    fn default() -> Self {
+        Self {
+            caches: [0; MOST_SEQUENCES],
+            states: [0; MOST_SEQUENCES],
+            positions: [0; MOST_SEQUENCES],
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct DeltaEach {
+    pub qkv: Given,
+    pub a: Given,
+    pub b: Given,
+    pub z: Given,
+    pub taps: At,
+    pub decay_rate: At,
+    pub dt_bias: At,
+    pub weight: At,
+    pub members: At,
+    pub state: u64,
+    pub recent: u64,
+    pub out: At,
+    pub key_heads: u32,
+    pub value_heads: u32,
+    pub grouped: u32,
+    pub eps: f32,
+    pub norm_eps: f32,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct AttendEach {
+    pub q: Given,
+    pub gate: Given,
+    pub k: Given,
+    pub v: Given,
+    pub qn: At,
+    pub kn: At,
+    pub turns: At,
+    pub members: At,
+    pub cache: u64,
+    pub out: At,
+    pub heads: u32,
+    pub kv_heads: u32,
+    pub capacity: u32,
+    pub eps: f32,
+    pub scale: f32,
+}
+
 // SAFETY: plain numbers, laid out as in C.
+unsafe impl DeviceRepr for Few {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for AddNormed {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for FewGlu {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for DeltaEach {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for AttendEach {}
+// SAFETY: as above.
 unsafe impl DeviceRepr for TensorMap {}
 // SAFETY: as above.
 unsafe impl DeviceRepr for Matmul {}

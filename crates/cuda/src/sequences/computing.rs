@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use cudarc::driver::{LaunchConfig, PushKernelArg, result};
-use kernels::program::Program;
+use kernels::{cpu::Member, program::Program};
 use ops::dequantize::dequantize;
 
 use super::{ROWS, Room, Sequences, likeliest, number};
@@ -12,7 +12,11 @@ use crate::{
     error::at,
     op::{At, OP_BYTES},
     plan::{THREADS, TURNED},
-    prompt::{FEWEST_TOKENS, Kept, Prompt},
+    prompt::{
+        FEWEST_TOKENS, Kept, Prompt,
+        batch::{self, Batch, Offsets, fewest_sequences},
+        op::MOST_SEQUENCES,
+    },
 };
 
 /// A launch of the kernel of a token.
@@ -130,6 +134,78 @@ impl Sequences {
         self.collect(first_output..tokens.len())?;
         self.each[sequence].positions = start + tokens.len();
         Ok(())
+    }
+
+    /// Computes a token of each of several sequences at once, where all of `members` have one and it is worth it; whether it was.
+    pub(super) fn each_of(
+        &mut self,
+        program: &Program,
+        members: &[Member<'_>],
+    ) -> Result<bool, CudaError> {
+        let weights = Arc::clone(&self.weights);
+        let plan = &weights.plan;
+        let fits = (fewest_sequences(plan)..=MOST_SEQUENCES).contains(&members.len());
+        let Some(kernels) = weights.prompt.as_ref().filter(|_| fits) else {
+            return Ok(false);
+        };
+        if members.iter().any(|member| member.step.tokens.len() != 1) {
+            return Ok(false);
+        }
+        if matches!(self.batch, Room::Unknown) {
+            // All sequences' memory is laid out alike.
+            let first = &self.each[members[0].sequence];
+            let offsets = Offsets {
+                caches: &first.cache_at,
+                states: &first.state_at,
+                capacity: self.capacity,
+            };
+            let room = Batch::new(&weights, &offsets)?;
+            self.batch = room.map_or(Room::None, Room::Taken);
+        }
+        for member in members {
+            self.begin(member.sequence)?;
+        }
+        let Room::Taken(batch) = &mut self.batch else {
+            return Ok(false);
+        };
+        let each: Vec<_> = members
+            .iter()
+            .map(|member| {
+                let own = &self.each[member.sequence];
+                batch::Member {
+                    token: member.step.tokens[0],
+                    position: own.positions,
+                    caches: own.caches.at(0),
+                    states: own.states.at(0),
+                }
+            })
+            .collect();
+        batch.run(&weights, kernels, program, &each)?;
+        let stream = &weights.device.stream;
+        let asked = members.iter().map(|member| member.step.output_rows() > 0);
+        let asked: Vec<usize> = asked
+            .enumerate()
+            .filter(|(_, is)| *is)
+            .map(|(i, _)| i)
+            .collect();
+        for (output, &i) in asked.iter().enumerate() {
+            self.at.push(each[i].position);
+            if self.has_logits && output < self.outputs {
+                let logits = &mut self.logits.values_mut()[output * plan.vocabulary..];
+                let logits = &mut logits[..plan.vocabulary];
+                let from = batch.logits(plan, i);
+                // SAFETY: both are this long; the host's are not read before the stream has passed it.
+                unsafe { result::memcpy_dtoh_async(logits, from, stream.cu_stream()) }
+                    .map_err(at("copying logits"))?;
+            }
+        }
+        stream.synchronize().map_err(at("computing tokens"))?;
+        self.best
+            .extend(asked.iter().map(|&i| likeliest(batch.best()[i])));
+        for member in members {
+            self.each[member.sequence].positions += 1;
+        }
+        Ok(true)
     }
 
     /// Clears what a sequence has of an earlier life.

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let mut verdict = ExitCode::SUCCESS;
     for architecture in ARCHITECTURES {
         let tokens = DEPTHS.map(|depth| Unit::Token { depth });
-        for unit in tokens.into_iter().chain([Unit::Prompt]) {
+        for unit in tokens.into_iter().chain([Unit::Many]) {
             let started = Instant::now();
             match compile(&unit.text(), &unit.options(architecture), architecture) {
                 Ok(code) => println!(

@@ -1,6 +1,6 @@
 //! Sequences on the GPU: their caches and states, and the steps that move them on.
 //!
-//! Tokens are computed many at a time where there are enough of them ([`crate::prompt`]), else one by one: a launch for each, one behind the
+//! Tokens are computed many at a time where there are enough of them ([`crate::many`]), else one by one: a launch for each, one behind the
 //! other. What the host hands over (the token's embedding, the cosines and sines of its position) lies in its own memory, where the GPU reads it.
 
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use kernels::{
 
 use crate::{
     CudaError, Weights,
+    many::{Batch, Prompt},
     memory::{Layout, Memory, Pinned},
     op::Op,
     plan::{Operation, TURNED, cache_bytes, capacity, parts_bytes},
-    prompt::{Prompt, batch::Batch},
 };
 
 mod addressed;
@@ -131,8 +131,8 @@ impl Sequences {
             base: 1,
             at: Vec::new(),
             best: Vec::new(),
-            prompt: Room::of(weights.prompt.is_some()),
-            batch: Room::of(weights.prompt.is_some()),
+            prompt: Room::of(weights.many.is_some()),
+            batch: Room::of(weights.many.is_some()),
             weights: Arc::clone(&weights),
         };
         for _ in 0..count {

@@ -10,7 +10,7 @@ use std::{
 use cudarc::nvrtc::{result, sys};
 use sha2::{Digest, Sha256};
 
-use crate::{CudaError, op::OP_BYTES, prompt};
+use crate::{CudaError, many, op::OP_BYTES};
 
 /// Kernels that are compiled together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum Unit {
         depth: u32,
     },
     /// Many tokens at once.
-    Prompt,
+    Many,
 }
 
 const DEVICE: &str = include_str!("../kernels/device.cuh");
@@ -34,13 +34,13 @@ const TOKEN: [&str; 6] = [
     include_str!("../kernels/token.cu"),
     include_str!("../kernels/pack.cuh"),
 ];
-const PROMPT: [&str; 6] = [
-    include_str!("../kernels/prompt/wgmma.cuh"),
-    include_str!("../kernels/prompt/matmul.cuh"),
-    include_str!("../kernels/prompt/rows.cuh"),
-    include_str!("../kernels/prompt/delta.cuh"),
-    include_str!("../kernels/prompt/attend.cuh"),
-    include_str!("../kernels/prompt/batch.cuh"),
+const MANY: [&str; 6] = [
+    include_str!("../kernels/many/wgmma.cuh"),
+    include_str!("../kernels/many/matmul.cuh"),
+    include_str!("../kernels/many/rows.cuh"),
+    include_str!("../kernels/many/delta.cuh"),
+    include_str!("../kernels/many/attend.cuh"),
+    include_str!("../kernels/many/batch.cuh"),
 ];
 const DIGEST_BYTES: usize = 32;
 /// More machine code than this is not ours.
@@ -52,7 +52,7 @@ impl Unit {
     pub fn text(self) -> String {
         let parts = match self {
             Self::Token { .. } => TOKEN.as_slice(),
-            Self::Prompt => &PROMPT,
+            Self::Many => &MANY,
         };
         [DEVICE].iter().chain(parts).copied().collect()
     }
@@ -69,7 +69,7 @@ impl Unit {
             Self::Token { depth } => {
                 options.extend([("DEPTH_", depth as usize), ("OP_BYTES", OP_BYTES)].map(define));
             }
-            Self::Prompt => options.extend(prompt::op::DEFINITIONS.map(define)),
+            Self::Many => options.extend(many::op::DEFINITIONS.map(define)),
         }
         options
     }

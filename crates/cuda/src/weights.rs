@@ -9,10 +9,10 @@ use ops::{Dtype, dequantize::dequantize};
 use crate::{
     CudaError, Device, Plan,
     error::at,
+    many,
     memory::{Memory, Pinned},
     op::Packing,
     plan::{Format, Place},
-    prompt,
     source::Unit,
 };
 
@@ -27,8 +27,8 @@ pub struct Weights {
     pub(crate) device: Arc<Device>,
     pub(crate) plan: Plan,
     pub(crate) token: CudaFunction,
-    /// Where they can be.
-    pub(crate) prompt: Option<prompt::Kernels>,
+    /// Of many tokens, where the GPU has them.
+    pub(crate) many: Option<many::Kernels>,
     pub(crate) matrices: Memory,
     pub(crate) vectors: Memory,
 }
@@ -38,7 +38,7 @@ pub struct Loading {
     device: Arc<Device>,
     plan: Plan,
     token: CudaFunction,
-    prompt: Option<prompt::Kernels>,
+    many: Option<many::Kernels>,
     matrices: Memory,
     bad: Memory,
     pack_q4_0: CudaFunction,
@@ -72,20 +72,20 @@ impl Loading {
                 total: device.properties().memory_bytes,
             });
         }
-        let takes_prompts = prompt::Kernels::are_for(&plan, device.properties());
+        let takes_many = many::Kernels::are_for(&plan, device.properties());
         // Compiling takes seconds, once.
-        let (token, prompt) = thread::scope(|scope| {
-            let prompt = takes_prompts.then(|| scope.spawn(|| device.code(Unit::Prompt)));
+        let (token, many) = thread::scope(|scope| {
+            let many = takes_many.then(|| scope.spawn(|| device.code(Unit::Many)));
             let token = device.code(Unit::Token { depth: plan.depth });
-            let prompt = prompt.map(|compiling| {
+            let many = many.map(|compiling| {
                 let compiled = compiling.join();
                 compiled.unwrap_or_else(|panic| resume_unwind(panic))
             });
-            (token, prompt)
+            (token, many)
         });
         let module = device.module(token?)?;
-        let prompt = match prompt {
-            Some(code) => Some(prompt::Kernels::of(&device.module(code?)?)?),
+        let many = match many {
+            Some(code) => Some(many::Kernels::of(&device.module(code?)?)?),
             None => None,
         };
         let stream = &device.stream;
@@ -103,7 +103,7 @@ impl Loading {
             token: module.function("token", plan.shared as usize)?,
             pack_q4_0: module.function("pack_q4_0", 0)?,
             pack_bf16: module.function("pack_bf16", 0)?,
-            prompt,
+            many,
             threads: thread::available_parallelism().map_or(1, |n| n.get().min(16)),
             pieces,
             next: 0,
@@ -231,7 +231,7 @@ impl Loading {
             device: self.device,
             plan: self.plan,
             token: self.token,
-            prompt: self.prompt,
+            many: self.many,
             matrices: self.matrices,
             vectors,
         })

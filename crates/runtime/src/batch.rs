@@ -25,7 +25,7 @@ pub struct Batch<'e> {
 enum Place {
     Cpu {
         states: Vec<State>,
-        workspace: Workspace,
+        workspace: Box<Workspace>,
     },
     Cuda(Box<Sequences>),
 }
@@ -47,7 +47,10 @@ impl<'e> Batch<'e> {
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(memory)?;
             let workspace = Workspace::new(program, profile, limits).map_err(memory)?;
-            Place::Cpu { states, workspace }
+            Place::Cpu {
+                states,
+                workspace: Box::new(workspace),
+            }
         };
         Ok(Self {
             engine,

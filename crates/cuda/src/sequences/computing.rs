@@ -10,13 +10,9 @@ use super::{ROWS, Room, Sequences, likeliest, number};
 use crate::{
     CudaError,
     error::at,
+    many::{self, Batch, FEWEST_TOKENS, Kept, MOST_SEQUENCES, Offsets, Prompt, fewest_sequences},
     op::{At, OP_BYTES},
     plan::{THREADS, TURNED},
-    prompt::{
-        FEWEST_TOKENS, Kept, Prompt,
-        batch::{self, Batch, Offsets, fewest_sequences},
-        op::MOST_SEQUENCES,
-    },
 };
 
 /// A launch of the kernel of a token.
@@ -50,7 +46,7 @@ impl Sequences {
         self.begin(sequence)?;
         let mut done = 0;
         while tokens.len() - done >= FEWEST_TOKENS {
-            let (Room::Taken(prompt), Some(kernels)) = (&mut self.prompt, &weights.prompt) else {
+            let (Room::Taken(prompt), Some(kernels)) = (&mut self.prompt, &weights.many) else {
                 break;
             };
             let some = &tokens[done..tokens.len().min(done + prompt.tokens())];
@@ -145,7 +141,7 @@ impl Sequences {
         let weights = Arc::clone(&self.weights);
         let plan = &weights.plan;
         let fits = (fewest_sequences(plan)..=MOST_SEQUENCES).contains(&members.len());
-        let Some(kernels) = weights.prompt.as_ref().filter(|_| fits) else {
+        let Some(kernels) = weights.many.as_ref().filter(|_| fits) else {
             return Ok(false);
         };
         if members.iter().any(|member| member.step.tokens.len() != 1) {
@@ -172,7 +168,7 @@ impl Sequences {
             .iter()
             .map(|member| {
                 let own = &self.each[member.sequence];
-                batch::Member {
+                many::Member {
                     token: member.step.tokens[0],
                     position: own.positions,
                     caches: own.caches.at(0),

@@ -1,4 +1,4 @@
-//! What the kernels of prompts are told: the structures of `kernels/prompt/*.cuh`, field by field, and the shared memory that they ask for.
+//! What the kernels of many tokens are told: the structures of `kernels/many/*.cuh`, field by field, and the shared memory that they ask for.
 
 use cudarc::driver::DeviceRepr;
 
@@ -166,6 +166,7 @@ pub(super) struct Few {
     pub steps: u32,
     pub rows: u32,
     pub tokens: u32,
+    pub is_made: u32,
 }
 
 impl Few {

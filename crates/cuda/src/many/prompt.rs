@@ -1,124 +1,27 @@
-//! Many tokens of a prompt at once: products on the tensor cores, the delta rule 64 tokens at a time, attention over tiles of keys
-//! (`kernels/prompt`). Each operation of a plan is a launch or three, one behind the other; logits are left to the token that comes last.
+//! The tokens of a prompt: each operation of a plan is a launch or three, one behind the other; logits are left to whoever asks for them.
 
-use std::sync::Arc;
-
-use cudarc::driver::{CudaFunction, CudaStream, DeviceRepr, LaunchConfig, PushKernelArg, result};
+use cudarc::driver::result;
 use kernels::{in_turns, program::Program};
 use ops::dequantize::dequantize;
 
+use super::{
+    Kernels, MANY, PROMPT_TOKENS, STEP, THREADS, bf16_chunks, maps, number,
+    op::{self, Attend, Delta, Expand, Matmul, Normed, Rows, TensorMap, Turns},
+    run::{QUERIES, Run},
+};
 use crate::{
     CudaError, Device, Weights,
-    device::{Module, Properties},
     error::at,
     memory::{Layout, Memory, Pinned},
     op::At,
     plan::{
         AttendStep, DELTA, DeltaStep, Format, HEAD, Input, Operation, Output, PANEL, Plan,
-        ProductStep, TILE, TURNED, capacity,
+        ProductStep, TURNED, capacity,
     },
 };
-use op::{Attend, Delta, Expand, Matmul, Normed, Rows, TensorMap, Turns};
 
-pub(crate) mod batch;
-mod maps;
-pub(crate) mod op;
-
-/// Tokens at a time, at most.
-pub const PROMPT_TOKENS: usize = 4096;
-/// Fewer than these are not worth it.
-pub(crate) const FEWEST_TOKENS: usize = 16;
 /// Tokens of two blocks that compute a product together.
 const PAIR_TOKENS: usize = 256;
-/// Columns of a bf16 chunk of a panel, and its bytes.
-const COLUMNS: usize = 256;
-const CHUNK_BYTES: usize = PANEL * 2 * COLUMNS;
-/// Columns of a step of a product.
-const STEP: usize = 64;
-/// Queries of a block.
-const QUERIES: usize = 128;
-/// Rows that a part of a product has a multiple of.
-const ROWS: usize = 8;
-/// From so many rows on they are stored as bf16, in groups of so many.
-const MANY: usize = 256;
-const MANY_ROWS: usize = 32;
-const THREADS: u32 = 256;
-/// Threads of `matmul` and `attend_many`.
-const FETCHING_THREADS: u32 = 384;
-
-/// The kernels, where the GPU has what they are made of.
-pub(crate) struct Kernels {
-    matmul: CudaFunction,
-    normed: CudaFunction,
-    turns: CudaFunction,
-    expand: CudaFunction,
-    delta_chunks: CudaFunction,
-    delta_scan: CudaFunction,
-    delta_out: CudaFunction,
-    attend_heads: CudaFunction,
-    attend_many: CudaFunction,
-    few_32: CudaFunction,
-    few_64: CudaFunction,
-    few_add: CudaFunction,
-    few_glu: CudaFunction,
-    delta_each: CudaFunction,
-    attend_each: CudaFunction,
-    likeliest: CudaFunction,
-}
-
-impl Kernels {
-    /// Whether a GPU has Hopper's tensor cores and enough shared memory, and `plan` is made of what they compute.
-    pub(crate) fn are_for(plan: &Plan, gpu: &Properties) -> bool {
-        let shared = op::MATMUL_SHARED
-            .max(op::ATTEND_SHARED)
-            .max(op::scan_shared(64))
-            + 1024;
-        let takes = |step: &crate::plan::Step| match &step.operation {
-            Operation::Product(ProductStep {
-                output: Output::Store(parts),
-                ..
-            }) => {
-                let mut first = 0;
-                parts.iter().all(|&(_, rows)| {
-                    let group = if rows >= MANY { MANY_ROWS } else { ROWS };
-                    let fits = rows.is_multiple_of(group) && first % group == 0;
-                    first += rows;
-                    fits
-                })
-            }
-            // Rows of logits lie behind each other.
-            Operation::Product(p) if p.output == Output::Logits => {
-                p.panels * PANEL == plan.vocabulary
-            }
-            _ => true,
-        };
-        gpu.capability == (9, 0)
-            && gpu.shared_bytes as usize >= shared
-            && plan.steps.iter().all(takes)
-    }
-
-    pub(crate) fn of(module: &Module) -> Result<Self, CudaError> {
-        let load = |name: &str, shared: usize| module.function(name, shared);
-        Ok(Self {
-            matmul: load("matmul", op::MATMUL_SHARED)?,
-            normed: load("normed", 0)?,
-            turns: load("turns", 0)?,
-            expand: load("expand", 0)?,
-            delta_chunks: load("delta_chunks", op::CHUNKS_SHARED)?,
-            delta_scan: load("delta_scan", op::scan_shared(64))?,
-            delta_out: load("delta_out", 0)?,
-            attend_heads: load("attend_heads", 0)?,
-            attend_many: load("attend_many", op::ATTEND_SHARED)?,
-            few_32: load("few_32", op::FEW_SHARED)?,
-            few_64: load("few_64", op::FEW_SHARED)?,
-            few_add: load("few_add", 0)?,
-            few_glu: load("few_glu", 0)?,
-            delta_each: load("delta_each", 0)?,
-            attend_each: load("attend_each", batch::EACH_SHARED)?,
-            likeliest: load("likeliest", 0)?,
-        })
-    }
-}
 
 /// Where a sequence keeps what a prompt changes.
 pub(crate) struct Kept<'a> {
@@ -209,46 +112,6 @@ impl Places {
             expanded,
             bytes: all.bytes,
         }
-    }
-}
-
-/// Chunks of a panel as bf16.
-fn bf16_chunks(product: &ProductStep) -> usize {
-    product.chunks * product.format.columns() / COLUMNS
-}
-
-impl Expand {
-    /// What a product reads, and what puts it there: its weights as they are stored, or as bf16 at `to`.
-    fn of(product: &ProductStep, stored: At, to: At) -> (Option<Self>, At) {
-        match product.format {
-            Format::Bf16 => (None, stored),
-            Format::Q4_0 => {
-                let eights = Self::bytes(product) as u64 / 16;
-                (
-                    Some(Self {
-                        from: stored,
-                        to,
-                        eights,
-                    }),
-                    to,
-                )
-            }
-        }
-    }
-
-    /// Bytes of a product's weights as bf16.
-    fn bytes(product: &ProductStep) -> usize {
-        product.panels * bf16_chunks(product) * CHUNK_BYTES
-    }
-
-    fn launch(&self, stream: &Arc<CudaStream>, kernels: &Kernels) -> Result<(), CudaError> {
-        let blocks = self.eights.div_ceil(u64::from(THREADS));
-        let mut launch = stream.launch_builder(&kernels.expand);
-        launch.arg(self);
-        // SAFETY: the structure is the kernel's; the weights are there, and there is room for the largest of them as bf16.
-        unsafe { launch.launch(config(number(blocks as usize), THREADS, 0)) }
-            .map(drop)
-            .map_err(at("launching a part of a prompt"))
     }
 }
 
@@ -560,122 +423,4 @@ impl Prompt {
             scale: step.scale,
         }
     }
-}
-
-/// Launches for some tokens.
-struct Run<'a> {
-    device: &'a Device,
-    kernels: &'a Kernels,
-    count: u32,
-}
-
-impl Run<'_> {
-    fn one<T: DeviceRepr>(
-        &self,
-        kernel: &CudaFunction,
-        blocks: u32,
-        threads: u32,
-        shared: usize,
-        argument: &T,
-    ) -> Result<(), CudaError> {
-        let mut launch = self.device.stream.launch_builder(kernel);
-        launch.arg(argument);
-        // SAFETY: each kernel here takes one structure, the one it is called with, by value; what it names is memory of the prompt, the
-        // weights and the sequence, which outlive the launch.
-        unsafe { launch.launch(config(blocks, threads, shared)) }
-            .map(drop)
-            .map_err(at("launching a part of a prompt"))
-    }
-
-    fn matmul(
-        &self,
-        weights: &TensorMap,
-        input: &TensorMap,
-        matmul: &Matmul,
-    ) -> Result<(), CudaError> {
-        let mut launch = self.device.stream.launch_builder(&self.kernels.matmul);
-        launch.arg(weights).arg(input).arg(matmul);
-        let blocks = self.device.properties().multiprocessors / 2 * 2;
-        // SAFETY: as in `one`; these are the parameters of `matmul`.
-        unsafe { launch.launch(config(blocks, FETCHING_THREADS, op::MATMUL_SHARED)) }
-            .map(drop)
-            .map_err(at("launching a product"))
-    }
-
-    fn delta(&self, step: &DeltaStep, delta: &Delta) -> Result<(), CudaError> {
-        let chunks = self.count.div_ceil(number(op::CHUNK));
-        let heads = delta.value_heads;
-        let mut launch = self
-            .device
-            .stream
-            .launch_builder(&self.kernels.delta_chunks);
-        launch.arg(delta);
-        let grid = LaunchConfig {
-            grid_dim: (heads, chunks, 1),
-            ..config(1, THREADS, op::CHUNKS_SHARED)
-        };
-        // SAFETY: as in `one`.
-        unsafe { launch.launch(grid) }
-            .map(drop)
-            .map_err(at("launching the delta rule"))?;
-        // As many columns to a block as leave none waiting for another.
-        let slices = if heads * 4 <= self.device.properties().multiprocessors {
-            4
-        } else {
-            2
-        };
-        let columns = number(DELTA) / slices;
-        self.one(
-            &self.kernels.delta_scan,
-            heads * slices,
-            4 * columns,
-            op::scan_shared(columns as usize),
-            delta,
-        )?;
-        let channels = (2 * step.key_heads + step.value_heads) * DELTA;
-        let blocks =
-            (self.count * heads).div_ceil(THREADS / 32) + number(channels).div_ceil(THREADS);
-        self.one(&self.kernels.delta_out, blocks, THREADS, 0, delta)
-    }
-
-    fn attend(&self, attend: &Attend, queries: &TensorMap) -> Result<(), CudaError> {
-        let tile = number(TILE);
-        let tiles = (attend.position + self.count - 1) / tile - attend.position / tile + 1;
-        let mut launch = self
-            .device
-            .stream
-            .launch_builder(&self.kernels.attend_heads);
-        launch.arg(attend);
-        let grid = LaunchConfig {
-            grid_dim: (tiles, attend.heads + attend.kv_heads, 1),
-            ..config(1, THREADS, 0)
-        };
-        // SAFETY: as in `one`.
-        unsafe { launch.launch(grid) }
-            .map(drop)
-            .map_err(at("launching attention"))?;
-        let all = (attend.kv_heads * attend.capacity / tile) as usize;
-        let keys = maps::cache(attend.cache, all, 2)?;
-        let values = maps::cache(attend.cache, all, 1)?;
-        let mut launch = self.device.stream.launch_builder(&self.kernels.attend_many);
-        launch.arg(queries).arg(&keys).arg(&values).arg(attend);
-        let blocks = self.count.div_ceil(number(QUERIES)) * attend.heads;
-        // SAFETY: as in `one`; these are the parameters of `attend_many`.
-        unsafe { launch.launch(config(blocks, FETCHING_THREADS, op::ATTEND_SHARED)) }
-            .map(drop)
-            .map_err(at("launching attention"))
-    }
-}
-
-fn config(blocks: u32, threads: u32, shared: usize) -> LaunchConfig {
-    LaunchConfig {
-        grid_dim: (blocks, 1, 1),
-        block_dim: (threads, 1, 1),
-        shared_mem_bytes: number(shared),
-    }
-}
-
-fn number(n: usize) -> u32 {
-    // Sizes of models and prompts, which the plan has bounded.
-    u32::try_from(n).unwrap_or(u32::MAX)
 }

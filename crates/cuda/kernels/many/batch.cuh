@@ -7,16 +7,43 @@
 // A part of a product's results: (split, token, row), f32. The parts of one are `tokens` rows of `rows` apart.
 struct Given { const float* at; u32 rows, splits; };
 constexpr u32 MOST_SEQUENCES = 64;
+constexpr int MOST_SPLITS = 8;
 DEVICE float sum_of(const Given& g, u32 token, u32 i) {
     const float* at = g.at + (u64)token * g.rows + i;
-    float sum = at[0];
-    for (u32 s = 1; s < g.splits; s++) sum += at[(u64)s * MOST_SEQUENCES * g.rows];
+    // All are on their way before the first is added.
+    float part[MOST_SPLITS], sum = 0;
+#pragma unroll
+    for (int s = 0; s < MOST_SPLITS; s++) part[s] = s < g.splits ? at[(u64)s * MOST_SEQUENCES * g.rows] : 0;
+#pragma unroll
+    for (int s = 0; s < MOST_SPLITS; s++) sum += part[s];
     return sum;
 }
 
-struct Few { float* out; u32 tiles, splits, steps, rows, tokens; };
+struct Few {
+    float* out;
+    u32 tiles, splits, steps, rows, tokens;
+    u32 is_made;  // its weights are what the kernel before has written
+};
+// What a block fetches: steps of 64 columns of its tiles' parts.
+struct Walk {
+    u32 unit, step, end;
+    DEVICE void begin(const Few& f) {
+        u32 split = unit / f.tiles;
+        step = f.steps * split / f.splits;
+        end = f.steps * (split + 1) / f.splits;
+    }
+    DEVICE bool is_there(const Few& f) const { return unit < f.tiles * f.splits; }
+    DEVICE void next(const Few& f) {
+        if (++step < end) return;
+        unit += gridDim.x;
+        begin(f);
+    }
+};
 constexpr int FEW_ROWS = 128, FEW_THREADS = 384;
 constexpr u32 FEW_W_BYTES = FEW_ROWS * TILE_COLUMNS * 2;
+DEVICE void copy_weights(u32 to, const TensorMap& weights, const Few& f, const Walk& walk, u32 barrier) {
+    copy_tile(to, &weights, walk.step % 4 * TILE_COLUMNS, 0, walk.step / 4, walk.unit % f.tiles * (FEW_ROWS / 4), barrier);
+}
 // Sums of 128 rows times N tokens.
 template <int N, int DEPTH> DEVICE void few(const TensorMap& weights, const TensorMap& input, const Few& f) {
 #if HOPPER
@@ -33,18 +60,29 @@ template <int N, int DEPTH> DEVICE void few(const TensorMap& weights, const Tens
         barriers_are_there();
     }
     __syncthreads();
+    let_next_begin();
     if (group == 0) {
         if (threadIdx.x == 0) {
-            for (u32 unit = blockIdx.x; unit < units; unit += gridDim.x) {
-                u32 tile = unit % f.tiles, split = unit / f.tiles, begin = f.steps * split / f.splits, end = f.steps * (split + 1) / f.splits;
-                for (u32 step = begin; step < end; step++) {
-                    u32 to = ring + place * BYTES, barrier = full_at + 8 * place;
+            // Weights fill the ring before the input is there: it comes from the kernel in front, which may still run.
+            if (f.is_made) wait_for_earlier();
+            Walk walk = {blockIdx.x}, ahead = {blockIdx.x};
+            walk.begin(f);
+            ahead.begin(f);
+            u32 fetched = 0;
+            for (; fetched < DEPTH && ahead.is_there(f); fetched++, ahead.next(f)) {
+                expect_bytes(full_at + 8 * fetched, BYTES);
+                copy_weights(ring + fetched * BYTES, weights, f, ahead, full_at + 8 * fetched);
+            }
+            if (!f.is_made) wait_for_earlier();
+            for (u32 i = 0; walk.is_there(f); i++, walk.next(f)) {
+                u32 to = ring + place * BYTES, barrier = full_at + 8 * place;
+                if (i >= fetched) {
                     wait_for(empty_at + 8 * place, phase ^ 1);
                     expect_bytes(barrier, BYTES);
-                    copy_tile(to, &weights, step % 4 * TILE_COLUMNS, 0, step / 4, tile * (FEW_ROWS / 4), barrier);
-                    copy_tile(to + FEW_W_BYTES, &input, step * TILE_COLUMNS, 0, barrier);
-                    if (++place == DEPTH) { place = 0; phase ^= 1; }
+                    copy_weights(to, weights, f, walk, barrier);
                 }
+                copy_tile(to + FEW_W_BYTES, &input, walk.step * TILE_COLUMNS, 0, barrier);
+                if (++place == DEPTH) { place = 0; phase ^= 1; }
             }
         }
     } else {
@@ -87,6 +125,8 @@ extern "C" __global__ void __launch_bounds__(FEW_THREADS, 1) few_64(const __grid
 struct AddNormed { Given given; float* x; const float* weight; u16* out; u32 width; float eps; };
 extern "C" __global__ void __launch_bounds__(512) few_add(const AddNormed p) {
     __shared__ float sums[16];
+    let_next_begin();
+    wait_for_earlier();
     u32 t = threadIdx.x, token = blockIdx.x;
     float* x = p.x + (u64)token * p.width;
     // 8192 columns at most.
@@ -94,9 +134,20 @@ extern "C" __global__ void __launch_bounds__(512) few_add(const AddNormed p) {
 #pragma unroll
     for (int i = 0; i < 16; i++) {
         u32 at = t + 512 * i;
-        if (at >= p.width) { v[i] = 0; continue; }
-        v[i] = x[at] + sum_of(p.given, token, at);
-        x[at] = v[i];
+        v[i] = at < p.width ? x[at] : 0;
+    }
+    for (u32 s = 0; s < p.given.splits; s++) {
+        const float* part = p.given.at + ((u64)s * MOST_SEQUENCES + token) * p.given.rows;
+#pragma unroll
+        for (int i = 0; i < 16; i++) {
+            u32 at = t + 512 * i;
+            if (at < p.width) v[i] += part[at];
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < 16; i++) {
+        u32 at = t + 512 * i;
+        if (at < p.width) x[at] = v[i];
         squares += v[i] * v[i];
     }
     squares = warp_sum(squares);
@@ -116,6 +167,8 @@ extern "C" __global__ void __launch_bounds__(512) few_add(const AddNormed p) {
 struct FewGlu { Given given; u16* out; u32 width; };
 extern "C" __global__ void __launch_bounds__(256) few_glu(const FewGlu p) {
     u32 i = blockIdx.x * 256 + threadIdx.x, token = blockIdx.y;
+    let_next_begin();
+    wait_for_earlier();
     if (i >= p.width) return;
     const float* at = p.given.at + (u64)token * p.given.rows + 2 * i;
     float2 sum = *(const float2*)at;
@@ -146,6 +199,7 @@ extern "C" __global__ void __launch_bounds__(512, 2) delta_each(const __grid_con
     __shared__ float q_in[KEYS], k_in[KEYS], v_in[KEYS], norms[3][4], delta[KEYS], squares[4];
     __shared__ alignas(16) float reads[2][16][32];
     u32 head = blockIdx.x, token = blockIdx.y, t = threadIdx.x, tile = t / KEYS, within = t % KEYS, position = p.members->positions[token];
+    let_next_begin();
     u32 ratio = p.value_heads / p.key_heads, key_head = p.grouped ? head / ratio : head % p.key_heads;
     bool first = p.grouped ? head % ratio == 0 : head < p.key_heads;
     u32 keys = p.key_heads * KEYS, channels = 2 * keys + p.value_heads * KEYS;
@@ -157,11 +211,19 @@ extern "C" __global__ void __launch_bounds__(512, 2) delta_each(const __grid_con
     float4 s[8];
 #pragma unroll
     for (int i = 0; i < 8; i++) s[i] = state[(row + 16 * i) * 8 + column];
-    float x = 0, z = 0, weight = 0;
+    float x = 0, z = 0, weight = 0, taps[4], last[3];
     if (tile < 3) {
-        float now = sum_of(p.qkv, token, channel), y = p.taps[3 * channels + channel] * now;
 #pragma unroll
-        for (int i = 0; i < 3; i++) y += p.taps[i * channels + channel] * recent[(position + 1 + i & 3) * channels + channel];
+        for (int i = 0; i < 4; i++) taps[i] = p.taps[i * channels + channel];
+#pragma unroll
+        for (int i = 0; i < 3; i++) last[i] = recent[(position + 1 + i & 3) * channels + channel];
+    }
+    // States are of the token before: they come while the products in front still run.
+    wait_for_earlier();
+    if (tile < 3) {
+        float now = sum_of(p.qkv, token, channel), y = taps[3] * now;
+#pragma unroll
+        for (int i = 0; i < 3; i++) y += taps[i] * last[i];
         x = silu(y);
         (tile == 0 ? q_in : tile == 1 ? k_in : v_in)[within] = x;
         // Who else has these queries and keys reads the places of the three tokens before, never this one.
@@ -244,6 +306,8 @@ extern "C" __global__ void __launch_bounds__(32 * EACH_WARPS, 1) attend_each(con
     u16* cache = (u16*)(p.members->caches[token] + p.cache) + (u64)kv * p.capacity * 2 * DIM;
     const float* turn = p.turns + token * 64;
     constexpr u32 TILE_HALVES = 2 * TILE_KEYS * DIM;
+    let_next_begin();
+    wait_for_earlier();
     if (warp <= SHARING) {
         bool is_key = warp == SHARING;
         float x[8] = {}, squares = 0;
@@ -325,23 +389,24 @@ extern "C" __global__ void __launch_bounds__(32 * EACH_WARPS, 1) attend_each(con
     }
     sum += __shfl_xor_sync(~0u, sum, 1);
     sum += __shfl_xor_sync(~0u, sum, 2);
-    // o[m]: dimensions 16 m + g and 8 more, heads 2 t and 2 t + 1.
+    // o[m]: dimensions 16 m + g and 8 more, heads 2 t and 2 t + 1; of warps that had a tile.
+    u32 working = min((u32)EACH_WARPS, (count + TILE_KEYS - 1) / TILE_KEYS);
+    if (warp < working) {
 #pragma unroll
-    for (int m = 0; m < 16; m++) {
-        parts[warp][2 * t][16 * m + g] = o[m][0];
-        parts[warp][2 * t + 1][16 * m + g] = o[m][1];
-        parts[warp][2 * t][16 * m + g + 8] = o[m][2];
-        parts[warp][2 * t + 1][16 * m + g + 8] = o[m][3];
+        for (int m = 0; m < 16; m++) {
+            parts[warp][2 * t][16 * m + g] = o[m][0];
+            parts[warp][2 * t + 1][16 * m + g] = o[m][1];
+            parts[warp][2 * t][16 * m + g + 8] = o[m][2];
+            parts[warp][2 * t + 1][16 * m + g + 8] = o[m][3];
+        }
     }
     if (t == 0) marks[warp][g] = make_float2(most, sum);
     __syncthreads();
     for (u32 i = threadIdx.x; i < group * DIM; i += 32 * EACH_WARPS) {
         u32 h = i / DIM, dim = i % DIM, head = kv * group + h;
         float top = -1e30f, total = 0, value = 0;
-#pragma unroll
-        for (int w = 0; w < EACH_WARPS; w++) top = fmaxf(top, marks[w][h].x);
-#pragma unroll
-        for (int w = 0; w < EACH_WARPS; w++) {
+        for (u32 w = 0; w < working; w++) top = fmaxf(top, marks[w][h].x);
+        for (u32 w = 0; w < working; w++) {
             float scale = exp2f(marks[w][h].x - top);
             total += scale * marks[w][h].y;
             value += scale * parts[w][h][dim];
@@ -353,6 +418,7 @@ extern "C" __global__ void __launch_bounds__(32 * EACH_WARPS, 1) attend_each(con
 // The likeliest token of each row of logits, as `rank_of` of single tokens (token.cu) orders them; blocks in the first dimension share a row.
 extern "C" __global__ void __launch_bounds__(512) likeliest(const float* logits, u32 vocabulary, u64* best) {
     __shared__ u64 bests[16];
+    wait_for_earlier();
     const float* row = logits + (u64)blockIdx.y * vocabulary;
     u64 most = 0;
     for (u32 i = blockIdx.x * 512 + threadIdx.x; i < vocabulary; i += gridDim.x * 512) {

@@ -4,6 +4,8 @@
 struct Normed { const float* x; const float* weight; u16* out; u32 width; float eps; };
 extern "C" __global__ void __launch_bounds__(256) normed(const Normed p) {
     __shared__ float sums[8];
+    let_next_begin();
+    wait_for_earlier();
     u32 t = threadIdx.x, fours = p.width / 4;
     const float4* x = (const float4*)(p.x + (u64)blockIdx.x * p.width);
     // 8192 columns at most.
@@ -46,6 +48,7 @@ extern "C" __global__ void turns(const __grid_constant__ Turns p) {
 // Panels of Q4_0 as panels of bf16 (product.cuh): a thread has eight columns of a row.
 struct Expand { const u8* from; u8* to; u64 eights; };
 extern "C" __global__ void expand(const Expand p) {
+    let_next_begin();
     u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= p.eights) return;
     // A chunk of four rows has 128 times eight columns in each of them.
@@ -60,6 +63,8 @@ extern "C" __global__ void expand(const Expand p) {
         y[k] = to_bf16((float)((int)(q.x >> 8 * k & 15) - 8) * scale);
         y[4 + k] = to_bf16((float)((int)(q.y >> 8 * k & 15) - 8) * scale);
     }
+    // Who reads what was there is done.
+    wait_for_earlier();
     // Its bf16 are four chunks of 256 columns.
     u8* to = p.to + (i / 512 * 4 + piece / 32) * 2048 + 512 * r + piece % 32 * 16;
     *(uint4*)to = make_uint4(y[0] | y[1] << 16, y[2] | y[3] << 16, y[4] | y[5] << 16, y[6] | y[7] << 16);

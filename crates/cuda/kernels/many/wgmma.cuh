@@ -10,6 +10,18 @@ struct alignas(64) TensorMap { u64 words[16]; };
 #define HOPPER 0
 #endif
 
+// Where a kernel is launched before the one in front of it has ended: the next may come now; until all in front have ended and can be seen.
+DEVICE void let_next_begin() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+DEVICE void wait_for_earlier() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 DEVICE u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
 
 // Barriers with counts, and arrivals at them: of this block, and of another of its cluster.

@@ -1,28 +1,32 @@
-//! One token of each of several sequences: the weights are read once for all of them (`kernels/prompt/batch.cuh`).
+//! One token of each of several sequences: the weights are read once for all of them (`kernels/many/batch.cuh`).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ffi::c_void};
 
 use cudarc::driver::{LaunchConfig, PushKernelArg, result};
 use kernels::program::Program;
 use ops::dequantize::dequantize;
 
 use super::{
-    Kernels, STEP, THREADS, bf16_chunks, config, maps, number,
+    Kernels, STEP, THREADS, bf16_chunks, config,
+    early::{launch_early, pointer},
+    maps, number,
     op::{
         AddNormed, AttendEach, DeltaEach, Expand, FEW_SHARED, Few, FewGlu, Given, MOST_SEQUENCES,
         Members, Normed, TensorMap,
     },
 };
+use places::{Places, TILE_ROWS, cuts, part_bytes};
+
 use crate::{
     CudaError, Weights,
     error::at,
-    memory::{Layout, Memory, Pinned},
+    memory::{Memory, Pinned},
     op::At,
     plan::{Format, HEAD, Input, Operation, Output, PANEL, Plan, ProductStep, TURNED, capacity},
 };
 
-/// Rows of a product's tile.
-const TILE_ROWS: usize = 128;
+mod places;
+
 /// Threads of products, of what adds them to the stream, of the delta rule and attention.
 const FEW_THREADS: u32 = 384;
 const WIDE_THREADS: u32 = 512;
@@ -32,8 +36,6 @@ const FEW_TOKENS: usize = 32;
 pub(super) const EACH_SHARED: usize = 16 * 8 * HEAD * 4;
 /// Blocks that look for a row's likeliest token.
 const LOOKING: u32 = 16;
-/// Cuts of a product's columns, at most.
-const MOST_SPLITS: usize = 8;
 
 /// Where a sequence is.
 #[derive(Clone, Copy)]
@@ -78,33 +80,6 @@ pub(crate) struct Batch {
     best: Pinned<u64>,
     launches: Vec<Launch>,
     places: Places,
-}
-
-/// Bytes of `memory` at which things lie; the stream comes first.
-struct Places {
-    normed: usize,
-    turns: usize,
-    members: usize,
-    best: usize,
-    logits: usize,
-    /// By buffer: (token, column) in bf16, of those that products read.
-    buffers: Vec<Option<usize>>,
-    /// Parts of products, and how many bytes of them are needed at one time.
-    parts: usize,
-    expanded: usize,
-    bytes: usize,
-}
-
-/// Into how many parts a product's columns are cut, so that multiprocessors have equally much to do; the same for any number of tokens.
-fn splits(tiles: usize, steps: usize, multiprocessors: usize) -> usize {
-    let idle = |splits: usize| {
-        let units = tiles * splits;
-        let rounds = units.div_ceil(multiprocessors);
-        // Thousandths of the time that nobody uses; a part costs some, too.
-        1000 - 1000 * units / (rounds * multiprocessors) + 10 * splits
-    };
-    let most = MOST_SPLITS.min(steps / 4).max(1);
-    (1..=most).min_by_key(|&splits| idle(splits)).unwrap_or(1)
 }
 
 /// From how many sequences on reading the weights once is faster: those of four bits are first written as bf16.
@@ -289,6 +264,7 @@ impl Batch {
                 maps::rows(input, width, rows, MOST_SEQUENCES)?,
             ],
             few: Few {
+                is_made: u32::from(expand.is_some()),
                 out,
                 tiles: number(tiles),
                 splits: number(cuts(product, plan.multiprocessors)),
@@ -393,24 +369,34 @@ impl Batch {
     }
 }
 
-/// Launches one of the operations for `count` tokens.
+/// Launches one of the operations for `count` tokens, before what is in front of it has ended: kernels wait for that themselves.
 fn each(
     weights: &Weights,
     kernels: &Kernels,
     launch: &Launch,
     count: u32,
 ) -> Result<(), CudaError> {
-    let (stream, multiprocessors) = (&weights.device.stream, number(weights.plan.multiprocessors));
-    let launched = match launch {
-        Launch::Norm(norm) => {
-            let mut launch = stream.launch_builder(&kernels.normed);
-            launch.arg(norm);
-            // SAFETY: the structure is the kernel's; what it names is memory of the batch and the weights, with room for 64 tokens. So are the others'.
-            unsafe { launch.launch(grid((count, 1), THREADS, 0)) }
-        }
+    let stream = &weights.device.stream;
+    let go = |kernel, grid, arguments: &mut [*mut c_void]| {
+        // SAFETY: the arguments are the kernel's, by the arms below; what they name is memory of the batch and the weights with room for
+        // 64 tokens, and states and caches of as many sequences as there are tokens, which all outlive the launch.
+        unsafe { launch_early(stream, kernel, grid, arguments) }
+            .map_err(at("launching a token of each sequence"))
+    };
+    match launch {
+        Launch::Norm(norm) => go(
+            &kernels.normed,
+            grid((count, 1), THREADS, 0),
+            &mut [pointer(norm)],
+        ),
         Launch::Product(product) => {
             if let Some(expand) = &product.expand {
-                expand.launch(stream, kernels)?;
+                let blocks = expand.eights.div_ceil(u64::from(THREADS)) as usize;
+                go(
+                    &kernels.expand,
+                    config(number(blocks), THREADS, 0),
+                    &mut [pointer(expand)],
+                )?;
             }
             let few = Few {
                 tokens: count,
@@ -421,122 +407,37 @@ fn each(
             } else {
                 (&kernels.few_64, &product.inputs[1])
             };
-            let mut launch = stream.launch_builder(kernel);
-            launch.arg(&product.weights).arg(input).arg(&few);
-            let blocks = multiprocessors.min(few.tiles * few.splits);
-            // SAFETY: as above.
-            unsafe { launch.launch(config(blocks, FEW_THREADS, FEW_SHARED)) }
+            let blocks = number(weights.plan.multiprocessors).min(few.tiles * few.splits);
+            let arguments = &mut [pointer(&product.weights), pointer(input), pointer(&few)];
+            go(kernel, config(blocks, FEW_THREADS, FEW_SHARED), arguments)
         }
-        Launch::Add(add) => {
-            let mut launch = stream.launch_builder(&kernels.few_add);
-            launch.arg(add);
-            // SAFETY: as above.
-            unsafe { launch.launch(grid((count, 1), WIDE_THREADS, 0)) }
-        }
+        Launch::Add(add) => go(
+            &kernels.few_add,
+            grid((count, 1), WIDE_THREADS, 0),
+            &mut [pointer(add)],
+        ),
         Launch::Glu(glu) => {
-            let mut launch = stream.launch_builder(&kernels.few_glu);
-            launch.arg(glu);
-            // SAFETY: as above.
-            unsafe { launch.launch(grid((glu.width.div_ceil(THREADS), count), THREADS, 0)) }
+            let blocks = glu.width.div_ceil(THREADS);
+            go(
+                &kernels.few_glu,
+                grid((blocks, count), THREADS, 0),
+                &mut [pointer(glu)],
+            )
         }
         Launch::Delta(delta) => {
-            let mut launch = stream.launch_builder(&kernels.delta_each);
-            launch.arg(delta.as_ref());
-            // SAFETY: as above; members name the states of as many sequences.
-            unsafe { launch.launch(grid((delta.value_heads, count), WIDE_THREADS, 0)) }
+            let grid = grid((delta.value_heads, count), WIDE_THREADS, 0);
+            go(&kernels.delta_each, grid, &mut [pointer(delta.as_ref())])
         }
         Launch::Attend(attend) => {
-            let mut launch = stream.launch_builder(&kernels.attend_each);
-            launch.arg(attend.as_ref());
-            // SAFETY: as above; members name the caches of as many sequences, which have room for their positions.
-            unsafe { launch.launch(grid((attend.kv_heads, count), WIDE_THREADS, EACH_SHARED)) }
+            let grid = grid((attend.kv_heads, count), WIDE_THREADS, EACH_SHARED);
+            go(&kernels.attend_each, grid, &mut [pointer(attend.as_ref())])
         }
-    };
-    launched
-        .map(drop)
-        .map_err(at("launching a token of each sequence"))
+    }
 }
 
 fn grid((x, y): (u32, u32), threads: u32, shared: usize) -> LaunchConfig {
     LaunchConfig {
         grid_dim: (x, y, 1),
         ..config(1, threads, shared)
-    }
-}
-
-fn cuts(product: &ProductStep, multiprocessors: usize) -> usize {
-    let tiles = (product.panels * PANEL).div_ceil(TILE_ROWS);
-    // Logits are whole: nobody sums them.
-    if product.output == Output::Logits {
-        1
-    } else {
-        splits(tiles, product.width.div_ceil(STEP), multiprocessors)
-    }
-}
-
-/// Bytes of a product's parts.
-fn part_bytes(product: &ProductStep, multiprocessors: usize) -> usize {
-    let bytes = 4 * cuts(product, multiprocessors) * MOST_SEQUENCES * product.panels * PANEL;
-    bytes.next_multiple_of(crate::memory::ALIGNMENT)
-}
-
-impl Places {
-    fn of(plan: &Plan) -> Self {
-        let mut all = Layout::default();
-        let mut row = |values: usize, bytes: usize| all.add(MOST_SEQUENCES * values * bytes);
-        row(plan.width, 4);
-        let normed = row(plan.width, 2);
-        let turns = row(TURNED, 4);
-        let best = row(1, 8);
-        let logits = row(plan.vocabulary, 4);
-        let widths = plan.widths.iter();
-        let buffers = widths
-            .map(|width| width.map(|width| row(width, 2)))
-            .collect();
-        let members = all.add(size_of::<Members>());
-        let (mut parts, mut expanded, mut used, mut mark) = (0, 0, 0, None);
-        for step in &plan.steps {
-            let Operation::Product(product) = &step.operation else {
-                continue;
-            };
-            if mark != Some(step.mark) {
-                (mark, used) = (Some(step.mark), 0);
-            }
-            used += part_bytes(product, plan.multiprocessors);
-            if product.output != Output::Logits {
-                parts = parts.max(used);
-            }
-            if product.format == Format::Q4_0 {
-                expanded = expanded.max(Expand::bytes(product));
-            }
-        }
-        let parts = all.add(parts);
-        let expanded = all.add(expanded);
-        Self {
-            normed,
-            turns,
-            members,
-            best,
-            logits,
-            buffers,
-            parts,
-            expanded,
-            bytes: all.bytes,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::splits;
-
-    #[test]
-    fn columns_are_cut_where_tiles_are_few() {
-        assert_eq!(splits(1940, 64, 132), 1);
-        // 32 tiles of 132 multiprocessors: four parts of each keep 128 busy.
-        assert_eq!(splits(32, 64, 132), 4);
-        assert_eq!(splits(192, 64, 132), 2);
-        // Parts of fewer than four steps are none.
-        assert_eq!(splits(8, 4, 132), 1);
     }
 }

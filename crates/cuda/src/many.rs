@@ -64,9 +64,15 @@ pub(crate) struct Kernels {
 impl Kernels {
     /// Whether a GPU has Hopper's tensor cores and enough shared memory, and `plan` is made of what they compute.
     pub(crate) fn are_for(plan: &Plan, gpu: &Properties) -> bool {
-        let shared = op::MATMUL_SHARED
-            .max(op::ATTEND_SHARED)
-            .max(op::scan_shared(64))
+        // The most that a kernel asks for, and what kernels have themselves beside it.
+        let shared = [
+            op::MATMUL_SHARED,
+            op::ATTEND_SHARED,
+            op::FEW_SHARED,
+            op::scan_shared(64),
+        ]
+        .into_iter()
+        .fold(0, usize::max)
             + 1024;
         let takes = |step: &crate::plan::Step| match &step.operation {
             Operation::Product(ProductStep {

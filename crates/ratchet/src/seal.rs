@@ -65,7 +65,7 @@ pub enum SealError {
     )]
     NotSealed(String),
     /// A pattern that should seal something finds nothing.
-    #[error("`artefact.{field}`: {glob:?} matches no file under {}; a seal of nothing protects nothing (a folder is `FOLDER/**`)", root.display())]
+    #[error("`artefact.{field}`: {glob:?} matches no file under {}; a seal of nothing protects nothing (a folder is `FOLDER/**`; what has to be built before the first run, the track's file says at its head)", root.display())]
     Empty {
         /// The field of the track.
         field: &'static str,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use models::{Model, random};
 
 use super::{Format, Operation, Output, PANEL, Plan};
-use crate::{CudaError, device::Properties};
+use crate::{CudaError, device::Properties, many::Kernels};
 
 /// As the driver tells of it.
 fn h200() -> Properties {
@@ -16,6 +16,32 @@ fn h200() -> Properties {
         shared_bytes: 232_448,
         memory_bytes: 150_000_000_000,
         driver: 13000,
+    }
+}
+
+#[test]
+fn all_shapes_are_computed_many_tokens_at_a_time_on_hopper_alone() {
+    for shape in [
+        "qwen3.5-0.8b",
+        "qwen3.5-2b",
+        "qwen3.5-4b",
+        "qwen3.5-9b",
+        "qwen3.5-27b",
+    ] {
+        for format in ["q4_0", "bf16"] {
+            let plan = plan(shape, format, &h200()).expect("a plan");
+            assert!(Kernels::are_for(&plan, &h200()), "{shape} {format}");
+            let blackwell = Properties {
+                capability: (10, 0),
+                ..h200()
+            };
+            assert!(!Kernels::are_for(&plan, &blackwell));
+            let small = Properties {
+                shared_bytes: 101_376,
+                ..h200()
+            };
+            assert!(!Kernels::are_for(&plan, &small));
+        }
     }
 }
 

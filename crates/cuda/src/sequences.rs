@@ -12,7 +12,7 @@ use kernels::{
 
 use crate::{
     CudaError, Weights,
-    many::{Batch, Prompt},
+    many::{Batch, MOST_SEQUENCES, Prompt},
     memory::{Layout, Memory, Pinned},
     op::Op,
     plan::{Operation, TURNED, cache_bytes, capacity, parts_bytes},
@@ -81,6 +81,38 @@ impl<T> Room<T> {
             Self::Unknown
         } else {
             Self::None
+        }
+    }
+}
+
+/// What a member of a step has to do, and where its outputs go.
+#[derive(Clone, Copy)]
+struct OfMember<'a> {
+    sequence: usize,
+    tokens: &'a [u32],
+    /// The first token whose logits are asked for: the last ones' are.
+    first_output: usize,
+    /// Where these are among the step's.
+    output: usize,
+}
+
+impl OfMember<'_> {
+    /// Its first tokens.
+    fn first(self, count: usize) -> Self {
+        Self {
+            tokens: &self.tokens[..count],
+            first_output: self.first_output.min(count),
+            ..self
+        }
+    }
+
+    /// Those behind.
+    fn behind(self, count: usize) -> Self {
+        Self {
+            tokens: &self.tokens[count..],
+            first_output: self.first_output.saturating_sub(count),
+            output: self.output + count.saturating_sub(self.first_output),
+            ..self
         }
     }
 }
@@ -281,27 +313,43 @@ impl Sequences {
         members: &[Member<'_>],
         logits: bool,
     ) -> Result<(), CudaError> {
+        let rows = members.iter().map(|member| member.step.output_rows()).sum();
         self.at.clear();
+        self.at.resize(rows, 0);
         self.best.clear();
+        self.best.resize(rows, None);
         self.has_logits = logits;
-        if self.each_of(program, members)? {
-            return Ok(());
-        }
+        // Outputs are in the order of the members, whichever is computed first.
+        let mut output = 0;
+        let (mut single, mut others) = (Vec::new(), Vec::new());
         for member in members {
-            let tokens = member.step.tokens;
-            // The last rows of a step are those whose logits are asked for.
-            let first_output = tokens.len() - member.step.output_rows().min(tokens.len());
-            let mut done = self.many(program, member.sequence, tokens, first_output)?;
-            while done < tokens.len() {
-                let some = (tokens.len() - done).min(ROWS);
-                let outputs = first_output.saturating_sub(done).min(some);
-                self.some(
-                    program,
-                    member.sequence,
-                    &tokens[done..done + some],
-                    outputs,
-                )?;
-                done += some;
+            let of_member = OfMember {
+                sequence: member.sequence,
+                tokens: member.step.tokens,
+                first_output: member.step.tokens.len() - member.step.output_rows(),
+                output,
+            };
+            output += member.step.output_rows();
+            let to = if of_member.tokens.len() == 1 {
+                &mut single
+            } else {
+                &mut others
+            };
+            to.push(of_member);
+        }
+        for members in single.chunks(MOST_SEQUENCES) {
+            if !self.each_of(program, members)? {
+                others.extend_from_slice(members);
+            }
+        }
+        for mut member in others {
+            let mut done = self.many(program, member)?;
+            while done > 0 || !member.tokens.is_empty() {
+                member = member.behind(done);
+                done = member.tokens.len().min(ROWS);
+                if done > 0 {
+                    self.some(program, member.first(done))?;
+                }
             }
         }
         Ok(())
@@ -341,11 +389,35 @@ fn number(n: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::likeliest;
+    use super::{OfMember, likeliest};
 
     #[test]
     fn the_likeliest_token_is_told_from_its_rank() {
         assert_eq!(likeliest(1 << 63 | u64::from(!7u32)), Some(7));
         assert_eq!(likeliest(u64::MAX), None);
+    }
+
+    #[test]
+    fn a_member_in_pieces_keeps_its_outputs() {
+        let tokens: Vec<u32> = (0..100).collect();
+        let all = OfMember {
+            sequence: 0,
+            tokens: &tokens,
+            first_output: 90,
+            output: 7,
+        };
+        // 64 tokens without outputs, then 36 of which the last ten have some: 7 to 16.
+        let (first, rest) = (all.first(64), all.behind(64));
+        assert_eq!((first.tokens.len(), first.first_output), (64, 64));
+        assert_eq!(
+            (rest.tokens[0], rest.first_output, rest.output),
+            (64, 26, 7)
+        );
+        // Cut within the outputs: five are in front.
+        let rest = all.behind(95);
+        assert_eq!(
+            (rest.tokens.len(), rest.first_output, rest.output),
+            (5, 0, 12)
+        );
     }
 }

@@ -2,7 +2,8 @@
 //!
 //!     cargo run --release -p runtime --example gpu_against_cpu -- qwen3.5-0.8b bf16 [TOKENS [PROMPT [SEQUENCES]]]
 //!
-//! TOKENS are computed one by one, behind a prompt of PROMPT tokens that come in two pieces; then a token of each of SEQUENCES sequences at once.
+//! TOKENS are computed one by one, behind a prompt of PROMPT tokens that come in two pieces; then SEQUENCES sequences take their steps
+//! together.
 //!
 //! The processor multiplies 4-bit and 8-bit weights with activations rounded to 8 bits, as the GPU does with Q4_0; bf16 weights it
 //! multiplies with f32. The GPU keeps keys and values in f16, and what goes from one product to the next in bf16.
@@ -103,7 +104,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Sequences of different lengths, a token of each at a time.
+/// Sequences of different lengths: a piece of a prompt of the first, a token of each other at a time.
 fn side_by_side(gpu: &Engine, cpu: &Engine, sequences: usize) -> Result<(), Box<dyn Error>> {
     let mut batches = [
         gpu.batch(sequences, Some(256))?,
@@ -118,7 +119,11 @@ fn side_by_side(gpu: &Engine, cpu: &Engine, sequences: usize) -> Result<(), Box<
     }
     let (mut difference, mut size, mut same) = (0.0, 0.0, 0);
     for i in 0..8 {
-        let tokens: Vec<[u32; 1]> = (0..sequences).map(|s| [token(s, 1000 + i)]).collect();
+        // The first goes on with a piece of a prompt.
+        let count = |sequence: usize| if sequence == 0 { 20 } else { 1 };
+        let tokens: Vec<Vec<u32>> = (0..sequences)
+            .map(|s| (0..count(s)).map(|k| token(s, 1000 + 20 * i + k)).collect())
+            .collect();
         let members: Vec<Member<'_>> = tokens
             .iter()
             .enumerate()

@@ -2,11 +2,11 @@
 
 use std::{ops::Range, sync::Arc};
 
-use cudarc::driver::{LaunchConfig, PushKernelArg, result};
-use kernels::{cpu::Member, program::Program};
+use cudarc::driver::{CudaStream, LaunchConfig, PushKernelArg, result};
+use kernels::program::Program;
 use ops::dequantize::dequantize;
 
-use super::{ROWS, Room, Sequences, likeliest, number};
+use super::{OfMember, ROWS, Room, Sequences, likeliest, number};
 use crate::{
     CudaError,
     error::at,
@@ -22,19 +22,20 @@ struct Launch {
     position: usize,
     /// The token's row of the stream, and the turns of its position where an operation needs them.
     row: At,
-    /// Whether its last operation is that of the logits.
-    is_asked: bool,
+    /// Which output its logits are, where it has its last operation.
+    output: Option<usize>,
 }
 
 impl Sequences {
-    /// Computes those of `tokens` that are worth it many at a time, and the logits of those from `first_output` on; how many that were.
+    /// Computes a member's first tokens many at a time, as far as that is worth it; how many that were.
     pub(super) fn many(
         &mut self,
         program: &Program,
-        sequence: usize,
-        tokens: &[u32],
-        first_output: usize,
+        member: OfMember<'_>,
     ) -> Result<usize, CudaError> {
+        let OfMember {
+            sequence, tokens, ..
+        } = member;
         if tokens.len() < FEWEST_TOKENS {
             return Ok(0);
         }
@@ -61,27 +62,28 @@ impl Sequences {
                 capacity: self.capacity,
             };
             prompt.run(&weights, kernels, program, some, start, &kept)?;
-            let asked = first_output.saturating_sub(done).min(some.len())..some.len();
-            let rows: Vec<_> = asked
+            let here = member.behind(done).first(some.len());
+            let rows: Vec<_> = (here.first_output..some.len())
                 .map(|i| (start + i, prompt.row(&weights, i)))
                 .collect();
             // The operations of a row that is there already lie behind a token's.
             let head = own.ops.at(weights.plan.steps.len() * OP_BYTES);
-            for rows in rows.chunks(ROWS) {
+            for (part, rows) in rows.chunks(ROWS).enumerate() {
+                let output = here.output + part * ROWS;
                 for (i, &(position, row)) in rows.iter().enumerate() {
                     let launch = Launch {
                         ops: head,
                         count: 2,
                         position,
                         row,
-                        is_asked: true,
+                        output: Some(output + i),
                     };
                     self.launch(i, &launch)?;
                 }
-                self.collect(0..rows.len())?;
+                self.collect(0..rows.len(), output)?;
             }
             if rows.is_empty() {
-                self.collect(0..0)?;
+                self.collect(0..0, 0)?;
             }
             self.each[sequence].positions = start + some.len();
             done += some.len();
@@ -89,14 +91,18 @@ impl Sequences {
         Ok(done)
     }
 
-    /// Computes up to [`ROWS`] tokens of a sequence one by one, with the logits of those from `first_output` on.
+    /// Computes up to [`ROWS`] tokens of a member one by one.
     pub(super) fn some(
         &mut self,
         program: &Program,
-        sequence: usize,
-        tokens: &[u32],
-        first_output: usize,
+        member: OfMember<'_>,
     ) -> Result<(), CudaError> {
+        let OfMember {
+            sequence,
+            tokens,
+            first_output,
+            output,
+        } = member;
         let weights = Arc::clone(&self.weights);
         let plan = &weights.plan;
         self.begin(sequence)?;
@@ -116,27 +122,27 @@ impl Sequences {
             plan.fill_turns(start + i, factors, turns);
         }
         for i in 0..tokens.len() {
-            let is_asked = i >= first_output;
+            let output = (i >= first_output).then(|| output + i - first_output);
             let launch = Launch {
                 ops: self.each[sequence].ops.at(0),
                 // Without its last operation there are no logits.
-                count: plan.steps.len() - usize::from(!is_asked),
+                count: plan.steps.len() - usize::from(output.is_none()),
                 position: start + i,
                 row: self.rows.at(i * row),
-                is_asked,
+                output,
             };
             self.launch(i, &launch)?;
         }
-        self.collect(first_output..tokens.len())?;
+        self.collect(first_output..tokens.len(), output)?;
         self.each[sequence].positions = start + tokens.len();
         Ok(())
     }
 
-    /// Computes a token of each of several sequences at once, where all of `members` have one and it is worth it; whether it was.
+    /// Computes a token of each of several members at once, where it is worth it; whether it was.
     pub(super) fn each_of(
         &mut self,
         program: &Program,
-        members: &[Member<'_>],
+        members: &[OfMember<'_>],
     ) -> Result<bool, CudaError> {
         let weights = Arc::clone(&self.weights);
         let plan = &weights.plan;
@@ -144,9 +150,6 @@ impl Sequences {
         let Some(kernels) = weights.many.as_ref().filter(|_| fits) else {
             return Ok(false);
         };
-        if members.iter().any(|member| member.step.tokens.len() != 1) {
-            return Ok(false);
-        }
         if matches!(self.batch, Room::Unknown) {
             // All sequences' memory is laid out alike.
             let first = &self.each[members[0].sequence];
@@ -169,7 +172,7 @@ impl Sequences {
             .map(|member| {
                 let own = &self.each[member.sequence];
                 many::Member {
-                    token: member.step.tokens[0],
+                    token: member.tokens[0],
                     position: own.positions,
                     caches: own.caches.at(0),
                     states: own.states.at(0),
@@ -178,26 +181,22 @@ impl Sequences {
             .collect();
         batch.run(&weights, kernels, program, &each)?;
         let stream = &weights.device.stream;
-        let asked = members.iter().map(|member| member.step.output_rows() > 0);
-        let asked: Vec<usize> = asked
+        let asked = members
+            .iter()
             .enumerate()
-            .filter(|(_, is)| *is)
-            .map(|(i, _)| i)
-            .collect();
-        for (output, &i) in asked.iter().enumerate() {
-            self.at.push(each[i].position);
-            if self.has_logits && output < self.outputs {
-                let logits = &mut self.logits.values_mut()[output * plan.vocabulary..];
-                let logits = &mut logits[..plan.vocabulary];
+            .filter(|(_, m)| m.first_output == 0);
+        for (i, member) in asked.clone() {
+            self.at[member.output] = each[i].position;
+            if self.has_logits && member.output < self.outputs {
                 let from = batch.logits(plan, i);
-                // SAFETY: both are this long; the host's are not read before the stream has passed it.
-                unsafe { result::memcpy_dtoh_async(logits, from, stream.cu_stream()) }
-                    .map_err(at("copying logits"))?;
+                let logits = &mut self.logits.values_mut()[member.output * plan.vocabulary..];
+                copy_logits(stream, &mut logits[..plan.vocabulary], from)?;
             }
         }
         stream.synchronize().map_err(at("computing tokens"))?;
-        self.best
-            .extend(asked.iter().map(|&i| likeliest(batch.best()[i])));
+        for (i, member) in asked {
+            self.best[member.output] = likeliest(batch.best()[i]);
+        }
         for member in members {
             self.each[member.sequence].positions += 1;
         }
@@ -238,29 +237,32 @@ impl Sequences {
         // SAFETY: the arguments are those of `token`; the operations name memory of this sequence, of the weights and of what all share,
         // which outlive the launch; the row is memory that is not written before the stream has passed it.
         unsafe { token.launch_cooperative(config) }.map_err(at("launching a token"))?;
-        if !launch.is_asked {
+        let Some(output) = launch.output else {
             return Ok(());
-        }
-        let output = self.at.len();
-        self.at.push(launch.position);
+        };
+        self.at[output] = launch.position;
         if !self.has_logits || output >= self.outputs {
             return Ok(());
         }
         let logits = &mut self.logits.values_mut()[output * plan.vocabulary..];
-        let logits = &mut logits[..plan.vocabulary];
         let from = self.activations.at(plan.logits);
-        // SAFETY: both are this long; the host's are not read before the stream has passed it.
-        unsafe { result::memcpy_dtoh_async(logits, from, stream.cu_stream()) }
-            .map_err(at("copying logits"))
+        copy_logits(stream, &mut logits[..plan.vocabulary], from)
     }
 
-    /// Waits for all that was launched, and takes the answers from their places.
-    fn collect(&mut self, places: Range<usize>) -> Result<(), CudaError> {
+    /// Waits for all that was launched, and takes the answers from their places: those of outputs from `output` on.
+    fn collect(&mut self, places: Range<usize>, output: usize) -> Result<(), CudaError> {
         let stream = &self.weights.device.stream;
         stream.synchronize().map_err(at("computing tokens"))?;
         let answers = &self.answers.values()[places];
-        self.best
-            .extend(answers.iter().map(|&ranked| likeliest(ranked)));
+        for (best, &ranked) in self.best[output..].iter_mut().zip(answers) {
+            *best = likeliest(ranked);
+        }
         Ok(())
     }
+}
+
+/// Sends a row of logits to the host.
+fn copy_logits(stream: &CudaStream, to: &mut [f32], from: At) -> Result<(), CudaError> {
+    // SAFETY: both are this long; the host's are not read before the stream has passed it.
+    unsafe { result::memcpy_dtoh_async(to, from, stream.cu_stream()) }.map_err(at("copying logits"))
 }

@@ -16,6 +16,14 @@
 #define ATTEND_SHARED 196608
 #define FEW_SHARED 225280
 #define MEMBERS_BYTES 1280
+#define NORMED_BYTES 32
+#define TURNS_BYTES 272
+#define EXPAND_BYTES 24
+#define FEW_BYTES 32
+#define ADD_BYTES 48
+#define GLU_BYTES 32
+#define MANY 256
+#define MOST_SPLITS 8
 #define DELTA_EACH_BYTES 152
 #define ATTEND_EACH_BYTES 136
 #include <cuda.h>

@@ -95,6 +95,18 @@ pub enum CudaError {
     },
 }
 
+impl CudaError {
+    /// Whether there was too little memory, of the GPU or of the host.
+    pub(crate) fn is_memory(&self) -> bool {
+        use cudarc::driver::sys::cudaError_enum::CUDA_ERROR_OUT_OF_MEMORY;
+        match self {
+            Self::Memory { .. } => true,
+            Self::Driver { source, .. } => source.0 == CUDA_ERROR_OUT_OF_MEMORY,
+            _ => false,
+        }
+    }
+}
+
 /// As people say it.
 fn gigabytes(bytes: u64) -> String {
     format!("{:.2} GB", bytes as f64 / 1e9)

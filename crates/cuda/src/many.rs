@@ -10,7 +10,7 @@ use crate::{
     device::{Module, Properties},
     error::at,
     op::At,
-    plan::{Format, Operation, Output, PANEL, Plan, ProductStep},
+    plan::{DELTA, Format, Operation, Output, PANEL, Plan, ProductStep},
 };
 use op::Expand;
 
@@ -91,6 +91,8 @@ impl Kernels {
             Operation::Product(p) if p.output == Output::Logits => {
                 p.panels * PANEL == plan.vocabulary
             }
+            // Values, and the gate of their norm, are bf16; decays are f32.
+            Operation::Delta(d) => (MANY / DELTA..MANY).contains(&d.value_heads),
             _ => true,
         };
         gpu.capability == (9, 0)
@@ -118,6 +120,18 @@ impl Kernels {
             attend_each: load("attend_each", batch::EACH_SHARED)?,
             likeliest: load("likeliest", 0)?,
         })
+    }
+}
+
+/// Memory of the GPU that is left to the driver and to other programs, where something is taken that can be done without.
+const SPARE_BYTES: u64 = 256 << 20;
+
+/// What was made, or none where memory was short: somebody else may have taken it since it was asked for.
+fn if_there_is_room<T>(made: Result<T, CudaError>) -> Result<Option<T>, CudaError> {
+    match made {
+        Ok(made) => Ok(Some(made)),
+        Err(error) if error.is_memory() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

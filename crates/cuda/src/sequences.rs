@@ -12,6 +12,7 @@ use kernels::{
 
 use crate::{
     CudaError, Weights,
+    error::at,
     many::{Batch, MOST_SEQUENCES, Prompt},
     memory::{Layout, Memory, Pinned},
     op::Op,
@@ -38,6 +39,8 @@ struct Sequence {
     /// To be cleared before the next step: of a sequence that was reset, of one that pretends.
     has_old_state: bool,
     has_old_cache: bool,
+    /// Whether there were numbers that are none.
+    is_spoiled: bool,
 }
 
 /// Sequences that share weights and what is between operations.
@@ -233,6 +236,7 @@ impl Sequences {
             positions: 0,
             has_old_state: false,
             has_old_cache: false,
+            is_spoiled: false,
         })
     }
 
@@ -259,6 +263,8 @@ impl Sequences {
         let sequence = &mut self.each[sequence];
         sequence.positions = 0;
         sequence.has_old_state = true;
+        // Behind what a sequence has, attention reads what was there before, times 0: what is no number would stay none.
+        sequence.has_old_cache |= std::mem::take(&mut sequence.is_spoiled);
     }
 
     /// Cuts a sequence back to `positions`, which must not be more than it has; where it has a recurrent state, only to none.
@@ -313,6 +319,26 @@ impl Sequences {
         members: &[Member<'_>],
         logits: bool,
     ) -> Result<(), CudaError> {
+        let device = &self.weights.device;
+        let context = &device.context;
+        context.bind_to_thread().map_err(at("computing tokens"))?;
+        let done = self.compute(program, members, logits);
+        if done.is_err() {
+            // Nobody reads or writes what may still be on its way. The first error is the one to tell.
+            let _ = self.weights.device.stream.synchronize();
+            self.has_logits = false;
+            self.at.clear();
+            self.best.clear();
+        }
+        done
+    }
+
+    fn compute(
+        &mut self,
+        program: &Program,
+        members: &[Member<'_>],
+        logits: bool,
+    ) -> Result<(), CudaError> {
         let rows = members.iter().map(|member| member.step.output_rows()).sum();
         self.at.clear();
         self.at.resize(rows, 0);
@@ -342,15 +368,22 @@ impl Sequences {
                 others.extend_from_slice(members);
             }
         }
-        for mut member in others {
-            let mut done = self.many(program, member)?;
-            while done > 0 || !member.tokens.is_empty() {
-                member = member.behind(done);
-                done = member.tokens.len().min(ROWS);
-                if done > 0 {
-                    self.some(program, member.first(done))?;
-                }
+        for member in others {
+            let mut left = member.behind(self.many(program, member)?);
+            while !left.tokens.is_empty() {
+                let some = left.tokens.len().min(ROWS);
+                self.some(program, left.first(some))?;
+                left = left.behind(some);
             }
+        }
+        // What is no number may be in the caches, too.
+        let mut output = 0;
+        for member in members {
+            let rows = member.step.output_rows();
+            if self.best[output..output + rows].contains(&None) {
+                self.each[member.sequence].is_spoiled = true;
+            }
+            output += rows;
         }
         Ok(())
     }

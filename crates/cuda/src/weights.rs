@@ -3,7 +3,10 @@
 use std::{convert::Infallible, panic::resume_unwind, sync::Arc, thread};
 
 use cudarc::driver::{CudaEvent, CudaFunction, LaunchConfig, PushKernelArg, result};
-use kernels::{StoredMatrix, in_turns, program::Program};
+use kernels::{
+    StoredMatrix, in_turns,
+    program::{Program, VectorId},
+};
 use ops::{Dtype, dequantize::dequantize};
 
 use crate::{
@@ -11,7 +14,7 @@ use crate::{
     error::at,
     many,
     memory::{Memory, Pinned},
-    op::Packing,
+    op::{At, Packing},
     plan::{Format, Place},
     source::Unit,
 };
@@ -243,6 +246,11 @@ impl Weights {
     #[must_use]
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Where a vector lies.
+    pub(crate) fn vector(&self, id: VectorId) -> At {
+        self.vectors.at(self.plan.vectors[id.index()])
     }
 
     /// What they are for.

@@ -5,7 +5,7 @@
 //! TOKENS are computed one by one, behind a prompt of PROMPT tokens that come in two pieces; then SEQUENCES sequences take their steps
 //! together.
 //!
-//! The processor multiplies 4-bit and 8-bit weights with activations rounded to 8 bits, as the GPU does with Q4_0; bf16 weights it
+//! The processor multiplies 4-bit and 8-bit weights with activations rounded to 8 bits, as the GPU does with Q4_0 for single tokens; bf16 weights it
 //! multiplies with f32. The GPU keeps keys and values in f16, and what goes from one product to the next in bf16.
 
 #![expect(clippy::print_stdout, reason = "an example reports to the terminal")]

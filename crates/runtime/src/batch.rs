@@ -1,7 +1,7 @@
 //! Several sequences that share each pass over the weights: a step of eight sequences reads them once, not eight times.
 //!
-//! What a sequence computes does not depend, in a single bit, on which others are in the batch. A [`crate::Session`] is a batch
-//! of one.
+//! What a sequence computes does not depend, in a single bit, on which others are in the batch, on a processor: a GPU has kernels for one token and
+//! for several, which round differently. A [`crate::Session`] is a batch of one.
 
 use std::sync::Arc;
 
@@ -185,7 +185,7 @@ impl<'e> Batch<'e> {
     /// One step: some tokens of some sequences, each named once, in rising order.
     ///
     /// # Errors
-    /// The step does not fit; nothing is computed then.
+    /// The step does not fit, and nothing is computed then; a GPU failed, and the sequences are lost then.
     pub fn step(
         &mut self,
         members: &[Member<'_>],

@@ -90,8 +90,8 @@ impl Engine {
         })
     }
 
-    /// As [`Engine::from_gguf`], with weights, caches and all that is computed on a GPU. Of the profile it keeps how many tokens a chunk of
-    /// a prompt has.
+    /// As [`Engine::from_gguf`], with weights, caches and all that is computed on a GPU, which has its own threads and
+    /// its own size of a prompt's chunks.
     ///
     /// # Errors
     /// As [`Engine::open`]; the GPU cannot run the model, has no memory for it, or failed.

@@ -1,13 +1,11 @@
 // One token of each of several sequences: weights are read once for all.
 //
-// Products are bound by memory: a block fetches tiles of 128 rows through a deep ring, whichever product's tile that is, and multiplies them with all
-// tokens. Where a product has too few tiles for the multiprocessors, each is cut along the columns; the parts lie beside each other and are
+// Products are bound by memory: a block fetches tiles of 128 rows through a deep ring and multiplies them with all tokens. Where a product has too few tiles for the multiprocessors, each is cut along the columns; the parts lie beside each other and are
 // summed, in order, by whoever reads them, so that what a sequence computes depends on no other.
 
 // A part of a product's results: (split, token, row), f32. The parts of one are `tokens` rows of `rows` apart.
 struct Given { const float* at; u32 rows, splits; };
 constexpr u32 MOST_SEQUENCES = 64;
-constexpr int MOST_SPLITS = 8;
 DEVICE float sum_of(const Given& g, u32 token, u32 i) {
     const float* at = g.at + (u64)token * g.rows + i;
     // All are on their way before the first is added.
@@ -24,6 +22,7 @@ struct Few {
     u32 tiles, splits, steps, rows, tokens;
     u32 is_made;  // its weights are what the kernel before has written
 };
+static_assert(sizeof(Few) == FEW_BYTES, "the host's structure is another");
 // What a block fetches: steps of 64 columns of its tiles' parts.
 struct Walk {
     u32 unit, step, end;
@@ -123,6 +122,7 @@ extern "C" __global__ void __launch_bounds__(FEW_THREADS, 1) few_64(const __grid
 
 // A product onto the stream, and the norm that follows; a block has a token.
 struct AddNormed { Given given; float* x; const float* weight; u16* out; u32 width; float eps; };
+static_assert(sizeof(AddNormed) == ADD_BYTES, "the host's structure is another");
 extern "C" __global__ void __launch_bounds__(512) few_add(const AddNormed p) {
     __shared__ float sums[16];
     let_next_begin();
@@ -165,6 +165,7 @@ extern "C" __global__ void __launch_bounds__(512) few_add(const AddNormed p) {
 }
 // A gate and what it multiplies, in turns, to half as many; blocks in the second dimension have a token.
 struct FewGlu { Given given; u16* out; u32 width; };
+static_assert(sizeof(FewGlu) == GLU_BYTES, "the host's structure is another");
 extern "C" __global__ void __launch_bounds__(256) few_glu(const FewGlu p) {
     u32 i = blockIdx.x * 256 + threadIdx.x, token = blockIdx.y;
     let_next_begin();

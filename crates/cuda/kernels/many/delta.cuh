@@ -70,7 +70,7 @@ template <int N> DEVICE void convolve(const Delta& p, u32 channels, u32 channel,
 #pragma unroll
     for (int i = 0; i < N; i++) {
         float now = x[i], y = silu(taps[0] * before[0] + taps[1] * before[1] + taps[2] * before[2] + taps[3] * now);
-        to[i * WIDE] = (int)first + i <= last ? to_half(fminf(y, MOST_HALF)) : 0;
+        to[i * WIDE] = (int)first + i <= last ? to_half(y > MOST_HALF ? MOST_HALF : y) : 0;
         before[0] = before[1]; before[1] = before[2]; before[2] = now;
     }
 }

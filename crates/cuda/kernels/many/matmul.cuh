@@ -6,7 +6,6 @@
 enum Result { STORE = 0, ADD = 1, GLU = 2 };
 // Rows of W that belong together, and where (token, row) of them is stored: as bf16 where they are many, then in whole groups of 32; else as f32.
 struct Rows { void* out; u32 first, rows; };
-constexpr u32 MANY = 256;
 struct Matmul {
     Rows parts[4];
     u32 tokens, rows, steps;  // of 64 columns
@@ -130,6 +129,7 @@ extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(MAT
                 }
             }
         }
+        __syncwarp();
     } else {
         take_registers<232>();
         u32 thread = threadIdx.x % 128, lane = thread % 32, own = (group - 1) * 64;

@@ -2,6 +2,7 @@
 
 // The stream, normalised, as bf16; a block has a token.
 struct Normed { const float* x; const float* weight; u16* out; u32 width; float eps; };
+static_assert(sizeof(Normed) == NORMED_BYTES, "the host's structure is another");
 extern "C" __global__ void __launch_bounds__(256) normed(const Normed p) {
     __shared__ float sums[8];
     let_next_begin();
@@ -36,6 +37,7 @@ extern "C" __global__ void __launch_bounds__(256) normed(const Normed p) {
 
 // Cosines, then sines, of positions from `position` on: angles in f64, as on the processor.
 struct Turns { double rates[32]; float* out; u32 tokens, position; };
+static_assert(sizeof(Turns) == TURNS_BYTES, "the host's structure is another");
 extern "C" __global__ void turns(const __grid_constant__ Turns p) {
     u32 i = blockIdx.x * blockDim.x + threadIdx.x, token = i / 32, pair = i % 32;
     if (token >= p.tokens) return;
@@ -47,6 +49,7 @@ extern "C" __global__ void turns(const __grid_constant__ Turns p) {
 
 // Panels of Q4_0 as panels of bf16 (product.cuh): a thread has eight columns of a row.
 struct Expand { const u8* from; u8* to; u64 eights; };
+static_assert(sizeof(Expand) == EXPAND_BYTES, "the host's structure is another");
 extern "C" __global__ void expand(const Expand p) {
     let_next_begin();
     u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;

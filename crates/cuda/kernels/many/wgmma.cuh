@@ -3,7 +3,7 @@
 // A description of an array in memory, made by the driver.
 struct alignas(64) TensorMap { u64 words[16]; };
 
-// All kernels of prompts run where these instructions exist; elsewhere their bodies are empty and nobody launches them.
+// Kernels of many tokens run where these instructions exist; elsewhere the bodies of those that use them are empty, and nobody launches any.
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 #define HOPPER 1
 #else

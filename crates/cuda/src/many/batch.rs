@@ -7,9 +7,9 @@ use kernels::program::Program;
 use ops::dequantize::dequantize;
 
 use super::{
-    Kernels, STEP, THREADS, bf16_chunks, config,
+    Kernels, SPARE_BYTES, STEP, THREADS, bf16_chunks, config,
     early::{launch_early, pointer},
-    maps, number,
+    if_there_is_room, maps, number,
     op::{
         AddNormed, AttendEach, DeltaEach, Expand, FEW_SHARED, Few, FewGlu, Given, MOST_SEQUENCES,
         Members, Normed, TensorMap,
@@ -98,11 +98,15 @@ impl Batch {
     /// # Errors
     /// The driver failed.
     pub(crate) fn new(weights: &Weights, offsets: &Offsets<'_>) -> Result<Option<Self>, CudaError> {
-        let (device, plan) = (&weights.device, &weights.plan);
-        let places = Places::of(plan);
-        if places.bytes as u64 >= device.free_bytes()? {
+        let places = Places::of(&weights.plan);
+        if places.bytes as u64 + SPARE_BYTES >= weights.device.free_bytes()? {
             return Ok(None);
         }
+        if_there_is_room(Self::with(weights, offsets, places))
+    }
+
+    fn with(weights: &Weights, offsets: &Offsets<'_>, places: Places) -> Result<Self, CudaError> {
+        let (device, plan) = (&weights.device, &weights.plan);
         let context = &device.context;
         let mut batch = Self {
             memory: Memory::zeroed(&device.stream, places.bytes, "a token of each sequence")?,
@@ -113,19 +117,20 @@ impl Batch {
             places,
         };
         batch.launches = batch.launches(weights, offsets)?;
-        Ok(Some(batch))
+        Ok(batch)
     }
 
     fn launches(&self, weights: &Weights, offsets: &Offsets<'_>) -> Result<Vec<Launch>, CudaError> {
         let plan = &weights.plan;
-        let vector = |id: kernels::program::VectorId| weights.vectors.at(plan.vectors[id.index()]);
+        let vector = |id| weights.vector(id);
         let memory = |at: usize| self.memory.at(at);
         let normed = memory(self.places.normed);
         let mut launches = Vec::new();
         // What products have left for others, by buffer; parts of products of one node lie beside each other.
         let mut given: HashMap<usize, Given> = HashMap::new();
         let (mut mark, mut used) = (None, 0);
-        let mut has_norm = false;
+        // The norm that was computed last: of which stream, with which weights.
+        let mut is_normed = None;
         let nothing = Given::default();
         let find =
             |given: &HashMap<usize, Given>, id: usize| given.get(&id).copied().unwrap_or(nothing);
@@ -133,8 +138,10 @@ impl Batch {
             match &step.operation {
                 Operation::Embed => {}
                 Operation::Product(product) => {
-                    if let (Input::Norm { weight, eps }, false) = (product.input, has_norm) {
-                        has_norm = true;
+                    if let Input::Norm { weight, eps } = product.input
+                        && is_normed != Some((step.needs, weight))
+                    {
+                        is_normed = Some((step.needs, weight));
                         launches.push(Launch::Norm(Normed {
                             x: memory(0),
                             weight: vector(weight),
@@ -182,6 +189,7 @@ impl Batch {
                                     });
                             // A program ends with its logits, which are of a norm or of nothing that was added.
                             let Some((weight, eps)) = next else { continue };
+                            is_normed = Some((step.mark, weight));
                             launches.push(Launch::Add(AddNormed {
                                 given: all,
                                 x: memory(0),

@@ -30,8 +30,11 @@ pub(super) const FEW_SHARED: usize = 11 * 2 * 64 * (128 + 32);
 /// Sequences of a step, at most.
 pub(crate) const MOST_SEQUENCES: usize = 64;
 
+/// Cuts of a product's columns, at most.
+pub(super) const MOST_SPLITS: usize = 8;
+
 /// The compiler's definitions, which the kernels check against their own.
-pub(crate) const DEFINITIONS: [(&str, usize); 12] = [
+pub(crate) const DEFINITIONS: [(&str, usize); 20] = [
     ("MATMUL_BYTES", size_of::<Matmul>()),
     ("DELTA_BYTES", size_of::<Delta>()),
     ("ATTEND_BYTES", size_of::<Attend>()),
@@ -41,6 +44,14 @@ pub(crate) const DEFINITIONS: [(&str, usize); 12] = [
     ("CHUNKS_SHARED", CHUNKS_SHARED),
     ("ATTEND_SHARED", ATTEND_SHARED),
     ("FEW_SHARED", FEW_SHARED),
+    ("NORMED_BYTES", size_of::<Normed>()),
+    ("TURNS_BYTES", size_of::<Turns>()),
+    ("EXPAND_BYTES", size_of::<Expand>()),
+    ("FEW_BYTES", size_of::<Few>()),
+    ("ADD_BYTES", size_of::<AddNormed>()),
+    ("GLU_BYTES", size_of::<FewGlu>()),
+    ("MANY", super::MANY),
+    ("MOST_SPLITS", MOST_SPLITS),
     ("MEMBERS_BYTES", size_of::<Members>()),
     ("DELTA_EACH_BYTES", size_of::<DeltaEach>()),
     ("ATTEND_EACH_BYTES", size_of::<AttendEach>()),

@@ -5,7 +5,8 @@ use kernels::{in_turns, program::Program};
 use ops::dequantize::dequantize;
 
 use super::{
-    Kernels, MANY, PROMPT_TOKENS, STEP, THREADS, bf16_chunks, maps, number,
+    Kernels, MANY, PROMPT_TOKENS, SPARE_BYTES, STEP, THREADS, bf16_chunks, if_there_is_room, maps,
+    number,
     op::{self, Attend, Delta, Expand, Matmul, Normed, Rows, TensorMap, Turns},
     run::{QUERIES, Run},
 };
@@ -123,19 +124,23 @@ impl Prompt {
     pub(crate) fn new(weights: &Weights, context: usize) -> Result<Option<Self>, CudaError> {
         let (device, plan) = (&weights.device, &weights.plan);
         let mut tokens = context.min(PROMPT_TOKENS).next_multiple_of(PAIR_TOKENS);
-        let places = loop {
+        loop {
             let places = Places::of(plan, tokens);
-            if (places.bytes as u64) < device.free_bytes()? {
-                break places;
+            if places.bytes as u64 + SPARE_BYTES < device.free_bytes()? {
+                return if_there_is_room(Self::with(weights, tokens, places));
             }
-            tokens = (tokens / 2).next_multiple_of(PAIR_TOKENS);
             if tokens == PAIR_TOKENS {
                 return Ok(None);
             }
-        };
+            tokens = (tokens / 2).next_multiple_of(PAIR_TOKENS);
+        }
+    }
+
+    fn with(weights: &Weights, tokens: usize, places: Places) -> Result<Self, CudaError> {
+        let device = &weights.device;
         let memory = Memory::zeroed(&device.stream, places.bytes, "the tokens of a prompt")?;
         let mut prompt = Self {
-            host: Pinned::new(&device.context, tokens * plan.width)?,
+            host: Pinned::new(&device.context, tokens * weights.plan.width)?,
             threads: std::thread::available_parallelism().map_or(1, |n| n.get().min(16)),
             launches: Vec::new(),
             memory,
@@ -143,7 +148,7 @@ impl Prompt {
             places,
         };
         prompt.launches = prompt.launches(weights)?;
-        Ok(Some(prompt))
+        Ok(prompt)
     }
 
     /// Tokens that it takes at a time.
@@ -167,7 +172,7 @@ impl Prompt {
                         normed = Some((step.needs, weight));
                         launches.push(Launch::Norm(Normed {
                             x: self.memory.at(0),
-                            weight: weights.vectors.at(plan.vectors[weight.index()]),
+                            weight: weights.vector(weight),
                             out: self.memory.at(self.places.normed),
                             width: number(plan.width),
                             eps,
@@ -367,8 +372,7 @@ impl Prompt {
         (state, recent): (At, At),
         (tokens, position): (u32, u32),
     ) -> Delta {
-        let vector =
-            |id: kernels::program::VectorId| weights.vectors.at(weights.plan.vectors[id.index()]);
+        let vector = |id| weights.vector(id);
         Delta {
             qkv: self.buffer(step.qkv.index()),
             a: self.buffer(step.a.index()),
@@ -401,8 +405,7 @@ impl Prompt {
         context: usize,
         (tokens, position): (u32, u32),
     ) -> Attend {
-        let vector =
-            |id: kernels::program::VectorId| weights.vectors.at(weights.plan.vectors[id.index()]);
+        let vector = |id| weights.vector(id);
         Attend {
             q: self.buffer(step.q.index()),
             gate: self.buffer(step.gate.index()),

@@ -16,9 +16,7 @@ impl Sequences {
     }
 
     fn vector(&self, id: VectorId) -> At {
-        self.weights
-            .vectors
-            .at(self.weights.plan.vectors[id.index()])
+        self.weights.vector(id)
     }
 
     pub(super) fn embed(&self) -> Op {

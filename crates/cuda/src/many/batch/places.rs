@@ -2,7 +2,7 @@
 
 use super::super::{
     STEP,
-    op::{Expand, MOST_SEQUENCES, Members},
+    op::{Expand, MOST_SEQUENCES, MOST_SPLITS, Members},
 };
 use crate::{
     memory::{ALIGNMENT, Layout},
@@ -11,8 +11,6 @@ use crate::{
 
 /// Rows of a product's tile.
 pub(super) const TILE_ROWS: usize = 128;
-/// Cuts of a product's columns, at most: as in `kernels/many/batch.cuh`.
-const MOST_SPLITS: usize = 8;
 
 /// Bytes of `memory` at which things lie; the stream comes first.
 pub(super) struct Places {

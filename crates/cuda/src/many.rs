@@ -72,7 +72,8 @@ impl Kernels {
             op::scan_shared(64),
         ]
         .into_iter()
-        .fold(0, usize::max)
+        .max()
+        .unwrap_or(0)
             + 1024;
         let takes = |step: &crate::plan::Step| match &step.operation {
             Operation::Product(ProductStep {

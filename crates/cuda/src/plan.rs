@@ -8,6 +8,7 @@ mod products;
 mod tests;
 
 use kernels::program::{BufferId, KvSpec, Program, RopeSpec, VectorId};
+use ops::dequantize::dequantize;
 
 use crate::{CudaError, device::Properties, memory::Layout};
 
@@ -250,6 +251,17 @@ impl Plan {
             states.add(state.recent_bytes());
         }
         (caches.bytes + states.bytes) as u64
+    }
+
+    /// A token's embedding, as the stream begins with it.
+    pub(crate) fn embed(&self, program: &Program, token: u32, row: &mut [f32]) {
+        let table = program.embedding();
+        // The program checked the table's rows.
+        let read = dequantize(table.dtype(), table.row(token as usize), row);
+        debug_assert!(read.is_ok());
+        if self.embed_scale != 1.0 {
+            row.iter_mut().for_each(|x| *x *= self.embed_scale);
+        }
     }
 
     /// Angles between a position and the next, of each pair of dimensions that turn; in f64, as on the processor.

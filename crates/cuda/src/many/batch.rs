@@ -4,7 +4,6 @@ use std::{collections::HashMap, ffi::c_void};
 
 use cudarc::driver::{LaunchConfig, PushKernelArg, result};
 use kernels::program::Program;
-use ops::dequantize::dequantize;
 
 use super::{
     Kernels, SPARE_BYTES, STEP, THREADS, bf16_chunks, config,
@@ -288,7 +287,7 @@ impl Batch {
         self.memory.at(self.places.buffers[id].unwrap_or(0))
     }
 
-    /// Sets off a token of each of `members`, and finds the likeliest that follow. Everything has been waited for.
+    /// Sets off a token of each of `members`, and finds the likeliest that follow. The caller has waited for the last run.
     ///
     /// # Errors
     /// The GPU failed.
@@ -310,16 +309,10 @@ impl Batch {
             .values_mut()
             .split_at_mut(MOST_SEQUENCES * plan.width);
         let to = &mut self.members.values_mut()[0];
-        let table = program.embedding();
         let factors = plan.rope.factors.map(|id| program.vector(id));
         for (i, member) in members.iter().enumerate() {
             let row = &mut embeddings[i * plan.width..(i + 1) * plan.width];
-            // The program checked the table's rows.
-            let read = dequantize(table.dtype(), table.row(member.token as usize), row);
-            debug_assert!(read.is_ok());
-            if plan.embed_scale != 1.0 {
-                row.iter_mut().for_each(|x| *x *= plan.embed_scale);
-            }
+            plan.embed(program, member.token, row);
             let turns = &mut turns[i * TURNED..(i + 1) * TURNED];
             plan.fill_turns(member.position, factors, turns);
             to.caches[i] = member.caches;

@@ -2,7 +2,6 @@
 
 use cudarc::driver::result;
 use kernels::{in_turns, program::Program};
-use ops::dequantize::dequantize;
 
 use super::{
     Kernels, MANY, PROMPT_TOKENS, SPARE_BYTES, STEP, THREADS, bf16_chunks, if_there_is_room, maps,
@@ -199,16 +198,13 @@ impl Prompt {
         };
         let all = number(product.panels * PANEL);
         let whole = |out| {
-            [
-                Rows {
-                    out,
-                    first: 0,
-                    rows: all,
-                },
-                Rows::default(),
-                Rows::default(),
-                Rows::default(),
-            ]
+            let mut parts = [Rows::default(); 4];
+            parts[0] = Rows {
+                out,
+                first: 0,
+                rows: all,
+            };
+            parts
         };
         let (result, parts) = match &product.output {
             Output::Store(stored) => {
@@ -341,7 +337,7 @@ impl Prompt {
         program: &Program,
         tokens: &[u32],
     ) -> Result<(), CudaError> {
-        let (table, width) = (program.embedding(), plan.width);
+        let width = plan.width;
         let some = tokens.len().div_ceil(4 * self.threads).max(1);
         let parts = self.host.values_mut().chunks_mut(some * width);
         let parts = parts.zip(tokens.chunks(some)).enumerate();
@@ -349,12 +345,7 @@ impl Prompt {
         in_turns(self.threads, parts, |(i, (rows, tokens))| {
             let rows = &mut rows[..tokens.len() * width];
             for (row, &token) in rows.chunks_exact_mut(width).zip(tokens) {
-                // The program checked the table's rows.
-                let read = dequantize(table.dtype(), table.row(token as usize), row);
-                debug_assert!(read.is_ok());
-                if plan.embed_scale != 1.0 {
-                    row.iter_mut().for_each(|x| *x *= plan.embed_scale);
-                }
+                plan.embed(program, token, row);
             }
             let context = &device.context;
             context.bind_to_thread().map_err(at("copying a prompt"))?;

@@ -4,7 +4,6 @@ use std::{ops::Range, sync::Arc};
 
 use cudarc::driver::{CudaStream, LaunchConfig, PushKernelArg, result};
 use kernels::program::Program;
-use ops::dequantize::dequantize;
 
 use super::{OfMember, ROWS, Room, Sequences, likeliest, number};
 use crate::{
@@ -111,13 +110,7 @@ impl Sequences {
         for (i, &token) in tokens.iter().enumerate() {
             let to = &mut self.rows.values_mut()[i * row..(i + 1) * row];
             let (embedding, turns) = to.split_at_mut(plan.width);
-            let table = program.embedding();
-            // The program checked the table's rows.
-            let read = dequantize(table.dtype(), table.row(token as usize), embedding);
-            debug_assert!(read.is_ok());
-            if plan.embed_scale != 1.0 {
-                embedding.iter_mut().for_each(|x| *x *= plan.embed_scale);
-            }
+            plan.embed(program, token, embedding);
             let factors = plan.rope.factors.map(|id| program.vector(id));
             plan.fill_turns(start + i, factors, turns);
         }

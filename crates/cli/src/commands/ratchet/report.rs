@@ -59,15 +59,16 @@ fn page(place: &Place, history: &History) -> String {
         verdict(history, place.track.settings.kind),
         facts(place, history)
     );
+    // A timing track draws gains, others the readings themselves.
+    let (drawn, better) = match (place.track.kind(), judge.better) {
+        (gate::Kind::Timing, _) => ("gain in ", "higher"),
+        (_, gate::Better::Lower) => ("", "lower"),
+        (_, gate::Better::Higher) => ("", "higher"),
+    };
     out += &format!(
-        "<div class=\"card\"><h2>Score over experiments</h2><p class=\"soft small\">Each experiment's one screening reading ({}, {} is better). \
+        "<div class=\"card\"><h2>Score over experiments</h2><p class=\"soft small\">Each experiment's one screening reading ({drawn}{}, {better} is better). \
          A screen alone moves nothing: only a won race does.</p>{}</div>",
         safe(&judge.metric),
-        if matches!(judge.better, gate::Better::Lower) {
-            "lower"
-        } else {
-            "higher"
-        },
         chart::experiments(history, place)
     );
     out += &races(place, history);
